@@ -1,0 +1,193 @@
+"""Calls: what we ask of partners, and what may come back. Each is keyed by its order and step, so a repeat is harmless."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from domain.money import Money
+from domain.order import Customer, Product
+
+
+class Partner(StrEnum):
+    PRODUCT = "product"
+    PAYMENT = "payment"
+    USER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class HoldLine:
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchProducts:
+    skus: tuple[str, ...]
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchCustomer:
+    customer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    revision: int
+    expires_at: datetime
+    lines: tuple[HoldLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitHold:
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseHold:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    payment_id: str
+    customer_id: str
+    amount: Money
+    method: str
+    token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    payment_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveBack:
+    refund_id: str
+    payment_id: str
+    amount: Money
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRefund:
+    refund_id: str
+
+
+Request = FetchProducts | FetchCustomer | Hold | CommitHold | ReleaseHold | Charge | Verify | GiveBack | VerifyRefund
+
+PARTNER_OF: dict[type, Partner] = {
+    FetchProducts: Partner.PRODUCT,
+    Hold: Partner.PRODUCT,
+    CommitHold: Partner.PRODUCT,
+    ReleaseHold: Partner.PRODUCT,
+    FetchCustomer: Partner.USER,
+    Charge: Partner.PAYMENT,
+    Verify: Partner.PAYMENT,
+    GiveBack: Partner.PAYMENT,
+    VerifyRefund: Partner.PAYMENT,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request for a partner on behalf of an order's step. ``attempt`` is echoed in the answer."""
+
+    order_id: str
+    key: str
+    attempt: int
+    request: Request
+
+
+# Outcomes. A partner's word is one of the first group; the second says that there was none.
+
+
+@dataclass(frozen=True, slots=True)
+class ProductsFetched:
+    """The products that exist; an unknown sku is absent."""
+
+    products: tuple[Product, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerFetched:
+    customer: Customer
+
+
+@dataclass(frozen=True, slots=True)
+class HoldAnswered:
+    """``state``: held, committed, released or expired."""
+
+    revision: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentAnswered:
+    """``status``: processing, confirmed or rejected."""
+
+    payment_id: str
+    status: str
+    amount: Money
+    code: str | None = None
+    gateway_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundAnswered:
+    """``status``: processing, refunded or rejected."""
+
+    refund_id: str
+    status: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    sku: str
+    available: int
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A final 4xx other than 404: repeating it can't help. ``code`` is the partner's."""
+
+    status: int
+    code: str
+    detail: str = ""
+    shortages: tuple[Shortage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotKnown:
+    """404: the partner does not know it (customer, hold, payment, refund)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Nothing left us: circuit open, queue full, connection refused. Certainly no effect. ``detail`` for people."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Timeout, 5xx, 429, dropped connection, unreadable answer: it may have happened."""
+
+    detail: str
+
+
+Outcome = (
+    ProductsFetched
+    | CustomerFetched
+    | HoldAnswered
+    | PaymentAnswered
+    | RefundAnswered
+    | Declined
+    | NotKnown
+    | NotSent
+    | Unknown
+)

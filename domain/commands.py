@@ -1,0 +1,228 @@
+"""Messages: whatever may change an order. They all enter its mailbox by one door.
+
+Imperatives come from clients and staff; ``…Answered`` are partners' answers to our calls; the rest are partners' events
+and the order's own timer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from domain.calls import Outcome
+from domain.money import Money
+from domain.order import CancelReason, Customer, Product
+from domain.promotions import Promotion
+from domain.shipments import ShipmentLine
+
+
+class ActorType(StrEnum):
+    CLIENT = "client"
+    STAFF = "staff"
+    PARTNER = "partner"
+    SAGA = "saga"
+    TIMER = "timer"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who caused a change; shown in the timeline."""
+
+    type: ActorType
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewLine:
+    sku: str
+    quantity: int
+
+
+# Commands of clients and staff.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateOrder:
+    customer_id: str
+    currency: str
+    lines: tuple[NewLine, ...]
+    discount_codes: tuple[str, ...] = ()
+    address_id: str | None = None
+    shipping_method: str = "standard"
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AddItem:
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeQuantity:
+    item_id: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveItem:
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyDiscount:
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveDiscount:
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pay:
+    """``amount`` None: the balance. ``token`` is the gateway's token, never a card number."""
+
+    method: str
+    token: str | None = None
+    amount: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    reason: CancelReason
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ship:
+    """``lines`` empty: everything that is left."""
+
+    carrier: str
+    tracking_number: str
+    tracking_url: str | None = None
+    lines: tuple[ShipmentLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """``shipment_id`` None: every shipment under way."""
+
+    shipment_id: str | None = None
+
+
+# Staff verbs for an order that needs attention.
+
+
+@dataclass(frozen=True, slots=True)
+class RetryNow:
+    """Try every step again at once (a rejected refund under a new id)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkipToCompensation:
+    """Give up going forward: cancel as staff, whatever stage the order stands still in (before the first shipment)."""
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkSettled:
+    """Staff say that what needs attention was settled outside; its steps end, the note goes into the timeline."""
+
+    note: str
+
+
+# Partners' words and the timer.
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswered:
+    """A partner's answer to the call of step ``key``, or that none came. ``attempt`` is the step's when it was called."""
+
+    key: str
+    attempt: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentConfirmed:
+    payment_id: str
+    amount: Money
+    gateway_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRejected:
+    payment_id: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldLost:
+    """ProductSvc lost the order's hold of ``sku``."""
+
+    sku: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """The order's deadline has come, its shard has just started, or somebody thinks that it stands still."""
+
+
+Body = (
+    CreateOrder
+    | AddItem
+    | ChangeQuantity
+    | RemoveItem
+    | ApplyDiscount
+    | RemoveDiscount
+    | Pay
+    | Cancel
+    | Ship
+    | Deliver
+    | RetryNow
+    | SkipToCompensation
+    | MarkSettled
+    | CallAnswered
+    | PaymentConfirmed
+    | PaymentRejected
+    | HoldLost
+    | Wake
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the shard looked up for a decision, so that deciding needs no I/O.
+
+    ``products`` and ``customer``: cached copies fresh enough to validate with, where all that is needed is known; else None.
+    ``promotions``: the definitions that the message's discount codes name (a code that is absent does not exist).
+    ``number``: the next order number, digits only, used when the order is confirmed in this decision.
+    """
+
+    products: tuple[Product, ...] | None = None
+    customer: Customer | None = None
+    promotions: tuple[Promotion, ...] = ()
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One letter in an order's mailbox.
+
+    ``id`` is unique within the order: a repeat has the same. ``keyed``: the id stands for a client's idempotency key or a
+    partner's event id, so it is remembered with its reply; ``fingerprint`` then tells whether a repeat has the same content.
+    ``expected_version``: from ``If-Match``. ``customer_scope``: a token's ``customer_id``; another customer's order does
+    not exist for it. ``traceparent``: W3C trace context.
+    """
+
+    id: str
+    body: Body
+    actor: Actor
+    keyed: bool = False
+    fingerprint: str = ""
+    expected_version: int | None = None
+    customer_scope: str | None = None
+    traceparent: str | None = None
+    known: Known = Known()

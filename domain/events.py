@@ -1,0 +1,56 @@
+"""Events: what was decided. Type names are fixed by the people who use this service (contracts/events.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from domain.commands import Actor
+
+
+class EventType(StrEnum):
+    CREATED = "PedidoCreado"
+    UPDATED = "PedidoActualizado"
+    CONFIRMED = "PedidoConfirmado"
+    CANCELLED = "PedidoCancelado"
+    PAYMENT_RECEIVED = "PagoRecibido"
+    SHIPPED = "PedidoEnviado"
+    DELIVERED = "PedidoEntregado"
+
+
+class Template(StrEnum):
+    ORDER_CREATED = "order_created"
+    ORDER_CONFIRMED = "order_confirmed"
+    PAYMENT_REJECTED = "payment_rejected"
+    ORDER_SHIPPED = "order_shipped"
+    ORDER_DELIVERED = "order_delivered"
+    ORDER_CANCELLED = "order_cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A request to NotificationSvc that goes with an event; ``sequence`` is dense within the order's notices."""
+
+    sequence: int
+    template: Template
+    data: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One change of an order. ``sequence`` is dense within the order; ``data`` is the wire's ``data`` object.
+
+    ``stage`` names the status reached by it, for the timeline, or None. ``changed`` is what an update changed.
+    """
+
+    sequence: int
+    type: EventType
+    at: datetime
+    version: int
+    actor: Actor
+    causation_id: str
+    data: Mapping[str, object]
+    traceparent: str | None = None
+    notice: Notice | None = None

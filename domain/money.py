@@ -1,0 +1,51 @@
+"""Money: int64 minor units of one ISO 4217 currency; never a float."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
+
+AMOUNT_MAX_MINOR = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in minor units (cents, fils, yen) of a currency (three capital letters)."""
+
+    amount: int
+    currency: str
+
+
+@lru_cache(maxsize=4096)
+def fraction(text: str) -> Decimal:
+    """Read a decimal fraction such as ``"0.2100"``; raises ``ValueError`` when it is none or lies outside 0..1."""
+    try:
+        value = Decimal(text)
+    except ArithmeticError as error:
+        raise ValueError(f"not a decimal fraction: {text!r}") from error
+    if not (value.is_finite() and 0 <= value <= 1):
+        raise ValueError(f"not a fraction between 0 and 1: {text!r}")
+    return value
+
+
+def part(amount: int, of_one: str) -> int:
+    """Give ``of_one`` (a decimal fraction as text) of ``amount`` minor units, rounded half-even to a whole unit."""
+    return int((Decimal(amount) * fraction(of_one)).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+
+
+def allocate(total: int, weights: tuple[int, ...]) -> tuple[int, ...]:
+    """Split ``total`` minor units over ``weights`` by largest remainder, ties by position; the shares add up exactly.
+
+    All weights zero: every share is zero, and ``total`` must be zero then (``ValueError`` otherwise).
+    """
+    whole = sum(weights)
+    if whole == 0:
+        if total:
+            raise ValueError("nothing to allocate to")
+        return tuple(0 for _ in weights)
+    shares = [total * weight // whole for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
+    for i in by_remainder[: total - sum(shares)]:
+        shares[i] += 1
+    return tuple(shares)

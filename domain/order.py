@@ -1,0 +1,235 @@
+"""The order: one frozen value that holds everything its actor needs to go on after a crash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from domain.payments import Payment, Transaction
+from domain.promotions import Discount
+from domain.shipments import Shipment
+
+
+class Status(StrEnum):
+    CREATED = "created"
+    VALIDATED = "validated"
+    PAID = "paid"
+    CONFIRMED = "confirmed"
+    PREPARED = "prepared"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+
+class Stage(StrEnum):
+    CREATE = "create"
+    VALIDATE = "validate"
+    PAY = "pay"
+    CONFIRM = "confirm"
+    PREPARE = "prepare"
+    SHIP = "ship"
+    DELIVER = "deliver"
+    COMPENSATE = "compensate"
+
+
+class CancelReason(StrEnum):
+    CUSTOMER = "customer"
+    STAFF = "staff"
+    EXPIRED = "expired"
+    OUT_OF_STOCK = "out_of_stock"
+    VALIDATION_FAILED = "validation_failed"
+
+
+class HoldState(StrEnum):
+    """What we know of the stock held for the order at ProductSvc."""
+
+    NONE = "none"
+    HELD = "held"
+    LOST = "lost"
+    COMMITTED = "committed"
+    RELEASED = "released"
+
+
+class StepKind(StrEnum):
+    """What a step asks of a partner; one step is in the order while its answer is awaited or its next try is due."""
+
+    FETCH_PRODUCTS = "fetch_products"
+    FETCH_CUSTOMER = "fetch_customer"
+    HOLD = "hold"
+    COMMIT_HOLD = "commit_hold"
+    RELEASE_HOLD = "release_hold"
+    CHARGE = "charge"
+    VERIFY = "verify"
+    REFUND = "refund"
+    VERIFY_REFUND = "verify_refund"
+
+
+class StepState(StrEnum):
+    """``running``: a call is out. ``retrying``: the last try failed, the next is due at ``next_try_at``.
+    ``waiting``: nothing failed, but the partner's word is still to come; asked again at ``next_try_at``."""
+
+    RUNNING = "running"
+    RETRYING = "retrying"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One intent, committed before its call goes out. ``key`` names it within the order (``hold:3``, ``charge:<payment_id>``).
+
+    ``subject`` is the id it is about (a payment, a refund), or empty. ``next_try_at`` is the next time something is done
+    about it: for a running step, the time after which the call counts as lost and is made again.
+    ``may_have_happened`` is set once a call was sent whose outcome is unknown. ``since`` is when the step began.
+    ``not_found_at``: when the partner first said that it knows nothing of it.
+    """
+
+    key: str
+    kind: StepKind
+    state: StepState
+    since: datetime
+    next_try_at: datetime
+    subject: str = ""
+    revision: int = 0
+    attempts: int = 0
+    last_error: str | None = None
+    may_have_happened: bool = False
+    not_found_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    address_id: str
+    line1: str
+    line2: str | None
+    city: str
+    postal_code: str
+    country: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """A cached copy of what UserSvc says."""
+
+    customer_id: str
+    name: str
+    email: str
+    status: str
+    version: int
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """What ProductSvc says of a sku in one currency. ``tax_rate`` is a decimal fraction as text."""
+
+    sku: str
+    name: str
+    unit_price: int
+    currency: str
+    tax_rate: str
+    available: int
+    sellable: bool
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderLine:
+    """A product in the order. ``name`` is None and the amounts are 0 until the first validation priced the line.
+
+    ``unit_price`` is net; ``discount`` is the share of all discounts; ``tax`` is on net less discount, half-even.
+    """
+
+    id: str
+    sku: str
+    quantity: int
+    name: str | None = None
+    unit_price: int = 0
+    tax_rate: str = "0"
+    discount: int = 0
+    tax: int = 0
+    shipped: int = 0
+    delivered: int = 0
+
+    @property
+    def net(self) -> int:
+        """Net before discount, in minor units."""
+        return self.unit_price * self.quantity
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationError:
+    """Why an order can't be validated; ``sku`` is None where it is not about a product."""
+
+    code: str
+    sku: str | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Why somebody should look: ``key`` is the step or the cause (so that it goes away with it), ``detail`` for people."""
+
+    key: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """The aggregate. ``version`` grows by one a commit; ``revision`` with each new hold asked for.
+
+    ``event_seq`` and ``notice_seq`` are the last numbers given to events and to notification requests.
+    ``products`` and ``fetched_customer`` hold what validation has learnt so far; they are empty outside stage 2.
+    """
+
+    id: str
+    version: int
+    revision: int
+    status: Status
+    customer_id: str
+    currency: str
+    lines: tuple[OrderLine, ...]
+    shipping_method: str
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime
+    number: str | None = None
+    customer: Customer | None = None
+    address_id: str | None = None
+    shipping_address: Address | None = None
+    shipping_amount: int = 0
+    shipping_tax: int = 0
+    shipping_discount: int = 0
+    discounts: tuple[Discount, ...] = ()
+    payments: tuple[Payment, ...] = ()
+    ledger: tuple[Transaction, ...] = ()
+    shipments: tuple[Shipment, ...] = ()
+    steps: tuple[Step, ...] = ()
+    hold: HoldState = HoldState.NONE
+    hold_revision: int = 0
+    rehold_tried: bool = False
+    products: tuple[Product, ...] = ()
+    fetched_customer: Customer | None = None
+    validation_errors: tuple[ValidationError, ...] = ()
+    attention: tuple[Attention, ...] = ()
+    cancel_reason: CancelReason | None = None
+    cancel_note: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    line_seq: int = 0
+    refund_seq: int = 0
+    event_seq: int = 0
+    notice_seq: int = 0
+    validated_at: datetime | None = None
+    paid_at: datetime | None = None
+    confirmed_at: datetime | None = None
+    prepared_at: datetime | None = None
+    shipped_at: datetime | None = None
+    delivered_at: datetime | None = None
+    cancelled_at: datetime | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """Delivered or cancelled, with no step left: the actor may leave memory and nothing is due."""
+        return self.status in (Status.DELIVERED, Status.CANCELLED) and not self.steps

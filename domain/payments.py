@@ -1,0 +1,73 @@
+"""Payments, refunds and the ledger of money."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class PaymentStatus(StrEnum):
+    PROCESSING = "processing"
+    IN_DOUBT = "in_doubt"
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+    MISMATCHED = "mismatched"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    REFUNDED = "refunded"
+
+
+class RefundStatus(StrEnum):
+    PROCESSING = "processing"
+    REFUNDED = "refunded"
+    REJECTED = "rejected"
+
+
+class TransactionType(StrEnum):
+    CHARGE = "charge"
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    """Money given back from one payment; ``refund_id`` is its idempotency key at PaymentSvc."""
+
+    refund_id: str
+    status: RefundStatus
+    amount: int
+    reason: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """One attempt to collect money. ``payment_id`` is its idempotency key at PaymentSvc for ever.
+
+    ``amount`` and ``currency`` are what was asked for; once it is ``mismatched``, what was taken.
+    ``token`` is the gateway's token, kept only while the charge may have to be sent again.
+    """
+
+    payment_id: str
+    status: PaymentStatus
+    amount: int
+    currency: str
+    method: str
+    created_at: datetime
+    updated_at: datetime
+    token: str | None = None
+    code: str | None = None
+    gateway_ref: str | None = None
+    refunds: tuple[Refund, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transaction:
+    """An entry in the append-only ledger of money. ``refund_id`` is set on refunds only."""
+
+    transaction_id: str
+    type: TransactionType
+    payment_id: str
+    refund_id: str | None
+    amount: int
+    currency: str
+    at: datetime

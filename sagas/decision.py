@@ -1,0 +1,71 @@
+"""What a decision is made of: the next order and everything that has to leave the process once it is committed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from domain.calls import Call
+from domain.events import Event
+from domain.order import Order
+from domain.payments import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The settings that decisions depend on; each has its unit last in its name.
+
+    ``shipping_prices``: method -> currency -> minor units. ``step_retry_first_s`` doubles with each failed try up to
+    ``step_retry_max_s``; after ``step_attention_attempts`` failed tries the order needs attention and the step goes on slowly.
+    ``call_lost_s``: a call without an answer for so long is made again.
+    """
+
+    payment_window_s: float = 1800.0
+    payment_settle_s: float = 60.0
+    payment_watch_s: float = 86_400.0
+    shipping_prices: dict[str, dict[str, int]] = field(
+        default_factory=lambda: {
+            "standard": {"EUR": 490, "USD": 490, "GBP": 420, "JPY": 600, "KWD": 1500},
+            "express": {"EUR": 980, "USD": 980, "GBP": 840, "JPY": 1200, "KWD": 3000},
+        }
+    )
+    shipping_tax_rate: str = "0.2100"
+    step_retry_first_s: float = 1.0
+    step_retry_max_s: float = 60.0
+    step_attention_attempts: int = 6
+    call_lost_s: float = 45.0
+    verify_first_s: float = 2.0
+    verify_max_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A use of a promotion that this commit depends on: counted against its limits in the same transaction."""
+
+    code: str
+    customer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the caller is told once it is committed. ``resource``: ``order`` or ``payment``; ``resource_id``: a payment's or
+    item's id where the command made or changed one. ``settled``: nothing is left running on behalf of the command."""
+
+    resource: str = "order"
+    resource_id: str | None = None
+    settled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """``order`` None: nothing changes and nothing is committed (a repeat, or news that is none).
+
+    ``claims`` and ``releases`` are promotion uses taken and given back by this commit.
+    """
+
+    order: Order | None
+    answer: Answer = Answer()
+    events: tuple[Event, ...] = ()
+    calls: tuple[Call, ...] = ()
+    ledger: tuple[Transaction, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    releases: tuple[str, ...] = ()
