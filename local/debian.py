@@ -1,0 +1,154 @@
+"""RabbitMQ for a machine that has none: Debian's own signed packages, unpacked into the cache without being installed.
+
+No package registry of Python has a RabbitMQ. apt verifies what it downloads against the keys of the machine; this works
+without root, since apt gets folders of its own. Standard library only: `./dev` runs it beside making the environment.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.errors import LocalError
+from local.state import cache_folder
+
+COMMAND_LIMIT_S = 300
+SERVER = Path("usr/lib/rabbitmq/bin/rabbitmq-server")
+WHAT_TO_DO = "install rabbitmq-server, or give the address of a RabbitMQ as ORDERSVC_AMQP_URL"
+ERL = """#!/bin/sh
+# Debian's own start script has its folder written into it, so it can't be run from another one.
+ROOTDIR={root}/usr/lib/erlang
+BINDIR=$(echo "$ROOTDIR"/erts-*/bin)
+EMU=beam
+PROGNAME=erl
+export ROOTDIR BINDIR EMU PROGNAME
+exec "$BINDIR/erlexec" "$@"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Where a RabbitMQ and its Erlang lie: ``/`` where they are installed, else a folder laid out in the same way."""
+
+    root: Path
+
+    @property
+    def home(self) -> Path:
+        """RabbitMQ's folder with ``sbin``, ``escript`` and ``plugins``. Raises ``LocalError``."""
+        homes = sorted((self.root / "usr/lib/rabbitmq/lib").glob("rabbitmq_server-*"))
+        if not homes:
+            message = f"there is no RabbitMQ under {self.root}; {WHAT_TO_DO}"
+            raise LocalError(message)
+        return homes[-1]
+
+    @property
+    def erlang_programs(self) -> Path:
+        """The folder with ``erl``, ``epmd`` and ``erl_call``."""
+        return self.root / "usr/lib/erlang/bin"
+
+    def library_path(self) -> str:
+        """Where the libraries lie that Erlang needs and this machine lacked."""
+        return ":".join(str(path) for path in sorted((self.root / "usr/lib").glob("*-linux-*"))) if self.is_ours else ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it was unpacked by us and not installed."""
+        return self.root != Path("/")
+
+
+def find() -> Installation:
+    """The installed RabbitMQ, or the one in the cache, which is fetched where it is missing. Raises ``LocalError``."""
+    if (Path("/") / SERVER).exists() and Path("/usr/lib/erlang/bin/erl").exists():
+        return Installation(Path("/"))
+    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+        message = f"RabbitMQ is not installed, and without apt-get it can't be fetched: {WHAT_TO_DO}"
+        raise LocalError(message)
+    folder = cache_folder() / f"rabbitmq-{_release()}"
+    if not (folder / SERVER).exists():
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (folder.parent / "rabbitmq.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / SERVER).exists():
+                _fetch(folder)
+    return Installation(folder)
+
+
+def wanted(simulated_bare: str, simulated_here: str) -> list[str]:
+    """The packages to download, from what apt would install on an empty machine and on this one.
+
+    RabbitMQ and all of Erlang come from the first, so that they match each other; from the second only the
+    libraries that this machine lacks.
+    """
+    bare = re.findall(r"^Inst (rabbitmq-server|erlang-\S+) ", simulated_bare, re.MULTILINE)
+    here = re.findall(r"^Inst (lib\S+) ", simulated_here, re.MULTILINE)
+    return sorted({*bare, *here})
+
+
+def _release() -> str:
+    text = Path("/etc/os-release").read_text()
+    named = dict(re.findall(r'^(ID|VERSION_ID|VERSION_CODENAME)="?([^"\n]*)"?$', text, re.MULTILINE))
+    machine = f"{named.get('ID', 'linux')}-{named.get('VERSION_ID') or named.get('VERSION_CODENAME', '0')}"
+    return f"{machine}-{os.uname().machine}"
+
+
+def _fetch(folder: Path) -> None:
+    """Download, unpack, then rename: the folder is whole or not there. Raises ``LocalError``."""
+    with tempfile.TemporaryDirectory(prefix=".rabbitmq-", dir=folder.parent) as name:
+        work = Path(name)
+        for part in ("lists/partial", "cache/archives/partial", "packages", "root"):
+            (work / part).mkdir(parents=True)
+        (work / "empty").touch()
+        apt = [
+            "apt-get", "-o", f"Dir::State::lists={work}/lists", "-o", f"Dir::Cache={work}/cache",
+            "-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=1", "-o", "APT::Update::Post-Invoke-Success::=",
+            "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=20",
+        ]  # fmt: skip
+        simulate = ["--simulate", "--no-install-recommends", "install", "rabbitmq-server"]
+        updated = _run([*apt, "update"], work, must_succeed=False)
+        bare = _run([*apt, "-o", f"Dir::State::status={work}/empty", *simulate], work, must_succeed=False)
+        here = _run([*apt, *simulate], work, must_succeed=False)
+        names = wanted(bare, here)
+        if "rabbitmq-server" not in names:
+            message = f"Debian's packages could not be read: {WHAT_TO_DO}\n{_tail(updated + bare)}"
+            raise LocalError(message)
+        _run([*apt, "download", *names], work / "packages")
+        for package in sorted((work / "packages").glob("*.deb")):
+            _run(["dpkg", "-x", str(package), str(work / "root")], work)
+        erl = work / "root/usr/lib/erlang/bin/erl"
+        erl.write_text(ERL.format(root=folder))
+        shutil.rmtree(folder, ignore_errors=True)
+        (work / "root").rename(folder)
+        folder.chmod(0o755)
+
+
+def _run(command: list[str], folder: Path, *, must_succeed: bool = True) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 -- the commands are our own
+            command, cwd=folder, capture_output=True, text=True, timeout=COMMAND_LIMIT_S, check=False,
+            env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        message = f"fetching RabbitMQ: {command[0]} took longer than {COMMAND_LIMIT_S} s; {WHAT_TO_DO}"
+        raise LocalError(message) from None
+    if must_succeed and done.returncode != 0:
+        message = f"fetching RabbitMQ: {command[0]} failed: {WHAT_TO_DO}\n{_tail(done.stderr)}"
+        raise LocalError(message)
+    return done.stdout + done.stderr
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.splitlines()[-10:])
+
+
+if __name__ == "__main__":
+    try:
+        find()
+    except LocalError as error:
+        sys.exit(str(error))

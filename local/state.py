@@ -1,0 +1,109 @@
+"""The state folder: what a start leaves for the next one (passwords, ports, data), each readable by its owner only.
+
+Nothing here starts a process. Ports are kept so that addresses stay the same from one start to the next; they lie below
+the range that the kernel hands out by itself, so that no outgoing connection can take one while its server is down.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+from pathlib import Path
+
+from local.errors import Taken
+
+PORT_FIRST = 20_000
+PORT_LAST = 32_000
+PORT_TRIES_MAX = 200
+EPHEMERAL_RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept for all state folders: ``$XDG_CACHE_HOME/ordersvc``, else ``~/.cache/ordersvc``."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "ordersvc"
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen on the port now. A closed server's connections in TIME_WAIT do not count."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def port_range(ephemeral: str) -> range:
+    """The ports to choose from, given the text of the kernel's ephemeral range ("32768\\t60999")."""
+    first_ephemeral = int(ephemeral.split()[0])
+    last = min(PORT_LAST, first_ephemeral - 1)
+    return range(PORT_FIRST, last + 1) if last - PORT_FIRST >= PORT_TRIES_MAX else range(10_000, first_ephemeral)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file whole, for its owner only: who reads it sees the old content or the new, never a part."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    partial.replace(path)
+
+
+class State:
+    """One state folder. Not for use by two starts at a time: see ``lock``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock_file: int | None = None
+
+    def lock(self) -> None:
+        """Keep every other start out of this folder until this process ends. Raises ``Taken``."""
+        file = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.read(file, 32).decode().strip() or "unknown"
+            os.close(file)
+            message = (
+                f"{self.folder} is in use by another start (process {owner}); "
+                "stop that one, or set ORDERSVC_STATE_DIR to another folder"
+            )
+            raise Taken(message) from None
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        self._lock_file = file
+
+    def subfolder(self, name: str) -> Path:
+        """A folder of its own for one server, for the owner only."""
+        folder = self.folder / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def secret(self, name: str) -> str:
+        """A random text (43 characters, URL-safe) that is made once and then kept."""
+        path = self.folder / f"{name}.secret"
+        if not path.exists():
+            write_private(path, secrets.token_urlsafe(32))
+        return path.read_text()
+
+    def port(self, name: str) -> int:
+        """The port kept under this name; another one where somebody took it meanwhile. Raises ``Taken``."""
+        path = self.folder / "ports.json"
+        ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+        if name in ports and is_free(ports[name]):
+            return ports[name]
+        candidates = port_range(EPHEMERAL_RANGE_FILE.read_text() if EPHEMERAL_RANGE_FILE.exists() else "32768 60999")
+        for _ in range(PORT_TRIES_MAX):
+            candidate = secrets.choice(candidates)
+            if candidate not in ports.values() and is_free(candidate):
+                ports[name] = candidate
+                write_private(path, json.dumps(ports, indent=1))
+                return candidate
+        message = f"no free port between {candidates.start} and {candidates.stop} for {name}"
+        raise Taken(message)
