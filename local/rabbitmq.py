@@ -114,7 +114,7 @@ class RabbitMQ:
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             env=self._environment,
         )  # fmt: skip
-        output, _ = await caller.communicate(f"{expression}.".encode())
+        output, _ = await caller.communicate(f"{expression}.\n".encode())
         answer = output.decode(errors="replace").strip()
         if caller.returncode != 0 or not answer.startswith("{ok,"):
             message = f"rabbitmq refused {expression!r}: {answer}"
