@@ -1,0 +1,93 @@
+"""A partner's bulkhead as a process: takes calls in batches, answers each to its order through the router.
+
+The resilience itself is ``partners/resilience.py``; a partner that hangs fills this process's queue and nobody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import structlog
+
+from actors.router import Router
+from actors.wire import decode_calls
+from domain.calls import Call
+from domain.commands import Actor, ActorType, CallAnswered, Message
+from domain.errors import OutcomeUnknown, Refused, Unavailable
+
+log = structlog.get_logger()
+
+
+class Caller(Protocol):
+    """``partners.resilience.Bulkhead``."""
+
+    async def call(self, call: Call) -> CallAnswered: ...
+
+
+class Bulkhead:
+    """Performs calls for one partner. ``calls_max`` bounds those accepted and not yet answered to their orders."""
+
+    def __init__(
+        self,
+        partner: str,
+        caller: Caller,
+        router: Router,
+        *,
+        calls_max: int,
+        deliver_attempts_max: int = 8,
+        deliver_retry_s: float = 0.5,
+    ) -> None:
+        self.partner = partner
+        self._caller = caller
+        self._router = router
+        self._calls_max = calls_max
+        self._deliver_attempts_max = deliver_attempts_max
+        self._deliver_retry_s = deliver_retry_s
+        self._calls: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self.undelivered = 0
+
+    def perform(self, batch: bytes) -> list[int]:
+        """Accept a batch; gives the positions of the calls for which there is no room."""
+        refused: list[int] = []
+        for position, call in enumerate(decode_calls(batch)):
+            key = (call.order_id, call.key)
+            if key in self._calls:
+                continue  # it is under way already; its answer serves both
+            if len(self._calls) >= self._calls_max:
+                refused.append(position)
+                continue
+            self._calls[key] = asyncio.get_running_loop().create_task(self._perform(key, call))
+        return refused
+
+    @property
+    def under_way(self) -> int:
+        """Calls accepted and not yet answered to their orders."""
+        return len(self._calls)
+
+    async def _perform(self, key: tuple[str, str], call: Call) -> None:
+        try:
+            answered = await self._caller.call(call)
+            await self._answer(call, answered)
+        except Exception:
+            log.exception("call_failed", order_id=call.order_id, key=call.key)
+        finally:
+            self._calls.pop(key, None)
+
+    async def _answer(self, call: Call, answered: CallAnswered) -> None:
+        """Deliver the answer; if that can't be done for long, the order's own deadline asks again."""
+        message = Message(
+            id=f"answer:{call.key}:{call.attempt}", body=answered, actor=Actor(ActorType.PARTNER, f"{self.partner}svc")
+        )
+        for attempt in range(self._deliver_attempts_max):
+            try:
+                await self._router.ask(call.order_id, message)
+            except Refused as refused:
+                log.warning("answer_refused", order_id=call.order_id, key=call.key, code=refused.code)
+                return
+            except (Unavailable, OutcomeUnknown):
+                await asyncio.sleep(min(self._deliver_retry_s * 2**attempt, 5.0))
+            else:
+                return
+        self.undelivered += 1
+        log.warning("answer_not_delivered", order_id=call.order_id, key=call.key)

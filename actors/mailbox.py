@@ -1,0 +1,66 @@
+"""The mailbox of one order: letters wait here their turn, one at a time, and no more than a bound."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections import deque
+from dataclasses import dataclass
+
+from actors.wire import Told
+from domain.commands import Message
+from domain.errors import Unavailable
+
+
+@dataclass(slots=True, eq=False)
+class Letter:
+    """A message on its way to an order, and the future by which its sender is told."""
+
+    order_id: str
+    message: Message
+    told: Future[Told]
+
+    def tell(self, told: Told) -> None:
+        """Tell the sender, unless it has gone."""
+        if not self.told.done():
+            self.told.set_result(told)
+
+
+class Mailbox:
+    """First in, first out, bounded. The queue itself exists only while something waits in it."""
+
+    __slots__ = ("_letters", "_max_messages")
+
+    def __init__(self, max_messages: int) -> None:
+        self._max_messages = max_messages
+        self._letters: deque[Letter] | None = None
+
+    def __len__(self) -> int:
+        return len(self._letters) if self._letters else 0
+
+    def put(self, letter: Letter) -> None:
+        """Add a letter; raises ``Unavailable`` (``order_busy``) when the bound is reached."""
+        if self._letters is None:
+            self._letters = deque()
+        if len(self._letters) >= self._max_messages:
+            raise Unavailable(
+                "order_busy",
+                f"the order already has {self._max_messages} messages waiting",
+                retry_after_s=1.0,
+                overloaded=True,
+            )
+        self._letters.append(letter)
+
+    def take(self) -> Letter | None:
+        """Give the next letter, or None."""
+        if not self._letters:
+            return None
+        letter = self._letters.popleft()
+        if not self._letters:
+            self._letters = None
+        return letter
+
+    def empty(self) -> list[Letter]:
+        """Take everything out, oldest first."""
+        letters = list(self._letters or ())
+        self._letters = None
+        return letters

@@ -1,0 +1,195 @@
+"""Other processes of the service, as this one sees them: up or gone, and how to call them.
+
+A peer is a named Ray actor with a link (``link.py``) beside its Ray handle: calls go through Ray, the link tells within
+milliseconds that the process died and within seconds that it hangs. A peer that is gone is looked for until it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import ray
+import structlog
+from ray.actor import ActorHandle
+
+from actors.link import Endpoint, Link
+
+log = structlog.get_logger()
+
+NAMESPACE = "ordersvc"
+SILENT = "silent"
+
+
+class PeerGone(Exception):
+    """The process died, hangs, or was never there. ``sent``: a call may have reached it before."""
+
+    def __init__(self, name: str, why: str, *, sent: bool) -> None:
+        super().__init__(f"{name}: {why}")
+        self.sent = sent
+
+
+class Peer:
+    """One named process. ``on_lost(name, why)`` and ``on_found(name)`` tell of changes; ``why`` is ``silent`` for a hang."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        ping_every_s: float,
+        pings_missed_max: int,
+        on_lost: Callable[[str, str], None] | None = None,
+        on_found: Callable[[str], None] | None = None,
+        search_first_s: float = 0.05,
+        search_max_s: float = 1.0,
+    ) -> None:
+        self.name = name
+        self.handle: ActorHandle[Any] | None = None
+        self.link: Link | None = None
+        self.found = asyncio.Event()
+        self._ping_every_s = ping_every_s
+        self._pings_missed_max = pings_missed_max
+        self._on_lost = on_lost
+        self._on_found = on_found
+        self._search_first_s = search_first_s
+        self._search_max_s = search_max_s
+        self._task = asyncio.get_running_loop().create_task(self._keep(), name=f"peer-{name}")
+
+    @property
+    def is_up(self) -> bool:
+        """The link stands."""
+        return self.link is not None and not self.link.lost.done()
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where it listens and its process id, while it is up."""
+        return self.link.endpoint if self.link is not None else None
+
+    async def call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - what the method gives
+        """Call a method of the actor; raises ``PeerGone`` at once when the process goes while the answer is awaited."""
+        link, handle = self.link, self.handle
+        if link is None or handle is None or link.lost.done():
+            raise PeerGone(self.name, "not there", sent=False)
+        try:
+            answer: asyncio.Future[Any] = asyncio.wrap_future(getattr(handle, method).remote(*arguments).future())
+        except ray.exceptions.RayError as error:
+            raise PeerGone(self.name, str(error), sent=False) from error
+        await asyncio.wait((answer, link.lost), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            answer.add_done_callback(_ignore)
+            raise PeerGone(self.name, link.lost.result(), sent=True)
+        try:
+            return answer.result()
+        except ray.exceptions.RayTaskError:
+            raise
+        except ray.exceptions.RayError as error:
+            raise PeerGone(self.name, type(error).__name__, sent=True) from error
+
+    def stop(self) -> None:
+        """Look for it no more."""
+        self._task.cancel()
+        if self.link is not None:
+            self.link.close()
+
+    async def _keep(self) -> None:
+        wait_s = self._search_first_s
+        while True:
+            try:
+                await self._find()
+            except (OSError, TimeoutError, ValueError, ray.exceptions.RayError):
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, self._search_max_s)
+                continue
+            wait_s = self._search_first_s
+            link = self.link
+            if link is None:
+                continue
+            self.found.set()
+            log.info("peer_found", peer=self.name, pid=link.endpoint.pid)
+            if self._on_found is not None:
+                self._on_found(self.name)
+            why = await link.lost
+            self.found.clear()
+            log.warning("peer_lost", peer=self.name, pid=link.endpoint.pid, why=why)
+            if self._on_lost is not None:
+                self._on_lost(self.name, why)
+
+    async def _find(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.handle = await loop.run_in_executor(None, lambda: ray.get_actor(self.name, namespace=NAMESPACE))
+        endpoint: Endpoint = await asyncio.wait_for(
+            asyncio.wrap_future(self.handle.hello.remote().future()), self._search_max_s * 5
+        )
+        link = Link(endpoint, ping_every_s=self._ping_every_s, pings_missed_max=self._pings_missed_max)
+        await link.open()
+        self.link = link
+
+
+class Peers:
+    """The processes that this one talks to, by name; looked for from the first mention on. Bounded: idle ones are forgotten."""
+
+    def __init__(
+        self,
+        *,
+        ping_every_s: float,
+        pings_missed_max: int,
+        on_lost: Callable[[str, str], None] | None = None,
+        on_found: Callable[[str], None] | None = None,
+        max_peers: int = 2048,
+    ) -> None:
+        self._peers: dict[str, Peer] = {}
+        self._ping_every_s = ping_every_s
+        self._pings_missed_max = pings_missed_max
+        self._max_peers = max_peers
+        self.on_lost = on_lost
+        self.on_found = on_found
+
+    def get(self, name: str) -> Peer:
+        """The peer of that name, known from now on. Raises ``PeerGone`` when the bound on peers is reached."""
+        peer = self._peers.get(name)
+        if peer is None:
+            if len(self._peers) >= self._max_peers:
+                raise PeerGone(name, "too many peers", sent=False)
+            peer = self._peers[name] = Peer(
+                name,
+                ping_every_s=self._ping_every_s,
+                pings_missed_max=self._pings_missed_max,
+                on_lost=self._lost,
+                on_found=self._found,
+            )
+        return peer
+
+    def is_up(self, name: str) -> bool:
+        """Whether the peer is known and its link stands."""
+        peer = self._peers.get(name)
+        return peer is not None and peer.is_up
+
+    def up(self) -> list[str]:
+        """The names of those that are up."""
+        return [name for name, peer in self._peers.items() if peer.is_up]
+
+    def forget(self, name: str) -> None:
+        """Look for it no more, and drop it."""
+        peer = self._peers.pop(name, None)
+        if peer is not None:
+            peer.stop()
+
+    def stop(self) -> None:
+        """Forget all."""
+        for name in list(self._peers):
+            self.forget(name)
+
+    def _lost(self, name: str, why: str) -> None:
+        if self.on_lost is not None:
+            self.on_lost(name, why)
+
+    def _found(self, name: str) -> None:
+        if self.on_found is not None:
+            self.on_found(name)
+
+
+def _ignore(answer: asyncio.Future[Any]) -> None:
+    """Nobody waits for this answer any more; look at its error so that it is not reported as forgotten."""
+    if not answer.cancelled():
+        answer.exception()

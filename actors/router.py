@@ -1,0 +1,254 @@
+"""The one door: whatever may change an order goes through ``ask``, to the shard that owns it now.
+
+The router sends messages in micro-batches, a queue a group of orders. When an owner dies or hangs it sends the unanswered
+messages, with their ids, to the stand-in; ids make that harmless. It trusts the owners table, not what other routers think.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+
+from actors.batching import MicroBatcher
+from actors.groups import Layout
+from actors.mailbox import Letter
+from actors.peers import PeerGone
+from actors.replies import Reply
+from actors.wire import Moved, Told, decode_told, encode_letters
+from domain.commands import ActorType, Message
+from domain.errors import OutcomeUnknown, Unavailable
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterLimits:
+    """Bounds, unit last. ``nowhere_s``: how long a message waits while no shard at all is up, before it is refused."""
+
+    ask_timeout_s: float = 10.0
+    queue_max_messages: int = 4096
+    batch_max_messages: int = 256
+    calls_in_flight: int = 2
+    calls_in_flight_max: int = 16
+    nowhere_s: float = 3.0
+    moved_wait_s: float = 0.02
+    owners_every_s: float = 1.0
+    dedicated_max_orders: int = 4096
+
+
+class Shards(Protocol):
+    """How shards are reached (``peers.py``, or a test's own)."""
+
+    def is_up(self, name: str) -> bool: ...
+    async def deliver(self, name: str, group: str, batch: bytes, *, take: bool) -> bytes: ...
+    async def watch(self, name: str, order_id: str, until: str) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Pending(Letter):
+    group: str = ""
+    expires_s: float = 0.0
+    was_sent: bool = False
+
+
+class Router:
+    """Finds the owner of an order and asks it."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        shards: Shards,
+        read_owners: Callable[[], Awaitable[Mapping[str, str]]],
+        limits: RouterLimits,
+    ) -> None:
+        """``read_owners`` gives group -> shard name as the owners table has it."""
+        self._layout = layout
+        self._shards = shards
+        self._read_owners = read_owners
+        self._limits = limits
+        self._owners: Mapping[str, str] = {}
+        self._dedicated: OrderedDict[str, str] = OrderedDict()
+        self._queues: dict[str, MicroBatcher[_Pending]] = {}
+        self._reading: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read the owners, and go on reading them now and then."""
+        await self.refresh()
+        self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="router-owners")
+
+    async def stop(self) -> None:
+        """Stop reading owners; what is under way goes on until its deadline."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+
+    @property
+    def queued(self) -> int:
+        """Messages that wait to be sent."""
+        return sum(len(queue) for queue in self._queues.values())
+
+    async def ask(self, order_id: str, message: Message, *, timeout_s: float | None = None) -> Reply:
+        """Deliver a message to its order and wait for what it is told, at most ``timeout_s`` seconds.
+
+        Raises ``Refused``; ``Unavailable`` (certainly nothing changed); ``OutcomeUnknown`` (ask again with the same id).
+        """
+        if not message.keyed and message.actor.type in (ActorType.CLIENT, ActorType.STAFF):
+            # A command may be delivered twice when a shard dies; being remembered makes the second harmless.
+            message = replace(message, keyed=True)
+        loop = asyncio.get_running_loop()
+        group = self._dedicated.get(order_id) or self._layout.group_of(order_id)
+        wait_s = self._limits.ask_timeout_s if timeout_s is None else timeout_s
+        pending = _Pending(order_id, message, loop.create_future(), group, loop.time() + wait_s)
+        self._queue(group).put(pending)
+        timer = loop.call_later(wait_s, _expire, pending)
+        try:
+            told = await pending.told
+        finally:
+            timer.cancel()
+        if isinstance(told, Reply):
+            return told
+        if isinstance(told, Moved):
+            raise Unavailable("moving", "the order is changing hands")
+        raise told
+
+    async def wait(self, order_id: str, until: str, seconds: float) -> None:
+        """Return when the order is ``validated`` (or cancelled) or ``payment:<id>`` is settled, or after ``seconds``."""
+        group = self._dedicated.get(order_id) or self._layout.group_of(order_id)
+        host, _ = self._host(group)
+        if host is not None:
+            try:
+                await asyncio.wait_for(self._shards.watch(host, order_id, until), seconds)
+            except TimeoutError:
+                return
+
+    async def refresh(self) -> None:
+        """Read the owners table; several callers share one reading. A reading that fails leaves the last one."""
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().create_task(self._refresh())
+        await asyncio.shield(self._reading)
+
+    async def _refresh(self) -> None:
+        try:
+            self._owners = await self._read_owners()
+        except Exception as error:  # noqa: BLE001 - whatever keeps us from reading, the last reading stands
+            log.warning("owners_not_read", error=str(error))
+        finally:
+            self._reading = None
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.owners_every_s)
+            await self.refresh()
+            for group in [g for g, queue in self._queues.items() if queue.is_idle and g.startswith("order-")]:
+                del self._queues[group]
+
+    def _queue(self, group: str) -> MicroBatcher[_Pending]:
+        queue = self._queues.get(group)
+        if queue is None:
+
+            async def send(batch: list[_Pending]) -> None:
+                await self._send(group, batch)
+
+            limits = self._limits
+            queue = self._queues[group] = MicroBatcher(
+                send,
+                queue_max_items=limits.queue_max_messages,
+                batch_max_items=limits.batch_max_messages,
+                calls_in_flight=limits.calls_in_flight,
+                calls_in_flight_max=limits.calls_in_flight_max,
+            )
+        return queue
+
+    def _host(self, group: str) -> tuple[str | None, bool]:
+        """Who should host the group now, and whether it has to take it over for that."""
+        home = self._layout.home_of(group)
+        owner = self._owners.get(group, home)
+        if self._shards.is_up(owner):
+            return owner, False
+        if self._shards.is_up(home):
+            return home, True
+        for name in self._layout.stand_ins(group):
+            if self._shards.is_up(name):
+                return name, True
+        return None, False
+
+    async def _send(self, group: str, batch: list[_Pending]) -> None:
+        batch = [p for p in batch if not p.told.done()]
+        if not batch:
+            return
+        host, take = self._host(group)
+        if host is None:
+            await self._nowhere(batch)
+            return
+        try:
+            data = await self._shards.deliver(
+                host, group, encode_letters([(p.order_id, p.message) for p in batch]), take=take
+            )
+        except PeerGone as gone:
+            log.warning("shard_gone", shard=host, group=group, messages=len(batch), why=str(gone))
+            for p in batch:
+                p.was_sent = p.was_sent or gone.sent
+            await self.refresh()
+            self._again(batch)
+            return
+        except Exception as error:  # noqa: BLE001 - a bug over there must not leave callers waiting
+            log.error("shard_failed", shard=host, group=group, error=str(error))
+            for p in batch:
+                p.tell(OutcomeUnknown("the shard failed; asking again with the same key tells"))
+            return
+        moved = [p for p, told in zip(batch, decode_told(data), strict=True) if not self._settle(p, told)]
+        if moved:
+            await self.refresh()
+            await asyncio.sleep(self._limits.moved_wait_s)
+            self._again(moved)
+
+    def _settle(self, pending: _Pending, told: Told) -> bool:
+        """Tell the caller; False when the message has to be sent again, elsewhere."""
+        if not isinstance(told, Moved):
+            pending.tell(told)
+            return True
+        if told.group:
+            self._dedicated[pending.order_id] = told.group
+            self._dedicated.move_to_end(pending.order_id)
+            if len(self._dedicated) > self._limits.dedicated_max_orders:
+                self._dedicated.popitem(last=False)
+            pending.group = told.group
+        elif pending.group.startswith("order-"):
+            self._dedicated.pop(pending.order_id, None)
+            pending.group = self._layout.group_of(pending.order_id)
+        return False
+
+    def _again(self, batch: list[_Pending]) -> None:
+        by_group: dict[str, list[_Pending]] = {}
+        for p in batch:
+            if not p.told.done():
+                by_group.setdefault(p.group, []).append(p)
+        for group, pendings in by_group.items():
+            self._queue(group).put_back(pendings)
+
+    async def _nowhere(self, batch: list[_Pending]) -> None:
+        """No shard is up: wait a little for one, then say so."""
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + self._limits.nowhere_s
+        while loop.time() < give_up_s:
+            await asyncio.sleep(0.05)
+            if self._host(batch[0].group)[0] is not None:
+                self._again(batch)
+                return
+        for p in batch:
+            p.tell(
+                OutcomeUnknown("the shard that was asked died; asking again with the same key tells")
+                if p.was_sent
+                else Unavailable("no_shard", "no order shard is up", retry_after_s=2.0)
+            )
+
+
+def _expire(pending: _Pending) -> None:
+    pending.tell(OutcomeUnknown("no answer in time; asking again with the same key tells"))
+
+

@@ -1,0 +1,279 @@
+"""A shard: the process that hosts order actors, its own slices' and, while others are gone, theirs.
+
+It takes groups of orders over by bumping their epoch in PostgreSQL, wakes by itself what has something to do, and gives a group up
+as soon as a flush shows that somebody else has it. It knows neither Ray nor how its collaborators are made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+
+from actors.group import Group, GroupStore, Surroundings
+from actors.groups import Layout, residue
+from actors.mailbox import Letter
+from actors.wire import Moved, Told, decode_letters, encode_told
+from domain.calls import Call, NotSent
+from domain.commands import Actor, ActorType, CallAnswered, Message
+from domain.errors import OutcomeUnknown, Unavailable
+from domain.order import Order
+from storage.errors import CommitUnknown, StorageUnavailable
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardPolicy:
+    """Bounds and waits, unit last."""
+
+    answer_within_s: float = 9.5
+    poll_every_s: float = 1.0
+    poll_ahead_s: float = 5.0
+    poll_max_orders: int = 500
+    resume_max_orders_per_s: int = 2000
+    resume_page_orders: int = 200
+    resume_backlog_max_messages: int = 1000
+    sweep_every_s: float = 5.0
+    sweep_max_orders: int = 1000
+    sweep_older_than_s: float = 5.0
+    take_back_first_s: float = 0.5
+    take_back_max_s: float = 15.0
+    take_retry_s: float = 0.2
+
+
+class ShardStore(GroupStore, Protocol):
+    """What a shard needs of storage besides what its groups do."""
+
+    async def take(self, group: str, shard: str) -> int: ...
+    async def running(self, group: tuple[int, int], after: tuple[datetime, str] | None, limit: int) -> Sequence[tuple[str, datetime]]: ...
+    async def due(self, group: tuple[int, int], ahead_s: float, limit: int) -> Sequence[tuple[str, datetime]]: ...
+    async def unpublished_orders(self, group: tuple[int, int], older_than_s: float, limit: int) -> Sequence[str]: ...
+    async def unpublished(self, order_ids: Sequence[str]) -> dict[str, Any]: ...
+
+
+class OrderShard:
+    """Hosts groups of orders. ``home`` is the group that belongs here."""
+
+    def __init__(
+        self,
+        name: str,
+        home: str,
+        layout: Layout,
+        store: ShardStore,
+        policy: ShardPolicy,
+        around: Callable[[OrderShard], Surroundings],
+    ) -> None:
+        """``around`` makes what the groups share, given the shard (for the calls' refusals and the hook after commits)."""
+        self.name = name
+        self.home = home
+        self._layout = layout
+        self._store = store
+        self._policy = policy
+        self._around = around(self)
+        self._groups: dict[str, Group] = {}
+        self._taking: dict[str, asyncio.Task[Group]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._take_back_s = policy.take_back_first_s
+        self._stopping = False
+
+    # Life.
+
+    async def start(self) -> None:
+        """Take the home group over and begin to watch over it."""
+        await self._around.clock.synchronise()
+        await self._around.numbers.fill()
+        await self._take(self.home)
+        for work in (self._poll(), self._sweep(), self._around.clock.keep(self._policy.sweep_every_s, self._clock_failed)):
+            self._spawn(work)
+
+    async def stop(self) -> None:
+        """Finish what was begun, take nothing new."""
+        self._stopping = True
+        for task in list(self._tasks):
+            task.cancel()
+        for group in list(self._groups.values()):
+            await group.stop()
+
+    # What others call.
+
+    async def handle(self, group_name: str, batch: bytes, *, take: bool) -> bytes:
+        """Deliver a batch of messages to one group's orders and give what each sender is told, in order.
+
+        ``take``: the sender knows that the group's owner is gone; take the group over if it is not here.
+        """
+        letters = decode_letters(batch)
+        told = await self._deliver(group_name, letters, take=take)
+        return encode_told(told)
+
+    async def watch(self, order_id: str, until: str) -> None:
+        """Return when the order is ``until``; see ``watches.py``."""
+        await self._around.watches.until(order_id, until, self._find)
+
+    def not_sent(self, call: Call, why: str) -> None:
+        """A call could not be handed over: its order hears so."""
+        body = CallAnswered(call.key, call.attempt, NotSent(why))
+        message = Message(id=f"answer:{call.key}:{call.attempt}", body=body, actor=Actor(ActorType.SAGA, self.name))
+        for group in self._groups.values():
+            if group.dedicated_order_id == call.order_id or group.name == self._layout.group_of(call.order_id):
+                group.accept(Letter(call.order_id, message, asyncio.get_running_loop().create_future()))
+                return
+
+    def statistics(self) -> dict[str, float]:
+        """Figures for the metrics, by name."""
+        counts = [group.committer.counts for group in self._groups.values()]
+        return {
+            "groups": len(self._groups),
+            "resident_orders": sum(group.resident for group in self._groups.values()),
+            "queued_messages": sum(group.queued for group in self._groups.values()),
+            "commits_total": sum(c.commits for c in counts),
+            "flushes_total": sum(c.flushes for c in counts),
+            "commit_retries_total": sum(c.retries for c in counts),
+            "commits_resolved_total": sum(c.unknown_resolved for c in counts),
+            "poisoned_total": sum(c.poisoned for c in counts),
+        }
+
+    async def hand_over(self, order_id: str, dedicate: Callable[[], Awaitable[None]]) -> None:
+        """Give one order to a process of its own (``dedicated.py``)."""
+        group = self._groups.get(self._layout.group_of(order_id))
+        if group is not None and not group.is_replaced:
+            await group.hand_over(order_id, dedicate)
+
+    def passivate(self) -> int:
+        """Let idle actors leave memory."""
+        return sum(group.passivate() for group in self._groups.values())
+
+    # Inside.
+
+    def _find(self, order_id: str) -> Order | None:
+        for group in self._groups.values():
+            order = group.find(order_id)
+            if order is not None:
+                return order
+        return None
+
+    async def _deliver(self, group_name: str, letters: list[tuple[str, Message]], *, take: bool) -> list[Told]:
+        loop = asyncio.get_running_loop()
+        group = self._groups.get(group_name)
+        if group is None or group.is_replaced:
+            if self._stopping or not (take or group_name in self._taking):
+                return [Moved("")] * len(letters)
+            try:
+                group = await self._take(group_name)
+            except (StorageUnavailable, CommitUnknown) as error:
+                not_now = Unavailable("database_unavailable", str(error))
+                return [not_now] * len(letters)
+        posted = [Letter(order_id, message, loop.create_future()) for order_id, message in letters]
+        for letter in posted:
+            group.accept(letter)
+        await asyncio.wait([letter.told for letter in posted], timeout=self._policy.answer_within_s)
+        unknown = OutcomeUnknown("no answer in time; asking again with the same key tells")
+        return [letter.told.result() if letter.told.done() else unknown for letter in posted]
+
+    async def _take(self, name: str) -> Group:
+        """Become the owner of a group, once however many ask for it."""
+        task = self._taking.get(name)
+        if task is None:
+            task = self._taking[name] = asyncio.get_running_loop().create_task(self._take_over(name))
+            task.add_done_callback(lambda _: self._taking.pop(name, None))
+        return await asyncio.shield(task)
+
+    async def _take_over(self, name: str) -> Group:
+        epoch = await self._store.take(name, self.name)
+        log.info("group_taken", shard=self.name, group=name, epoch=epoch)
+        group = self._groups[name] = Group(name, epoch, self._around, self._replaced)
+        if group.dedicated_order_id is not None:
+            group.wake(group.dedicated_order_id)
+        else:
+            self._spawn(self._resume(group))
+        return group
+
+    def _replaced(self, group: Group) -> None:
+        if self._groups.get(group.name) is group:
+            del self._groups[group.name]
+        if group.name == self.home and not self._stopping:
+            self._spawn(self._take_back())
+
+    async def _take_back(self) -> None:
+        """Somebody stood in for us. We are well, so our orders come home; if that does not last, ever more slowly."""
+        wait_s = self._take_back_s
+        self._take_back_s = min(wait_s * 2, self._policy.take_back_max_s)
+        await asyncio.sleep(wait_s)
+        while self.home not in self._groups:
+            try:
+                await self._take(self.home)
+            except (StorageUnavailable, CommitUnknown):
+                await asyncio.sleep(self._policy.take_retry_s)
+
+    async def _resume(self, group: Group) -> None:
+        """Wake every order of the group that has a step running, most overdue first, at a bounded rate."""
+        share = residue(group.name)
+        if share is None:
+            return
+        after: tuple[datetime, str] | None = None
+        resumed = 0
+        page_s = self._policy.resume_page_orders / self._policy.resume_max_orders_per_s
+        while not group.is_replaced:
+            try:
+                page = await self._store.running(share, after, self._policy.resume_page_orders)
+            except (StorageUnavailable, CommitUnknown):
+                await asyncio.sleep(self._policy.take_retry_s)
+                continue
+            for order_id, deadline in page:
+                group.wake(order_id)
+                after = (deadline, order_id)
+            resumed += len(page)
+            if len(page) < self._policy.resume_page_orders:
+                break
+            await asyncio.sleep(page_s)
+            while group.queued > self._policy.resume_backlog_max_messages and not group.is_replaced:
+                await asyncio.sleep(page_s)
+        log.info("group_resumed", shard=self.name, group=group.name, orders=resumed)
+
+    async def _poll(self) -> None:
+        """Bring the deadlines of the next seconds into memory, and let idle actors leave it."""
+        while True:
+            await asyncio.sleep(self._policy.poll_every_s)
+            for group in list(self._groups.values()):
+                share = residue(group.name)
+                if share is None or group.is_replaced or group.queued > self._policy.resume_backlog_max_messages:
+                    continue
+                try:
+                    for order_id, deadline in await self._store.due(
+                        share, self._policy.poll_ahead_s, self._policy.poll_max_orders
+                    ):
+                        group.deadlines.expect(order_id, deadline)
+                except (StorageUnavailable, CommitUnknown) as error:
+                    log.warning("deadlines_not_read", group=group.name, error=str(error))
+            self.passivate()
+
+    async def _sweep(self) -> None:
+        """Offer the publisher again whatever has stayed unpublished."""
+        while True:
+            await asyncio.sleep(self._policy.sweep_every_s)
+            for group in list(self._groups.values()):
+                share = residue(group.name)
+                if share is None or group.is_replaced:
+                    continue
+                try:
+                    ids = await self._store.unpublished_orders(
+                        share, self._policy.sweep_older_than_s, self._policy.sweep_max_orders
+                    )
+                    if ids:
+                        group.publish_again(await self._store.unpublished(ids))
+                except (StorageUnavailable, CommitUnknown) as error:
+                    log.warning("unpublished_not_read", group=group.name, error=str(error))
+
+    def _clock_failed(self, error: Exception) -> None:
+        log.warning("clock_not_read", error=str(error))
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+

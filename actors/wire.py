@@ -1,0 +1,234 @@
+"""How messages, replies and calls travel between processes: bytes, encoded once, a batch at a time.
+
+Nothing here knows Ray or a socket. A body or an outcome is one of several plain dataclasses, so each carries the name of its type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import msgspec
+
+from actors.replies import Reply
+from domain.calls import Call, Outcome, Request
+from domain.commands import Actor, ActorType, Body, CallAnswered, Message
+from domain.errors import FieldError, OutcomeUnknown, RefusalKind, Refused, Unavailable
+
+_encoder = msgspec.msgpack.Encoder()
+_encode = _encoder.encode
+
+
+def _decoders(union: Any) -> dict[str, msgspec.msgpack.Decoder[Any]]:  # noqa: ANN401 - a union of types is no type
+    return {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in get_args(union)}
+
+
+_bodies = _decoders(Body)
+_outcomes = _decoders(Outcome)
+_requests = _decoders(Request)
+
+
+class _Letter(msgspec.Struct, array_like=True):
+    order_id: str
+    id: str
+    kind: str
+    body: msgspec.Raw
+    actor_type: str
+    actor_id: str
+    keyed: bool
+    fingerprint: str
+    expected_version: int | None
+    customer_scope: str | None
+    traceparent: str | None
+
+
+class _Answered(msgspec.Struct, array_like=True):
+    key: str
+    attempt: int
+    kind: str
+    outcome: msgspec.Raw
+
+
+class _Call(msgspec.Struct, array_like=True):
+    order_id: str
+    key: str
+    attempt: int
+    kind: str
+    request: msgspec.Raw
+
+
+class _Told(msgspec.Struct, array_like=True):
+    """Kind: reply, refused, unavailable, unknown or moved."""
+
+    kind: str
+    payload: msgspec.Raw
+
+
+class _Refusal(msgspec.Struct, array_like=True):
+    kind: str
+    code: str
+    detail: str
+    errors: list[tuple[str, str, str]]
+    allowed: list[str] | None
+    current_version: int | None
+
+
+class _Unavailability(msgspec.Struct, array_like=True):
+    code: str
+    detail: str
+    retry_after_s: float
+    overloaded: bool
+
+
+_letters = msgspec.msgpack.Decoder(list[_Letter])
+_answered = msgspec.msgpack.Decoder(_Answered)
+_calls = msgspec.msgpack.Decoder(list[_Call])
+_told = msgspec.msgpack.Decoder(list[_Told])
+_reply = msgspec.msgpack.Decoder(Reply)
+_refusal = msgspec.msgpack.Decoder(_Refusal)
+_unavailability = msgspec.msgpack.Decoder(_Unavailability)
+_text = msgspec.msgpack.Decoder(str)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The order has another owner now; ``group`` names the set of orders it belongs to, or is empty where that is not known."""
+
+    group: str
+
+
+Told = Reply | Refused | Unavailable | OutcomeUnknown | Moved
+
+
+def _encode_body(body: Body) -> tuple[str, msgspec.Raw]:
+    if isinstance(body, CallAnswered):
+        outcome = body.outcome
+        answered = _Answered(body.key, body.attempt, type(outcome).__name__, msgspec.Raw(_encode(outcome)))
+        return "CallAnswered", msgspec.Raw(_encode(answered))
+    return type(body).__name__, msgspec.Raw(_encode(body))
+
+
+def _decode_body(kind: str, raw: msgspec.Raw) -> Body:
+    if kind == "CallAnswered":
+        answered = _answered.decode(raw)
+        outcome: Outcome = _outcomes[answered.kind].decode(answered.outcome)
+        return CallAnswered(answered.key, answered.attempt, outcome)
+    body: Body = _bodies[kind].decode(raw)
+    return body
+
+
+def encode_letters(letters: Sequence[tuple[str, Message]]) -> bytes:
+    """Encode (order id, message) pairs. ``Message.known`` does not travel: the shard attaches it."""
+    return _encode(
+        [
+            _Letter(
+                order_id,
+                m.id,
+                *_encode_body(m.body),
+                m.actor.type.value,
+                m.actor.id,
+                m.keyed,
+                m.fingerprint,
+                m.expected_version,
+                m.customer_scope,
+                m.traceparent,
+            )
+            for order_id, m in letters
+        ]
+    )
+
+
+def decode_letters(data: bytes) -> list[tuple[str, Message]]:
+    """Decode what ``encode_letters`` made."""
+    return [
+        (
+            x.order_id,
+            Message(
+                id=x.id,
+                body=_decode_body(x.kind, x.body),
+                actor=Actor(ActorType(x.actor_type), x.actor_id),
+                keyed=x.keyed,
+                fingerprint=x.fingerprint,
+                expected_version=x.expected_version,
+                customer_scope=x.customer_scope,
+                traceparent=x.traceparent,
+            ),
+        )
+        for x in _letters.decode(data)
+    ]
+
+
+def _encode_told(told: Told) -> _Told:
+    match told:
+        case Reply():
+            return _Told("reply", msgspec.Raw(_encode(told)))
+        case Moved():
+            return _Told("moved", msgspec.Raw(_encode(told.group)))
+        case Refused():
+            refusal = _Refusal(
+                told.kind.value,
+                told.code,
+                told.detail,
+                [(e.pointer, e.code, e.message) for e in told.errors],
+                None if told.allowed is None else list(told.allowed),
+                told.current_version,
+            )
+            return _Told("refused", msgspec.Raw(_encode(refusal)))
+        case Unavailable():
+            not_now = _Unavailability(told.code, told.detail, told.retry_after_s, told.overloaded)
+            return _Told("unavailable", msgspec.Raw(_encode(not_now)))
+        case OutcomeUnknown():
+            return _Told("unknown", msgspec.Raw(_encode(told.detail)))
+
+
+def _decode_told(told: _Told) -> Told:
+    match told.kind:
+        case "reply":
+            return _reply.decode(told.payload)
+        case "moved":
+            return Moved(_text.decode(told.payload))
+        case "refused":
+            no = _refusal.decode(told.payload)
+            return Refused(
+                RefusalKind(no.kind),
+                no.code,
+                no.detail,
+                errors=tuple(FieldError(*e) for e in no.errors),
+                allowed=None if no.allowed is None else tuple(no.allowed),
+                current_version=no.current_version,
+            )
+        case "unavailable":
+            not_now = _unavailability.decode(told.payload)
+            return Unavailable(
+                not_now.code, not_now.detail, retry_after_s=not_now.retry_after_s, overloaded=not_now.overloaded
+            )
+        case _:
+            return OutcomeUnknown(_text.decode(told.payload))
+
+
+def encode_told(told: Sequence[Told]) -> bytes:
+    """Encode what the senders of a batch are told, in the batch's order."""
+    return _encode([_encode_told(t) for t in told])
+
+
+def decode_told(data: bytes) -> list[Told]:
+    """Decode what ``encode_told`` made."""
+    return [_decode_told(t) for t in _told.decode(data)]
+
+
+def encode_calls(batch: Sequence[Call]) -> bytes:
+    """Encode calls for a bulkhead."""
+    return _encode(
+        [_Call(c.order_id, c.key, c.attempt, type(c.request).__name__, msgspec.Raw(_encode(c.request))) for c in batch]
+    )
+
+
+def decode_calls(data: bytes) -> list[Call]:
+    """Decode what ``encode_calls`` made."""
+    return [
+        Call(order_id=c.order_id, key=c.key, attempt=c.attempt, request=_requests[c.kind].decode(c.request))
+        for c in _calls.decode(data)
+    ]
+
+
