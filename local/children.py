@@ -1,6 +1,6 @@
-"""Child processes that can't outlive us: each in a session of its own, killed by the kernel when the thread that started it ends.
+"""Child processes that can't outlive us: each in a session of its own, killed by the kernel when we end.
 
-Start them from the main thread only, for that reason. Secrets go to a child by its environment or by a file, never by
+The kernel does so when the *thread* ends that started them: start them from the main thread only. Secrets go to a child by its environment or by a file, never by
 its arguments, which everybody on the machine can read.
 """
 

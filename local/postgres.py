@@ -107,9 +107,9 @@ class PostgreSQL:
     async def is_ready(self) -> bool:
         """Whether the server that runs is our child, and says that it takes connections."""
         with contextlib.suppress(OSError):
-            lines = (self._data / "postmaster.pid").read_text().splitlines()
-            if self.child is not None and len(lines) >= PID_FILE_STATUS_LINE and lines[0].strip() == str(self.child.pid):
-                return lines[PID_FILE_STATUS_LINE - 1].strip() == "ready"
+            lines = [line.strip() for line in (self._data / "postmaster.pid").read_text().splitlines()]
+            ours = self.child is not None and lines[:1] == [str(self.child.pid)]
+            return ours and lines[PID_FILE_STATUS_LINE - 1 : PID_FILE_STATUS_LINE] == ["ready"]
         return False
 
     async def stop(self) -> None:
@@ -142,7 +142,8 @@ class PostgreSQL:
         unshare = shutil.which("unshare")
         if unshare:
             mapped = [unshare, "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
-            if subprocess.run([*mapped, "true"], capture_output=True, check=False, timeout=COMMAND_LIMIT_S).returncode == 0:  # noqa: S603
+            tried = subprocess.run([*mapped, "true"], capture_output=True, check=False, timeout=COMMAND_LIMIT_S)  # noqa: S603
+            if tried.returncode == 0:
                 return mapped
         os.chown(self._folder, NOBODY, NOBODY)
         return [str(shutil.which("setpriv")), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]

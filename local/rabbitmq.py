@@ -1,7 +1,7 @@
 """A private RabbitMQ: on loopback, with a random password, its data and its whole configuration in the state folder.
 
 It runs as one Erlang process with an epmd of its own beside it, both children of ours. Whatever Debian's scripts would
-take from the machine (configuration, cookie, node name, plugins) is set here, so that an installed RabbitMQ is not touched.
+take from the machine (configuration, cookie, node name, plugins) is set here, so an installed RabbitMQ is not touched.
 """
 
 from __future__ import annotations
@@ -74,14 +74,17 @@ class RabbitMQ:
         return f"amqp://{USER}:{self._state.secret(self.name)}@127.0.0.1:{self.port}/"
 
     async def start(self) -> None:
-        """Return when clients can connect. Raises ``LocalError`` (nothing installed and nothing fetched), ``NotReady``."""
+        """Return when clients can connect. Raises ``LocalError`` (none installed, none fetched), ``NotReady``."""
         installation = await asyncio.to_thread(debian.find)
         self._prepare(installation)
-        epmd_command = [self._erlang_programs / "epmd", "-address", "127.0.0.1", "-port", self._environment["ERL_EPMD_PORT"]]
-        self._epmd = Child(
-            "epmd", epmd_command, log=self._state.folder / "epmd.log", environment=self._environment, folder=self._folder
-        )
         epmd_port = int(self._environment["ERL_EPMD_PORT"])
+        self._epmd = Child(
+            "epmd",
+            [self._erlang_programs / "epmd", "-address", "127.0.0.1", "-port", str(epmd_port)],
+            log=self._state.folder / "epmd.log",
+            environment=self._environment,
+            folder=self._folder,
+        )
         await self._epmd.until(lambda: _is_open(epmd_port), START_LIMIT_S)
         self.child = Child(
             self.name,
@@ -104,11 +107,11 @@ class RabbitMQ:
             await self._epmd.stop(signal.SIGKILL, STOP_LIMIT_S)
 
     def control(self) -> tuple[list[str], dict[str, str]]:
-        """``rabbitmqctl`` for this server: the beginning of its command line and its environment (no secret in either)."""
+        """``rabbitmqctl`` for this server: how its command line begins, and its environment; no secret is in either."""
         return ["/bin/sh", str(self._folder / "home/sbin/rabbitmqctl")], dict(self._environment)
 
     async def evaluate(self, expression: str) -> str:
-        """Run an Erlang expression inside the server, in milliseconds (rabbitmqctl takes a second). Raises ``LocalError``."""
+        """Run an Erlang expression inside the server; rabbitmqctl takes a second, this milliseconds. Raises ``LocalError``."""
         caller = await asyncio.create_subprocess_exec(
             str(self._erlang_programs / "erl_call"), "-sname", NODE, "-timeout", str(int(EVALUATE_LIMIT_S)), "-e",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

@@ -39,8 +39,8 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def port_range(ephemeral: str) -> range:
-    """The ports to choose from, given the text of the kernel's ephemeral range ("32768\\t60999")."""
-    first_ephemeral = int(ephemeral.split()[0])
+    """The ports to choose from, given the text of the kernel's ephemeral range (``32768 60999``)."""
+    first_ephemeral = int(ephemeral.split(maxsplit=1)[0])
     last = min(PORT_LAST, first_ephemeral - 1)
     return range(PORT_FIRST, last + 1) if last - PORT_FIRST >= PORT_TRIES_MAX else range(10_000, first_ephemeral)
 
