@@ -1,7 +1,7 @@
 """Child processes that can't outlive us: each in a session of its own, killed by the kernel when we end.
 
-The kernel does so when the *thread* ends that started them: start them from the main thread only. Secrets go to a child by its environment or by a file, never by
-its arguments, which everybody on the machine can read.
+The kernel does so when the *thread* ends that started them: start them from the main thread only. Secrets go to a child
+by its environment or by a file, never by its arguments, which everybody on the machine can read.
 """
 
 from __future__ import annotations

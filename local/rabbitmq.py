@@ -111,7 +111,7 @@ class RabbitMQ:
         return ["/bin/sh", str(self._folder / "home/sbin/rabbitmqctl")], dict(self._environment)
 
     async def evaluate(self, expression: str) -> str:
-        """Run an Erlang expression inside the server; rabbitmqctl takes a second, this milliseconds. Raises ``LocalError``."""
+        """Run an Erlang expression inside the server, in milliseconds (rabbitmqctl: a second). Raises ``LocalError``."""
         caller = await asyncio.create_subprocess_exec(
             str(self._erlang_programs / "erl_call"), "-sname", NODE, "-timeout", str(int(EVALUATE_LIMIT_S)), "-e",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
