@@ -1,0 +1,278 @@
+"""The envelope: CloudEvents 1.0 in structured JSON, written for what we publish and read for what we consume (contracts/events.md).
+
+Translation only: no connection, no clock, no opinion on what an event means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, TypeVar
+from uuid import UUID, uuid5
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from domain.events import Event
+from domain.money import AMOUNT_MAX_MINOR
+
+CONTENT_TYPE = "application/cloudevents+json"
+NOTICE_TYPE = "SolicitudNotificacion"
+SEQUENCE_DIGITS = 20
+BODY_MAX_BYTES = 1_048_576
+DETAIL_MAX_CHARACTERS = 500
+INT64_MAX = 2**63 - 1
+
+T = TypeVar("T")
+
+# The names of all event ids are derived within it; a new value would give every event a second id.
+_IDS = UUID("6b1f0f5e-2f0c-5d0e-9d0a-5a1e8c3f7d24")
+_encode = msgspec.json.Encoder().encode
+
+
+class _Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    specversion: str = "1.0"
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    datacontenttype: str = "application/json"
+    sequence: str
+    correlationid: str
+    causationid: str
+    traceparent: str | UnsetType = UNSET
+    data: object
+
+
+def event_id(order_id: str, sequence: int) -> str:
+    """The id of an order's event: the same UUID each time it is asked for, and at every redelivery."""
+    return str(uuid5(_IDS, f"{order_id}/{sequence}"))
+
+
+def notice_id(order_id: str, sequence: int) -> str:
+    """The id of an order's request to NotificationSvc; ``sequence`` counts notices, not events."""
+    return str(uuid5(_IDS, f"{order_id}/notifications/{sequence}"))
+
+
+def encode_event(order_id: str, event: Event) -> bytes:
+    """Write one event of an order as it goes over the wire (UTF-8 JSON)."""
+    return _encode(
+        _Envelope(
+            id=event_id(order_id, event.sequence),
+            source=f"/ordersvc/orders/{order_id}",
+            type=event.type.value,
+            subject=order_id,
+            time=_rfc3339(event.at),
+            sequence=_padded(event.sequence),
+            correlationid=order_id,
+            causationid=event.causation_id,
+            traceparent=event.traceparent or UNSET,
+            data=event.data,
+        )
+    )
+
+
+def encode_notice(order_id: str, event: Event) -> bytes | None:
+    """Write the request to NotificationSvc that goes with the event, or None where none does. The event is its cause."""
+    notice = event.notice
+    if notice is None:
+        return None
+    return _encode(
+        _Envelope(
+            id=notice_id(order_id, notice.sequence),
+            source=f"/ordersvc/orders/{order_id}/notifications",
+            type=NOTICE_TYPE,
+            subject=order_id,
+            time=_rfc3339(event.at),
+            sequence=_padded(notice.sequence),
+            correlationid=order_id,
+            causationid=event_id(order_id, event.sequence),
+            traceparent=event.traceparent or UNSET,
+            data=notice.data,
+        )
+    )
+
+
+def id_of(body: bytes) -> str:
+    """The ``id`` within an envelope that was written here."""
+    return _decode_id(body).id
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def _padded(sequence: int) -> str:
+    return str(sequence).zfill(SEQUENCE_DIGITS)
+
+
+# What is consumed.
+
+
+class Unreadable(Exception):  # noqa: N818 - it says what the message is
+    """The message can't be understood, and never will be.
+
+    ``reason`` is one of ``too_large, not_json, invalid_attribute, unsupported_version, unknown_type, invalid_data``;
+    ``detail`` says what is wrong and where (500 characters at most).
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason = reason
+        self.detail = detail[:DETAIL_MAX_CHARACTERS]
+        super().__init__(f"{reason}: {self.detail}")
+
+
+# Control characters are refused: PostgreSQL can't keep a NUL in a text, and none of them belongs into an id or a name.
+Word = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\A[^\x00-\x1f\x7f]+\Z")]
+Text = Annotated[str, Meta(max_length=2000, pattern=r"\A[^\x00]*\Z")]
+OrderId = Annotated[str, Meta(pattern=r"\A[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")]
+Currency = Annotated[str, Meta(pattern=r"\A[A-Z]{3}\Z")]
+Amount = Annotated[int, Meta(ge=0, le=AMOUNT_MAX_MINOR)]
+Fraction = Annotated[str, Meta(pattern=r"\A(0(\.[0-9]{1,10})?|1(\.0{1,10})?)\Z")]
+Version = Annotated[int, Meta(ge=0, le=INT64_MAX)]
+Quantity = Annotated[int, Meta(ge=-INT64_MAX, le=INT64_MAX)]
+
+
+class MoneyData(msgspec.Struct, frozen=True):
+    """Minor units of an ISO 4217 currency."""
+
+    amount: Amount
+    currency: Currency
+
+
+class PaymentConfirmedData(msgspec.Struct, frozen=True, kw_only=True):
+    """``PagoConfirmado``."""
+
+    payment_id: Word
+    order_id: OrderId
+    amount: MoneyData
+    gateway_ref: Word | None = None
+
+
+class PaymentRejectedData(msgspec.Struct, frozen=True, kw_only=True):
+    """``PagoRechazado``."""
+
+    payment_id: Word
+    order_id: OrderId
+    code: Word
+    message: Text | None = None
+
+
+class InventoryUpdatedData(msgspec.Struct, frozen=True, kw_only=True):
+    """``InventarioActualizado``. Each order in ``lost_holds`` lost its hold of ``sku``."""
+
+    sku: Word
+    available: Quantity
+    version: Version
+    unit_price: MoneyData | None = None
+    tax_rate: Fraction | None = None
+    name: Text | None = None
+    lost_holds: Annotated[tuple[OrderId, ...], Meta(max_length=10_000)] | None = None
+
+
+class AddressData(msgspec.Struct, frozen=True, kw_only=True):
+    """An address as UserSvc writes it."""
+
+    address_id: Word
+    line1: Text
+    city: Text
+    postal_code: Text
+    country: Text
+    line2: Text | None = None
+
+
+class CustomerUpdatedData(msgspec.Struct, frozen=True, kw_only=True):
+    """``ClienteActualizado``; what is None did not change."""
+
+    customer_id: Word
+    version: Version
+    name: Text | None = None
+    email: Text | None = None
+    status: Word | None = None
+    addresses: Annotated[tuple[AddressData, ...], Meta(max_length=1000)] | None = None
+
+
+Data = PaymentConfirmedData | PaymentRejectedData | InventoryUpdatedData | CustomerUpdatedData
+
+DATA_OF: dict[str, type[Data]] = {
+    "PagoConfirmado": PaymentConfirmedData,
+    "PagoRechazado": PaymentRejectedData,
+    "InventarioActualizado": InventoryUpdatedData,
+    "ClienteActualizado": CustomerUpdatedData,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundEvent:
+    """A partner's event that was understood. ``id`` is unique within ``source``."""
+
+    source: str
+    id: str
+    type: str
+    time: datetime
+    data: Data
+    subject: str | None = None
+    traceparent: str | None = None
+
+
+class _Inbound(msgspec.Struct, kw_only=True):
+    specversion: str
+    id: Word
+    source: Word
+    type: Word
+    time: Annotated[datetime, Meta(tz=True)]
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    datacontenttype: str | None = None
+    subject: str | None = None
+    traceparent: object = None
+
+
+class _Identified(msgspec.Struct):
+    id: str
+
+
+_decode_envelope = msgspec.json.Decoder(_Inbound).decode
+_decode_id = msgspec.json.Decoder(_Identified).decode
+_decode_data = {name: msgspec.json.Decoder(kind).decode for name, kind in DATA_OF.items()}
+_traceparent = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_json_type = re.compile(r"\s*[a-z]+/([a-z0-9.+-]+\+)?json\s*(;.*)?", re.IGNORECASE)
+
+
+def decode(body: bytes, max_bytes: int = BODY_MAX_BYTES) -> InboundEvent:
+    """Read a partner's event. Unknown attributes and fields are passed over, as others may add them.
+
+    Raises ``Unreadable``, which says what is wrong.
+    """
+    if len(body) > max_bytes:
+        raise Unreadable("too_large", f"the body has {len(body)} bytes, {max_bytes} are read at most")
+    envelope = _understood(_decode_envelope, body, "invalid_attribute", "")
+    if envelope.specversion != "1.0":
+        raise Unreadable("unsupported_version", f"specversion is {envelope.specversion!r}, only '1.0' is read")
+    if envelope.datacontenttype is not None and not _json_type.fullmatch(envelope.datacontenttype):
+        raise Unreadable("invalid_attribute", f"datacontenttype is {envelope.datacontenttype!r}, only JSON is read")
+    decode_data = _decode_data.get(envelope.type)
+    if decode_data is None:
+        raise Unreadable("unknown_type", f"no event of type {envelope.type!r} is consumed here")
+    traceparent = envelope.traceparent
+    return InboundEvent(
+        source=envelope.source,
+        id=envelope.id,
+        type=envelope.type,
+        time=envelope.time.astimezone(UTC),
+        data=_understood(decode_data, bytes(envelope.data), "invalid_data", "data: "),
+        subject=envelope.subject,
+        traceparent=traceparent if isinstance(traceparent, str) and _traceparent.fullmatch(traceparent) else None,
+    )
+
+
+def _understood(read: Callable[[bytes], T], body: bytes, reason: str, where: str) -> T:
+    """Read ``body``, with whatever is wrong with it as ``Unreadable``."""
+    try:
+        return read(body)
+    except msgspec.ValidationError as error:
+        raise Unreadable(reason, f"{where}{error}") from None
+    except (ValueError, RecursionError, OverflowError) as error:
+        raise Unreadable("not_json", f"{where}{error}") from None
