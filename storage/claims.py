@@ -1,0 +1,46 @@
+"""Flushes that take or give back promotion uses: one transaction around the flush, the promotions' rows locked
+first.
+
+The locks come in the order owner, promotions (sorted), orders (sorted), so that batches of several shards never
+wait in a ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.commits import Commit
+from storage.flush import flush_once
+from storage.postgres import Connection
+
+OWN = "select from owners where grp = $1 and epoch = $2 for share"
+LOCK = "select lock_promotions($1)"
+CLAIM = "select refused_order::text, refusal from claim_promotions($1, $2, $3)"
+RELEASE = "select release_promotions($1, $2)"
+
+
+async def flush_with_claims(
+    connection: Connection, group: str, epoch: int, commits: Sequence[Commit]
+) -> tuple[bool, frozenset[str], dict[str, str]]:
+    """Flush the orders that got what they claim: do we own the group, what was committed, who was refused with
+    which code.
+
+    Errors are the driver's; any of them undoes all of it.
+    """
+    claims = [(c.order.id, code, customer) for c in commits for code, customer in c.claims]
+    releases = [(c.order.id, code) for c in commits for code in c.releases]
+    async with connection.transaction():
+        if await connection.fetchrow(OWN, group, epoch) is None:
+            return False, frozenset(), {}
+        await connection.execute(LOCK, sorted({code for _, code, _ in claims} | {code for _, code in releases}))
+        refused = {}
+        if claims:
+            rows = await connection.fetch(CLAIM, *map(list, zip(*claims, strict=True)))
+            refused = {row[0]: row[1] for row in rows}
+        owned, committed = await flush_once(connection, group, epoch, [c for c in commits if c.order.id not in refused])
+        given_back = [(order_id, code) for order_id, code in releases if order_id in committed]
+        # Claimed for nothing: the order was not at the version that was decided on.
+        given_back += [(i, code) for i, code, _ in claims if i not in committed and i not in refused]
+        if given_back:
+            await connection.execute(RELEASE, *map(list, zip(*given_back, strict=True)))
+    return owned, committed, refused

@@ -1,0 +1,90 @@
+"""What is handed to a flush and what comes back: values, without SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from domain.order import Order
+from domain.payments import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """An event of the timeline, to be published. ``body`` and ``notice`` are CloudEvents in JSON, byte for byte as
+    sent; ``notice`` is the request to NotificationSvc that goes with it. ``actor_type`` and ``actor_id``: who
+    caused it.
+    """
+
+    sequence: int
+    type: str
+    version: int
+    at: datetime
+    actor_type: str
+    actor_id: str
+    body: bytes
+    notice: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """One decision, to be made durable as a whole or not at all.
+
+    ``base_version`` is the version it was decided on, 0 for a new order. Amounts are minor units. ``message_id``, with
+    ``fingerprint`` and ``reply``, is remembered where it is not None. ``claims``: (code, customer id) of promotion uses
+    taken; ``releases``: codes whose use the order gives back.
+    """
+
+    order: Order
+    base_version: int
+    deadline: datetime | None
+    payment_status: str
+    fulfillment_status: str
+    total: int
+    paid: int
+    refunded: int
+    events: tuple[StoredEvent, ...] = ()
+    ledger: tuple[Transaction, ...] = ()
+    message_id: str | None = None
+    fingerprint: str = ""
+    reply: bytes | None = None
+    claims: tuple[tuple[str, str], ...] = ()
+    releases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushResult:
+    """``owned`` False: the epoch is gone; only what stands in ``committed`` was committed before that. Order ids
+    throughout.
+
+    ``refused``: a promotion claim was lost (``discount_exhausted``, ``discount_not_found``,
+    ``discount_not_active``). ``poisoned``: what can never be committed, and why. An order in none of the three is
+    not what its actor thinks it is.
+    """
+
+    owned: bool
+    committed: frozenset[str] = frozenset()
+    refused: dict[str, str] = field(default_factory=dict)
+    poisoned: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What is stored of an order. ``order`` is None where the snapshot can't be read; ``undecodable`` then says why.
+
+    ``keys``: the remembered message ids with their fingerprints. ``unpublished``: events by sequence.
+    """
+
+    order: Order | None
+    undecodable: str | None
+    dedicated_group: str | None
+    keys: dict[str, str]
+    unpublished: tuple[StoredEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who owns a group: the name of a shard, under an epoch that is unique for ever."""
+
+    epoch: int
+    shard: str

@@ -1,0 +1,22 @@
+"""What can go wrong with what is kept, told apart by the one question that matters: can it have been committed?"""
+
+from __future__ import annotations
+
+
+class StorageUnavailable(Exception):
+    """The database can't do it now. Certainly nothing was committed: trying again is safe."""
+
+
+class CommitUnknown(Exception):
+    """The connection was lost, or time ran out, while a commit was under way: it may have been done or not.
+
+    Only a bump of one's own epoch (``OrderStore.renew``) and reading back afterwards tells.
+    """
+
+
+class UndecodableSnapshot(Exception):
+    """A stored order can't be read: it is set aside with an alert, and the others go on."""
+
+
+class MigrationFailed(Exception):
+    """The schema can't be brought up to date: a file that was applied has changed, or one can't be applied."""

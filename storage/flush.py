@@ -1,0 +1,199 @@
+"""The one statement that commits a batch: many orders of one group, each as a whole or not at all, under one epoch.
+
+Its laws (design.md, "One writer, by the database"): the owner's row is locked ``for share where epoch = mine``, and
+without it nothing happens; each order is locked in sorted order, at the version that was decided on; and everything
+else is inserted from the rows which that changed, never beside it. It knows neither promotions nor what to do when
+it fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from domain.order import Order, Status, StepState
+from domain.payments import PaymentStatus
+from domain.slices import slice_of
+from storage.codec import SCHEMA_NUMBER, encode_order
+from storage.commits import Commit
+from storage.postgres import Connection
+
+SKU_SEPARATOR = chr(31)
+OPEN_TO_EDITS = (Status.CREATED, Status.VALIDATED)
+
+_RUNNING = StepState.RUNNING
+_REJECTED = PaymentStatus.REJECTED
+
+
+def _cancel_reason(commit: Commit) -> str | None:
+    return commit.order.cancel_reason
+
+
+def _skus(commit: Commit) -> str:
+    return SKU_SEPARATOR.join(sorted({line.sku for line in commit.order.lines}))
+
+
+def _is_running(order: Order) -> bool:
+    return any(step.state is _RUNNING for step in order.steps)
+
+
+# Column of orders, its type, and where it comes from. The first two are asked for by the statement itself.
+COLUMNS: tuple[tuple[str, str, Callable[[Commit], Any]], ...] = (
+    ("id", "uuid", lambda c: c.order.id),
+    ("base_version", "integer", lambda c: c.base_version),
+    ("version", "integer", lambda c: c.order.version),
+    ("slice", "smallint", lambda c: slice_of(c.order.id)),
+    ("schema_number", "smallint", lambda _: SCHEMA_NUMBER),
+    ("created_at", "timestamptz", lambda c: c.order.created_at),
+    ("updated_at", "timestamptz", lambda c: c.order.updated_at),
+    ("deadline", "timestamptz", lambda c: c.deadline),
+    ("total", "bigint", lambda c: c.total),
+    ("paid", "bigint", lambda c: c.paid),
+    ("refunded", "bigint", lambda c: c.refunded),
+    ("validated_at", "timestamptz", lambda c: c.order.validated_at),
+    ("paid_at", "timestamptz", lambda c: c.order.paid_at),
+    ("confirmed_at", "timestamptz", lambda c: c.order.confirmed_at),
+    ("prepared_at", "timestamptz", lambda c: c.order.prepared_at),
+    ("shipped_at", "timestamptz", lambda c: c.order.shipped_at),
+    ("delivered_at", "timestamptz", lambda c: c.order.delivered_at),
+    ("cancelled_at", "timestamptz", lambda c: c.order.cancelled_at),
+    ("event_seq", "integer", lambda c: c.order.event_seq),
+    ("attempts", "smallint", lambda c: len(c.order.payments)),
+    ("rejected", "smallint", lambda c: sum(p.status is _REJECTED for p in c.order.payments)),
+    ("needs_attention", "boolean", lambda c: bool(c.order.attention)),
+    ("is_open", "boolean", lambda c: not c.order.is_closed),
+    ("is_running", "boolean", lambda c: _is_running(c.order)),
+    ("currency", "text", lambda c: c.order.currency),
+    ("status", "text", lambda c: c.order.status),
+    ("payment_status", "text", lambda c: c.payment_status),
+    ("fulfillment_status", "text", lambda c: c.fulfillment_status),
+    ("customer_id", "text", lambda c: c.order.customer_id),
+    ("cancel_reason", "text", _cancel_reason),
+    ("number", "text", lambda c: c.order.number),
+    ("skus", "text", _skus),
+    ("has_new_skus", "boolean", lambda c: c.order.status in OPEN_TO_EDITS),
+    ("snapshot", "bytea", lambda c: encode_order(c.order)),
+    ("message_id", "text", lambda c: c.message_id),
+    ("fingerprint", "text", lambda c: c.fingerprint),
+    ("reply", "bytea", lambda c: c.reply),
+)
+NOT_STORED = {"base_version", "has_new_skus", "message_id", "fingerprint", "reply"}
+FIXED = {"id", "slice", "created_at", "customer_id", "currency"}
+EVENT_COLUMNS = "order_id, seq, version, at, type, actor_type, actor_id, body, notice"
+LEDGER_COLUMNS = "order_id, transaction_id, payment_id, refund_id, amount, at, type, currency"
+EVENT_TYPES = ("uuid", "integer", "integer", "timestamptz", "text", "text", "text", "bytea", "bytea")
+LEDGER_TYPES = ("uuid", "uuid", "uuid", "uuid", "bigint", "timestamptz", "text", "text")
+
+
+def _arrays(types: Sequence[str], first: int) -> str:
+    return ", ".join(f"${first + i}::{name}[]" for i, name in enumerate(types))
+
+
+def _value(column: str) -> str:
+    return "string_to_array(g.skus, chr(31))" if column == "skus" else f"g.{column}"
+
+
+def _statement() -> str:
+    stored = [name for name, _, _ in COLUMNS if name not in NOT_STORED]
+    updated = ", ".join(f"{name} = {_value(name)}" for name in stored if name not in FIXED)
+    first_column, first_event = 4, 4 + len(COLUMNS)
+    first_entry = first_event + len(EVENT_TYPES)
+    # Only names of this file go into the text; values are arguments.
+    return f"""
+with owner as materialized (
+    select from owners where grp = $1 and epoch = $2 for share
+), given as materialized (
+    select * from unnest({_arrays([kind for _, kind, _ in COLUMNS], first_column)})
+        as g ({", ".join(name for name, _, _ in COLUMNS)})
+    where exists (select from owner)
+), locked as materialized (
+    select g.* from given g cross join lateral (
+        select from orders o
+        where o.id = g.id and o.version = g.base_version and o.dedicated_group is not distinct from $3::text
+        for no key update
+    ) own
+), updated as (
+    update orders o set {updated},
+        check_at = case
+            when not g.is_open then null
+            when o.check_at is null or g.deadline < o.check_at then g.deadline
+            else o.check_at end
+    from locked g where o.id = g.id
+    returning o.id
+), inserted as (
+    insert into orders ({", ".join(stored)}, check_at)
+    select {", ".join(_value(name) for name in stored)}, g.deadline from given g
+    where g.base_version = 0 and $3::text is null order by g.id
+    on conflict (id) do nothing
+    returning id
+), changed as materialized (
+    select id from updated union all select id from inserted
+), written as materialized (
+    select g.* from given g join changed c on c.id = g.id
+), events as (
+    insert into order_events ({EVENT_COLUMNS})
+    select e.* from unnest({_arrays(EVENT_TYPES, first_event)}) as e ({EVENT_COLUMNS})
+    where e.order_id in (select id from changed)
+    returning order_id, seq, at
+), outbox as (
+    insert into unpublished_events (order_id, seq, at, slice)
+    select e.order_id, e.seq, e.at, w.slice from events e join written w on w.id = e.order_id
+), remembered as (
+    insert into inbox (order_id, message_id, fingerprint, reply, at, is_creation)
+    select id, message_id, fingerprint, reply, updated_at, base_version = 0 from written where message_id is not null
+), entered as (
+    insert into transactions ({LEDGER_COLUMNS})
+    select t.* from unnest({_arrays(LEDGER_TYPES, first_entry)}) as t ({LEDGER_COLUMNS})
+    where t.order_id in (select id from changed)
+), sold as (
+    insert into order_skus (sku, created_at, order_id)
+    select s.sku, w.created_at, w.id from written w, unnest(string_to_array(w.skus, chr(31))) as s (sku)
+    where w.has_new_skus
+    on conflict do nothing
+)
+select exists (select from owner), array(select id from changed)
+"""  # noqa: S608
+
+
+FLUSH = _statement()
+
+
+async def flush_once(
+    connection: Connection, group: str, epoch: int, commits: Sequence[Commit]
+) -> tuple[bool, frozenset[str]]:
+    """Run the statement: do we own the group, and which orders were committed. Errors are the driver's."""
+    ordered = sorted(commits, key=lambda each: each.order.id)
+    events = [
+        (c.order.id, e.sequence, e.version, e.at, e.type, e.actor_type, e.actor_id, e.body, e.notice)
+        for c in ordered
+        for e in c.events
+    ]
+    ledger = [
+        (c.order.id, t.transaction_id, t.payment_id, t.refund_id, t.amount, t.at, t.type, t.currency)
+        for c in ordered
+        for t in c.ledger
+    ]
+    row = await connection.fetchrow(
+        FLUSH,
+        group,
+        epoch,
+        group if is_dedicated(group) else None,
+        *([read(commit) for commit in ordered] for _, _, read in COLUMNS),
+        *_turned(events, len(EVENT_TYPES)),
+        *_turned(ledger, len(LEDGER_TYPES)),
+    )
+    if row is None:
+        raise AssertionError("a select without from gives one row")
+    ids: list[UUID] = row[1]
+    return row[0], frozenset(map(str, ids))
+
+
+def is_dedicated(group: str) -> bool:
+    """Tell whether a group is one order with a process to itself."""
+    return group.startswith("order-")
+
+
+def _turned(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+    """Rows to columns."""
+    return list(zip(*rows, strict=True)) if rows else [()] * width

@@ -1,0 +1,151 @@
+"""The store of orders, as a shard sees it: group commit, loading, ownership, deadlines, the outbox.
+
+Here a flush is run until each of its orders has a fate: a batch that the data of one order makes fail is halved until that
+order is alone. What a flush is made of is in ``flush.py`` and ``claims.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+import msgspec
+import structlog
+
+from domain.promotions import Promotion
+from storage.claims import flush_with_claims
+from storage.commits import Commit, FlushResult, Loaded, Owner, StoredEvent
+from storage.errors import CommitUnknown, StorageUnavailable
+from storage.flush import FLUSH, flush_once
+from storage.loading import Loading
+from storage.ownership import Ownership
+from storage.postgres import Database, PoolLimits, commits, open_database
+from storage.promotions import find_promotions
+
+__all__ = ["Commit", "FlushResult", "Loaded", "OrderStore", "Owner", "StoredEvent"]
+
+log = structlog.get_logger()
+
+OWNS = "select exists (select from owners where grp = $1 and epoch = $2)"
+TAKE_NUMBERS = "update order_numbers set next = next + $1 returning next - $1"
+SET_ASIDE = "update orders set set_aside = $2, needs_attention = true where id = $1 and set_aside is distinct from $2"
+TAKE_UP_AGAIN = "update orders set set_aside = null where id = $1"
+HAS_ORDER = "select exists (select from orders where id = $1)"
+PRUNE_INBOX = """
+delete from inbox where ctid = any(array(
+    select ctid from inbox where at < clock_timestamp() - make_interval(days => $1) and not is_creation limit $2
+    for update skip locked))
+returning 1
+"""
+# What the data of an order can cause, in the encoder, in the driver, and in the server.
+UNWRITABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, msgspec.MsgspecError, OverflowError, TypeError, ValueError)
+INBOX_CONSTRAINT = "message_has_effect_once"
+
+
+class OrderStore(Loading, Ownership):
+    """What is kept of orders. Every method raises ``StorageUnavailable``; ``flush`` also ``CommitUnknown``."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+
+    @classmethod
+    async def open(cls, database_url: str, *, application_name: str, limits: PoolLimits | None = None) -> OrderStore:
+        """A store with a pool of its own, ready to flush. Raises ``StorageUnavailable``."""
+        return cls(
+            await open_database(
+                database_url, application_name=application_name, limits=limits, writer=True, warm=(FLUSH,)
+            )
+        )
+
+    async def close(self) -> None:
+        """Close the pool, after what is under way."""
+        await self._database.close()
+
+    # Committing.
+
+    async def flush(self, group: str, epoch: int, batch: Sequence[Commit]) -> FlushResult:
+        """Commit a batch of different orders of one group; each has its fate in the result.
+
+        An empty batch only asks whether the group is still ours. Raises ``StorageUnavailable`` (nothing was committed of
+        what the error interrupted) and ``CommitUnknown``.
+        """
+        if not batch:
+            return FlushResult(owned=bool(await self._database.fetchval(OWNS, group, epoch)))
+        committed: set[str] = set()
+        refused: dict[str, str] = {}
+        poisoned: dict[str, str] = {}
+        parts = [list(batch)]
+        while parts:
+            part = parts.pop()
+            try:
+                owned, done, lost = await self._flush_part(group, epoch, part)
+            except StorageUnavailable as error:
+                if not committed:
+                    raise
+                raise CommitUnknown(f"a part of the batch was committed: {error}") from error
+            except UNWRITABLE as error:
+                if len(part) > 1:
+                    middle = len(part) // 2
+                    parts += [part[middle:], part[:middle]]
+                elif getattr(error, "constraint_name", None) != INBOX_CONSTRAINT:
+                    poisoned[part[0].order.id] = _why(error)
+                continue
+            if not owned:
+                break
+            committed |= done
+            refused |= lost
+        else:
+            if poisoned:
+                log.error("commits_poisoned", group=group, orders=poisoned)
+            return FlushResult(owned=True, committed=frozenset(committed), refused=refused, poisoned=poisoned)
+        return FlushResult(owned=False, committed=frozenset(committed))
+
+    async def _flush_part(
+        self, group: str, epoch: int, part: Sequence[Commit]
+    ) -> tuple[bool, frozenset[str], dict[str, str]]:
+        async with self._database.connection() as lent:
+            with commits():
+                if any(commit.claims or commit.releases for commit in part):
+                    return await flush_with_claims(lent, group, epoch, part)
+                owned, done = await flush_once(lent, group, epoch, part)
+                return owned, done, {}
+
+    # Small things.
+
+    async def now(self) -> datetime:
+        """The database's clock."""
+        at: datetime = await self._database.fetchval("select clock_timestamp()")
+        return at
+
+    async def take_numbers(self, count: int) -> int:
+        """Reserve ``count`` consecutive order numbers for ever: the first."""
+        first: int = await self._database.fetchval(TAKE_NUMBERS, count)
+        return first
+
+    async def promotions(self, codes: Sequence[str]) -> tuple[Promotion, ...]:
+        """The promotions that exist among ``codes``."""
+        return await find_promotions(self._database, codes)
+
+    async def has_order(self, order_id: str) -> bool:
+        """Tell whether there is such an order."""
+        return bool(await self._database.fetchval(HAS_ORDER, order_id))
+
+    async def set_aside(self, order_id: str, reason: str) -> None:
+        """Mark an order that nothing can be done with: it needs attention, and nobody wakes it."""
+        await self._database.fetch(SET_ASIDE, order_id, reason)
+
+    async def take_up_again(self, order_id: str) -> None:
+        """Staff have mended it: it is woken again like any other."""
+        await self._database.fetch(TAKE_UP_AGAIN, order_id)
+
+    async def prune_inbox(self, keep_days: int, limit: int) -> int:
+        """Forget up to ``limit`` messages that are older than ``keep_days``, never creations: how many were forgotten."""
+        return len(await self._database.fetch(PRUNE_INBOX, keep_days, limit))
+
+
+def _why(error: BaseException) -> str:
+    """What was wrong with the data, without the data: it may be personal."""
+    name = getattr(error, "constraint_name", None) or getattr(error, "column_name", None)
+    state = getattr(error, "sqlstate", None)
+    return f"{type(error).__name__}({name or state or 'can not be encoded'})"
