@@ -62,14 +62,15 @@ where check_at is not null and is_running
     and (check_at, id) > ($3, $4::uuid)
 order by check_at, id limit $5
 """
+CORRECTED_AT_ONCE_MAX_ORDERS = 2000
+BEFORE_ALL = (datetime(1970, 1, 1, tzinfo=UTC), "00000000-0000-0000-0000-000000000000")
 
-CORRECTED_AT_ONCE_MAX_ORDERS = 2000 BEFORE_ALL = (datetime(1970, 1, 1, tzinfo=UTC),
-"00000000-0000-0000-0000-000000000000")
 
+class Loading:
+    """Reads for shards. Every method raises ``StorageUnavailable``.
 
-class Loading: """Reads for shards. Every method raises ``StorageUnavailable``. ``share``: (k, n) of the group
-``slices-<k>-of-<n>``.
-"""
+    ``group``: (k, n) of the group ``slices-<k>-of-<n>``.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -86,25 +87,25 @@ class Loading: """Reads for shards. Every method raises ``StorageUnavailable``. 
         remembered: bytes | None = await self._database.fetchval(REPLY, order_id, message_id)
         return remembered
 
-    async def due(self, share: tuple[int, int], ahead_s: float, limit: int) -> list[tuple[str, datetime]]:
+    async def due(self, group: tuple[int, int], ahead_s: float, limit: int) -> list[tuple[str, datetime]]:
         """Orders whose deadline has passed or comes within ``ahead_s`` seconds, with it; the most overdue come
         first.
         """
-        await self._database.fetch(CORRECT, *share, ahead_s, CORRECTED_AT_ONCE_MAX_ORDERS)
-        return [(row[0], row[1]) for row in await self._database.fetch(DUE, *share, ahead_s, limit)]
+        await self._database.fetch(CORRECT, *group, ahead_s, CORRECTED_AT_ONCE_MAX_ORDERS)
+        return [(row[0], row[1]) for row in await self._database.fetch(DUE, *group, ahead_s, limit)]
 
     async def running(
-        self, share: tuple[int, int], after: tuple[datetime, str] | None, limit: int
+        self, group: tuple[int, int], after: tuple[datetime, str] | None, limit: int
     ) -> list[tuple[str, datetime]]:
         """A page of the orders that wait for a partner's answer, with the time that ``after`` takes for the next
         page.
         """
-        rows = await self._database.fetch(RUNNING, *share, *(after or BEFORE_ALL), limit)
+        rows = await self._database.fetch(RUNNING, *group, *(after or BEFORE_ALL), limit)
         return [(row[0], row[1]) for row in rows]
 
-    async def unpublished_orders(self, share: tuple[int, int], older_than_s: float, limit: int) -> list[str]:
+    async def unpublished_orders(self, group: tuple[int, int], older_than_s: float, limit: int) -> list[str]:
         """Orders that have had an unpublished event for longer than ``older_than_s`` seconds, the oldest first."""
-        return [row[0] for row in await self._database.fetch(UNPUBLISHED_ORDERS, *share, older_than_s, limit)]
+        return [row[0] for row in await self._database.fetch(UNPUBLISHED_ORDERS, *group, older_than_s, limit)]
 
     async def unpublished(self, order_ids: Sequence[str]) -> dict[str, tuple[StoredEvent, ...]]:
         """The unpublished events of orders, by sequence; an order without any is absent."""

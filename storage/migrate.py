@@ -1,7 +1,8 @@
-"""The smallest possible migration runner: each file of ``migrations/`` once, in the order of names, each in a transaction.
+"""The smallest possible migration runner: each file of ``migrations/`` once, in the order of names, each in a
+transaction.
 
-A file that was applied must never change: its checksum is kept. Old and new code run on one database meanwhile, so files
-expand first and contract in a later release. Two runners at once wait for each other.
+A file that was applied must never change: its checksum is kept. Old and new code run on one database meanwhile, so
+files expand first and contract in a later release. Two runners at once wait for each other.
 """
 
 from __future__ import annotations

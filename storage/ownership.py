@@ -1,7 +1,7 @@
 """Who owns which orders: the epochs of groups, and the orders that have a process to themselves.
 
-An epoch comes from one sequence, so it is unique for ever over all groups. Taking a group waits for a flush of its old owner
-that is under way, because that flush holds the row; a flush that comes after it finds its epoch gone.
+An epoch comes from one sequence, so it is unique for ever over all groups. Taking a group waits for a flush of its
+old owner that is under way, because that flush holds the row; a flush that comes after it finds its epoch gone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ DEDICATED = "select dedicated_group, id::text from orders where dedicated_group 
 
 
 class Ownership:
-    """The rows of ``owners``. Every method raises ``StorageUnavailable``; all but ``renew`` may simply be asked again."""
+    """The rows of ``owners``. Every method raises ``StorageUnavailable``; all but ``renew`` may simply be asked
+    again.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -34,7 +36,9 @@ class Ownership:
         return epoch
 
     async def renew(self, group: str, epoch: int) -> int | None:
-        """Bump one's own epoch, which waits for or defeats a commit whose outcome is unknown. None: somebody else owns it."""
+        """Bump one's own epoch, which waits for or defeats a commit whose outcome is unknown. None: somebody else
+        owns it.
+        """
         renewed: int | None = await self._database.fetchval(RENEW, group, epoch)
         return renewed
 

@@ -21,14 +21,15 @@ if TYPE_CHECKING:  # the driver's classes take parameters in its stubs alone
 else:
     Connection = asyncpg.Connection
 
-# The driver looks types of arrays up in the catalogue when a connection first meets them: this makes it meet all at once,
-# before anybody waits for that connection.
+# The driver looks types of arrays up in the catalogue when a connection first meets them: this makes it meet all at
+# once, before anybody waits for that connection.
 TOUCH_TYPES = """
-select $1::uuid[], $2::text[], $3::bytea[], $4::timestamptz[], $5::bigint[], $6::integer[], $7::smallint[], $8::boolean[]
+select $1::uuid[], $2::text[],
+    $3::bytea[], $4::timestamptz[], $5::bigint[], $6::integer[], $7::smallint[], $8::boolean[]
 """
 
-# A writer's statements are planned once. A plan that is made while the tables are empty would read them whole, and be kept
-# while they grow: so it is told that looking up by key is cheap, which holds for writers ever after.
+# A writer's statements are planned once. A plan that is made while the tables are empty would read them whole, and be
+# kept while they grow: so it is told that looking up by key is cheap, which holds for writers ever after.
 WRITER_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "random_page_cost": "0.1"}
 
 # The server was told to stop while it worked: it may have committed and not been able to say so.
@@ -59,7 +60,9 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection. Raises ``StorageUnavailable`` when none is to be had in time; errors of its use pass through."""
+        """Lend a connection. Raises ``StorageUnavailable`` when none is to be had in time; errors of its use pass
+        through.
+        """
         try:
             lent = await self._pool.acquire(timeout=self._limits.acquire_timeout_s)
         except (asyncpg.PostgresError, *LOST) as error:
@@ -104,8 +107,8 @@ async def open_database(
 ) -> Database:
     """Open a pool. Raises ``StorageUnavailable``.
 
-    ``writer``: its statements are few and find their rows by key (``WRITER_SETTINGS``). ``warm``: statements to prepare on
-    each new connection.
+    ``writer``: its statements are few and find their rows by key (``WRITER_SETTINGS``). ``warm``: statements to
+    prepare on each new connection.
     """
     limits = limits or PoolLimits()
 
@@ -156,7 +159,7 @@ def certain() -> Iterator[None]:
 
 
 @contextmanager
-def commits() -> Iterator[None]:
+def committing() -> Iterator[None]:
     """For a commit: lost connections become ``CommitUnknown``, and what the server refused ``StorageUnavailable``.
 
     An error that the data itself caused passes through (``is_poison`` tells).
@@ -172,8 +175,8 @@ def commits() -> Iterator[None]:
 
 
 def is_poison(error: BaseException) -> bool:
-    """Tell whether the data caused the error, so that repeating can't help: it can't be encoded, is out of range, breaks a
-    constraint (classes 22 and 23), or is too large (class 54).
+    """Tell whether the data caused the error, so that repeating can't help: it can't be encoded, is out of range,
+    breaks a constraint (classes 22 and 23), or is too large (class 54).
     """
     if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
         return True  # the driver could not encode it

@@ -1,7 +1,7 @@
 """The store of orders, as a shard sees it: group commit, loading, ownership, deadlines, the outbox.
 
-Here a flush is run until each of its orders has a fate: a batch that the data of one order makes fail is halved until that
-order is alone. What a flush is made of is in ``flush.py`` and ``claims.py``.
+Here a flush is run until each of its orders has a fate: a batch that the data of one order makes fail is halved
+until that order is alone. What a flush is made of is in ``flush.py`` and ``claims.py``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from storage.errors import CommitUnknown, StorageUnavailable
 from storage.flush import FLUSH, flush_once
 from storage.loading import Loading
 from storage.ownership import Ownership
-from storage.postgres import Database, PoolLimits, commits, open_database
+from storage.postgres import Database, PoolLimits, open_database
 from storage.promotions import find_promotions
 
 __all__ = ["Commit", "FlushResult", "Loaded", "OrderStore", "Owner", "StoredEvent"]
@@ -64,18 +64,18 @@ class OrderStore(Loading, Ownership):
 
     # Committing.
 
-    async def flush(self, group: str, epoch: int, batch: Sequence[Commit]) -> FlushResult:
+    async def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
         """Commit a batch of different orders of one group; each has its fate in the result.
 
-        An empty batch only asks whether the group is still ours. Raises ``StorageUnavailable`` (nothing was committed of
-        what the error interrupted) and ``CommitUnknown``.
+        An empty batch only asks whether the group is still ours. Raises ``StorageUnavailable`` (nothing was
+        committed of what the error interrupted) and ``CommitUnknown``.
         """
-        if not batch:
+        if not commits:
             return FlushResult(owned=bool(await self._database.fetchval(OWNS, group, epoch)))
         committed: set[str] = set()
         refused: dict[str, str] = {}
         poisoned: dict[str, str] = {}
-        parts = [list(batch)]
+        parts = [list(commits)]
         while parts:
             part = parts.pop()
             try:
@@ -105,7 +105,7 @@ class OrderStore(Loading, Ownership):
         self, group: str, epoch: int, part: Sequence[Commit]
     ) -> tuple[bool, frozenset[str], dict[str, str]]:
         async with self._database.connection() as lent:
-            with commits():
+            with committing():
                 if any(commit.claims or commit.releases for commit in part):
                     return await flush_with_claims(lent, group, epoch, part)
                 owned, done = await flush_once(lent, group, epoch, part)
@@ -140,7 +140,9 @@ class OrderStore(Loading, Ownership):
         await self._database.fetch(TAKE_UP_AGAIN, order_id)
 
     async def prune_inbox(self, keep_days: int, limit: int) -> int:
-        """Forget up to ``limit`` messages that are older than ``keep_days``, never creations: how many were forgotten."""
+        """Forget up to ``limit`` messages that are older than ``keep_days``, never creations: how many were
+        forgotten.
+        """
         return len(await self._database.fetch(PRUNE_INBOX, keep_days, limit))
 
 
