@@ -20,7 +20,7 @@ from storage.errors import CommitUnknown, StorageUnavailable
 from storage.flush import FLUSH, flush_once
 from storage.loading import Loading
 from storage.ownership import Ownership
-from storage.postgres import Database, PoolLimits, open_database
+from storage.postgres import Database, PoolLimits, committing, open_database
 from storage.promotions import find_promotions
 
 __all__ = ["Commit", "FlushResult", "Loaded", "OrderStore", "Owner", "StoredEvent"]
