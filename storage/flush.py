@@ -189,6 +189,11 @@ async def flush_once(
     return row[0], frozenset(map(str, ids))
 
 
+async def warm_flush(connection: Connection) -> None:
+    """Let a new connection parse and plan the statement, by a batch of nothing for nobody."""
+    await flush_once(connection, "", 0, ())
+
+
 def is_dedicated(group: str) -> bool:
     """Tell whether a group is one order with a process to itself."""
     return group.startswith("order-")

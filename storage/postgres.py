@@ -6,7 +6,7 @@ It knows no table. Connections that a restart of the server broke are replaced w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -103,19 +103,19 @@ async def open_database(
     application_name: str,
     limits: PoolLimits | None = None,
     writer: bool = False,
-    warm: Sequence[str] = (),
+    warm: Callable[[Connection], Awaitable[object]] | None = None,
 ) -> Database:
     """Open a pool. Raises ``StorageUnavailable``.
 
-    ``writer``: its statements are few and find their rows by key (``WRITER_SETTINGS``). ``warm``: statements to
-    prepare on each new connection.
+    ``writer``: its statements are few and find their rows by key (``WRITER_SETTINGS``). ``warm``: done with each new
+    connection before anybody gets it.
     """
     limits = limits or PoolLimits()
 
     async def prepare(connection: asyncpg.Connection[Record]) -> None:
         await connection.fetchrow(TOUCH_TYPES, *([[]] * 8))
-        for statement in warm:
-            await connection.prepare(statement)
+        if warm is not None:
+            await warm(connection)
 
     async def clean(connection: asyncpg.Connection[Record]) -> None:
         # Nothing here changes a session, so there is nothing to reset; that saves a round trip each time.

@@ -17,7 +17,7 @@ from domain.promotions import Promotion
 from storage.claims import flush_with_claims
 from storage.commits import Commit, FlushResult, Loaded, Owner, StoredEvent
 from storage.errors import CommitUnknown, StorageUnavailable
-from storage.flush import FLUSH, flush_once
+from storage.flush import flush_once, warm_flush
 from storage.loading import Loading
 from storage.ownership import Ownership
 from storage.postgres import Database, PoolLimits, committing, open_database
@@ -54,7 +54,7 @@ class OrderStore(Loading, Ownership):
         """A store with a pool of its own, ready to flush. Raises ``StorageUnavailable``."""
         return cls(
             await open_database(
-                database_url, application_name=application_name, limits=limits, writer=True, warm=(FLUSH,)
+                database_url, application_name=application_name, limits=limits, writer=True, warm=warm_flush
             )
         )
 

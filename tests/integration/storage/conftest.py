@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from storage.snapshots import OrderStore
+
+GROUP = "slices-0-of-1"
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[OrderStore]:
+    """A store on a database of the test's own."""
+    opened = await OrderStore.open(database_url, application_name="test-store")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def epoch(store: OrderStore) -> int:
+    """The epoch under which the test owns all slices."""
+    return await store.take(GROUP, "order-shard-0")
+
+
+@pytest.fixture
+async def sql(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection beside the store's."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import asyncpg
+
+from domain.order import Order, Status, amended
+from storage.snapshots import Commit, OrderStore
+from tests.integration.storage.conftest import GROUP
+from tests.integration.storage.orders import a_commit, an_order, next_of, paid_with
+
+
+async def stored(store: OrderStore, order_id: str) -> Order | None:
+    loaded = (await store.load([order_id])).get(order_id)
+    return None if loaded is None else loaded.order
+
+
+async def test_what_was_flushed_is_read_back_equal(store: OrderStore, epoch: int) -> None:
+    order = an_order()
+    payment, entry = paid_with(order, 7813)
+    order = amended(order, payments=(payment,), ledger=(entry,), metadata={"k": "ñ"})
+    result = await store.flush(
+        GROUP, epoch, [a_commit(order, ledger=(entry,), message_id="m", fingerprint="f", reply=b"r")]
+    )
+    assert result.owned
+    assert result.committed == {order.id}
+    loaded = (await store.load([order.id]))[order.id]
+    assert loaded.order == order
+    assert loaded.keys == {"m": "f"}
+    assert [event.sequence for event in loaded.unpublished] == [1]
+    assert await store.reply(order.id, "m") == b"r"
+    assert await store.reply(order.id, "other") is None
+    assert await store.has_order(order.id)
+    assert not await store.has_order(str(uuid4()))
+
+
+async def test_a_replaced_owner_changes_nothing(
+    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    first = an_order()
+    await store.flush(GROUP, epoch, [a_commit(first)])
+    await store.take(GROUP, "order-shard-1")
+    result = await store.flush(
+        GROUP,
+        epoch,
+        [a_commit(next_of(first), message_id="m", reply=b""), a_commit(an_order(), message_id="n", reply=b"")],
+    )
+    assert not result.owned
+    assert not result.committed
+    assert await stored(store, first.id) == first
+    for table, rows in (("orders", 1), ("order_events", 1), ("inbox", 0), ("unpublished_events", 1)):
+        counted = await sql.fetchval(f"select count(*) from {table}")  # noqa: S608 - the names are above
+        assert counted == rows, table
+
+
+async def test_an_empty_flush_tells_whether_the_group_is_still_ours(store: OrderStore, epoch: int) -> None:
+    assert (await store.flush(GROUP, epoch, [])).owned
+    taken = await store.take(GROUP, "order-shard-1")
+    assert not (await store.flush(GROUP, epoch, [])).owned
+    assert (await store.flush(GROUP, taken, [])).owned
+    assert (await store.owners())[GROUP].shard == "order-shard-1"
+
+
+async def test_taking_a_group_waits_for_an_open_flush_of_its_old_owner(
+    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    order = an_order()
+    transaction = sql.transaction()
+    await transaction.start()
+    await sql.fetch("select from owners where grp = $1 for share", GROUP)  # what a flush holds until it has committed
+    taking = asyncio.create_task(store.take(GROUP, "order-shard-1"))
+    done, _ = await asyncio.wait([taking], timeout=0.3)
+    assert not done
+    await transaction.commit()
+    await taking
+    assert not (await store.flush(GROUP, epoch, [a_commit(order)])).owned
+
+
+async def test_a_flush_that_waited_for_a_new_owner_changes_nothing(
+    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    order = an_order()
+    transaction = sql.transaction()
+    await transaction.start()
+    await sql.execute("update owners set epoch = nextval('epochs') where grp = $1", GROUP)
+    flushing = asyncio.create_task(store.flush(GROUP, epoch, [a_commit(order)]))
+    done, _ = await asyncio.wait([flushing], timeout=0.3)
+    assert not done
+    await transaction.commit()
+    assert not (await flushing).owned
+    assert await stored(store, order.id) is None
+
+
+async def test_only_the_version_that_was_decided_on_is_replaced(
+    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    first = an_order()
+    other = an_order()
+    await store.flush(GROUP, epoch, [a_commit(first), a_commit(other)])
+    second = next_of(first, status=Status.VALIDATED)
+    await store.flush(GROUP, epoch, [a_commit(second)])
+    twin = next_of(first, status=Status.CANCELLED)
+    _, entry = paid_with(first, 10)
+    result = await store.flush(
+        GROUP, epoch, [a_commit(twin, ledger=(entry,), message_id="m", reply=b""), a_commit(next_of(other))]
+    )
+    assert result.owned
+    assert result.committed == {other.id}
+    assert not result.poisoned
+    assert await stored(store, first.id) == second
+    assert await sql.fetchval("select count(*) from order_events where order_id = $1", first.id) == 2
+    assert await sql.fetchval("select count(*) from inbox") == 0
+    assert await sql.fetchval("select count(*) from transactions") == 0
+
+
+async def test_an_order_is_created_once(store: OrderStore, epoch: int) -> None:
+    order = an_order()
+    await store.flush(GROUP, epoch, [a_commit(order)])
+    again = await store.flush(GROUP, epoch, [a_commit(amended(order, currency="USD"))])
+    assert again.owned
+    assert not again.committed
+    assert await stored(store, order.id) == order
+
+
+async def test_a_message_that_is_remembered_voids_that_orders_commit_alone(store: OrderStore, epoch: int) -> None:
+    orders = [an_order() for _ in range(9)]
+    await store.flush(GROUP, epoch, [a_commit(o, message_id="once", reply=b"1") for o in orders[:5]])
+    await store.flush(GROUP, epoch, [a_commit(o) for o in orders[5:]])
+    second = [next_of(order) for order in orders]
+    repeat = second[3]
+    batch = [a_commit(o, message_id="once" if o is repeat else "new", reply=b"2") for o in second]
+    result = await store.flush(GROUP, epoch, batch)
+    assert result.owned
+    assert result.committed == {o.id for o in second if o is not repeat}
+    assert not result.poisoned
+    assert await stored(store, repeat.id) == orders[3]
+    assert await store.reply(repeat.id, "once") == b"1"
+
+
+async def test_one_poisoned_order_is_found_and_the_others_are_committed(store: OrderStore, epoch: int) -> None:
+    orders = [an_order() for _ in range(20)]
+    batch = [a_commit(o) for o in orders]
+    # What can't be encoded by the driver, what the server can't store, and what breaks a constraint.
+    broken: dict[int, Commit] = {
+        4: a_commit(orders[4], total=2**63),
+        11: a_commit(amended(orders[11], customer_id="nul\0")),
+        17: a_commit(orders[17], refunded=5),
+    }
+    result = await store.flush(GROUP, epoch, [broken.get(i, commit) for i, commit in enumerate(batch)])
+    assert result.owned
+    assert set(result.poisoned) == {orders[i].id for i in broken}
+    assert "no_more_is_given_back_than_was_taken" in result.poisoned[orders[17].id]
+    assert result.committed == {o.id for i, o in enumerate(orders) if i not in broken}
+
+
+async def test_an_order_of_its_own_group_is_written_by_that_group_only(store: OrderStore, epoch: int) -> None:
+    order, other = an_order(), an_order()
+    await store.flush(GROUP, epoch, [a_commit(order), a_commit(other)])
+    own_epoch = await store.dedicate(order.id, f"order-{order.id}")
+    own_group = f"order-{order.id}"
+    assert (await store.load([order.id]))[order.id].dedicated_group == own_group
+    second = next_of(order)
+    by_slices = await store.flush(GROUP, epoch, [a_commit(second), a_commit(next_of(other))])
+    assert by_slices.committed == {other.id}
+    assert (await store.flush(own_group, own_epoch, [a_commit(second)])).committed == {order.id}
+    assert not (await store.flush(own_group, own_epoch, [a_commit(next_of(next_of(other)))])).committed
+    await store.undedicate(order.id)
+    third = next_of(second)
+    assert not (await store.flush(own_group, own_epoch, [a_commit(third)])).owned
+    assert (await store.flush(GROUP, epoch, [a_commit(third)])).committed == {order.id}
+    assert await store.dedicate(order.id, own_group) > own_epoch
+
+
+async def test_two_batches_of_the_same_orders_do_not_wait_in_a_ring(store: OrderStore, epoch: int) -> None:
+    orders = [an_order() for _ in range(60)]
+    await store.flush(GROUP, epoch, [a_commit(o) for o in orders])
+    forwards = [a_commit(next_of(o, status=Status.VALIDATED)) for o in orders]
+    backwards = [a_commit(next_of(o, status=Status.CANCELLING)) for o in reversed(orders)]
+    results = await asyncio.gather(*(store.flush(GROUP, epoch, batch) for batch in (forwards, backwards)))
+    assert all(result.owned and not result.poisoned for result in results)
+    assert results[0].committed | results[1].committed == {o.id for o in orders}
+    assert not results[0].committed & results[1].committed
+
+
+async def test_numbers_are_taken_in_blocks_that_never_overlap(store: OrderStore) -> None:
+    firsts = await asyncio.gather(*(store.take_numbers(100) for _ in range(5)))
+    assert sorted(firsts) == [1, 101, 201, 301, 401]
+
+
+async def test_the_databases_clock_is_read_with_its_zone(store: OrderStore) -> None:
+    now = await store.now()
+    assert now.utcoffset() == timedelta(0)
+    assert await store.now() >= now
+
+
+async def test_old_messages_are_forgotten_but_creations_are_kept(
+    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    order = an_order()
+    await store.flush(GROUP, epoch, [a_commit(order, message_id="creation", reply=b"")])
+    await store.flush(GROUP, epoch, [a_commit(next_of(order), message_id="old", reply=b"")])
+    await store.flush(GROUP, epoch, [a_commit(next_of(next_of(order)), message_id="young", reply=b"")])
+    await sql.execute("update inbox set at = clock_timestamp() - interval '8 days' where message_id <> 'young'")
+    await sql.execute("update inbox set at = clock_timestamp() where message_id = 'young'")
+    assert await store.prune_inbox(7, 100) == 1
+    assert set((await store.load([order.id]))[order.id].keys) == {"creation", "young"}

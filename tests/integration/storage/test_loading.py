@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import asyncpg
+
+from domain.order import Status, amended
+from domain.slices import slice_of
+from storage.snapshots import OrderStore
+from tests.integration.storage.conftest import GROUP
+from tests.integration.storage.orders import a_commit, an_order, next_of
+
+ALL = (0, 1)
+
+
+async def test_orders_are_due_once_their_deadline_has_come_and_the_most_overdue_come_first(
+    store: OrderStore, epoch: int
+) -> None:
+    now = await store.now()
+    late, later, soon, far, waits = (an_order() for _ in range(5))
+    deadlines = {late.id: -10, later.id: -60, soon.id: 3, far.id: 500}
+    await store.flush(
+        GROUP,
+        epoch,
+        [a_commit(o, deadline=now + timedelta(seconds=deadlines[o.id])) for o in (late, later, soon, far)]
+        + [a_commit(waits, deadline=None)],
+    )
+    assert [order_id for order_id, _ in await store.due(ALL, 5, 10)] == [later.id, late.id, soon.id]
+    assert [order_id for order_id, _ in await store.due(ALL, 0, 1)] == [later.id]
+    shares = [await store.due((k, 2), 5, 10) for k in (0, 1)]
+    for k, share in enumerate(shares):
+        assert all(slice_of(order_id) % 2 == k for order_id, _ in share)
+    assert sum(map(len, shares)) == 3
+
+
+async def test_a_deadline_that_moved_on_is_met_when_it_comes_and_not_before(
+    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    now = await store.now()
+    order = an_order()
+    await store.flush(GROUP, epoch, [a_commit(order, deadline=now)])
+    order = next_of(order)
+    await store.flush(GROUP, epoch, [a_commit(order, deadline=now + timedelta(seconds=100))])
+    checked = "select check_at from orders"
+    assert await sql.fetchval(checked) == now  # it trails
+    assert await store.due(ALL, 5, 10) == []
+    assert await sql.fetchval(checked) == now + timedelta(seconds=100)  # until it has come
+    order = next_of(order)
+    await store.flush(GROUP, epoch, [a_commit(order, deadline=now + timedelta(seconds=1))])
+    assert await store.due(ALL, 5, 10) == [(order.id, now + timedelta(seconds=1))]
+    order = next_of(order)
+    await store.flush(GROUP, epoch, [a_commit(order, deadline=None)])
+    assert await store.due(ALL, 5, 10) == []
+    assert await sql.fetchval(checked) is None
+
+
+async def test_closed_orders_and_orders_set_aside_and_dedicated_ones_are_never_due(
+    store: OrderStore, epoch: int
+) -> None:
+    now = await store.now()
+    closed, aside, own = (an_order() for _ in range(3))
+    await store.flush(GROUP, epoch, [a_commit(o, deadline=now) for o in (closed, aside, own)])
+    await store.flush(GROUP, epoch, [a_commit(next_of(closed, status=Status.CANCELLED, steps=()), deadline=None)])
+    await store.set_aside(aside.id, "can't be read")
+    await store.dedicate(own.id, "order-x")
+    assert await store.due(ALL, 5, 10) == []
+    await store.take_up_again(aside.id)
+    assert [order_id for order_id, _ in await store.due(ALL, 5, 10)] == [aside.id]
+
+
+async def test_running_orders_are_paged_without_a_gap_or_a_repeat(store: OrderStore, epoch: int) -> None:
+    now = await store.now()
+    running = [an_order() for _ in range(25)]
+    resting = [an_order(steps=()) for _ in range(5)]
+    await store.flush(
+        GROUP, epoch, [a_commit(o, deadline=now + timedelta(seconds=i % 4)) for i, o in enumerate(running + resting)]
+    )
+    seen: list[str] = []
+    after = None
+    while page := await store.running(ALL, after, 10):
+        seen += [order_id for order_id, _ in page]
+        after = (page[-1][1], page[-1][0])
+    assert sorted(seen) == sorted(o.id for o in running)
+
+
+async def test_events_stay_unpublished_until_they_are_marked(store: OrderStore, epoch: int) -> None:
+    order, other = an_order(), an_order()
+    await store.flush(GROUP, epoch, [a_commit(order, events=3), a_commit(other)])
+    assert set(await store.unpublished_orders(ALL, 5, 10)) == {order.id, other.id}
+    await store.mark_published([(order.id, 1), (other.id, 1), (order.id, 99)])
+    await store.mark_published([(order.id, 1)])
+    await store.mark_published([])
+    left = await store.unpublished([order.id, other.id])
+    assert [event.sequence for event in left[order.id]] == [2, 3]
+    assert other.id not in left
+    assert (await store.load([order.id]))[order.id].unpublished == left[order.id]
+    assert await store.unpublished_orders(ALL, 5, 10) == [order.id]
+    assert await store.unpublished_orders(ALL, 10**9, 10) == []
+
+
+async def test_a_snapshot_that_can_not_be_read_leaves_the_others_readable(
+    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    good, bad, newer = an_order(), an_order(), an_order()
+    await store.flush(GROUP, epoch, [a_commit(o) for o in (good, bad, newer)])
+    await sql.execute("update orders set snapshot = 'rubbish' where id = $1", bad.id)
+    await sql.execute("update orders set schema_number = 9999 where id = $1", newer.id)
+    loaded = await store.load([good.id, bad.id, newer.id])
+    assert loaded[good.id].order == good
+    for order in (bad, newer):
+        assert loaded[order.id].order is None
+        assert loaded[order.id].undecodable
+
+
+async def test_what_an_order_has_at_its_default_is_read_back_as_that(store: OrderStore, epoch: int) -> None:
+    order = amended(an_order(), customer=None, shipping_address=None, steps=(), metadata={})
+    await store.flush(GROUP, epoch, [a_commit(order)])
+    assert (await store.load([order.id]))[order.id].order == order

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from storage.errors import CommitUnknown, StorageUnavailable
+from storage.postgres import PoolLimits
+from storage.snapshots import OrderStore
+from tests.integration.storage.conftest import GROUP
+from tests.integration.storage.cut import wire_to
+from tests.integration.storage.orders import a_commit, an_order, next_of
+
+STORES_BACKENDS = "select pid from pg_stat_activity where application_name = $1 and datname = current_database()"
+ENDS_WITHIN_S = 10.0
+
+
+async def test_a_commit_whose_answer_is_lost_is_unknown_and_reading_back_shows_that_it_was_done(
+    database_url: str, store: OrderStore, epoch: int
+) -> None:
+    order = an_order()
+    async with wire_to(database_url) as (url, wire):
+        far = await OrderStore.open(url, application_name="far", limits=PoolLimits(max_connections=1))
+        wire.deaf = True
+        with pytest.raises(CommitUnknown):
+            await far.flush(GROUP, epoch, [a_commit(order)])
+        await far.close()
+    assert await store.renew(GROUP, epoch) is not None
+    assert (await store.load([order.id]))[order.id].order == order
+
+
+async def test_a_commit_that_is_defeated_by_renewing_is_never_done(
+    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    order = an_order()
+    transaction = sql.transaction()
+    await transaction.start()
+    await sql.fetch("select from owners where grp = $1 for update", GROUP)
+    flushing = asyncio.create_task(store.flush(GROUP, epoch, [a_commit(order)]))
+    async with asyncio.timeout(ENDS_WITHIN_S):
+        while not await sql.fetchval("select exists (select from pg_locks where not granted)"):
+            pass
+    for row in await sql.fetch(f"{STORES_BACKENDS} and wait_event_type = 'Lock'", "test-store"):
+        await sql.execute("select pg_terminate_backend($1)", row["pid"])
+    with pytest.raises(CommitUnknown):
+        await flushing
+    await transaction.commit()
+    renewed = await store.renew(GROUP, epoch)
+    assert renewed is not None
+    assert renewed > epoch
+    assert await store.load([order.id]) == {}
+    assert await store.renew(GROUP, epoch) is None
+    assert not (await store.flush(GROUP, epoch, [a_commit(order)])).owned
+    assert (await store.flush(GROUP, renewed, [a_commit(order)])).committed == {order.id}
+
+
+async def test_a_statement_that_the_server_gave_up_on_was_certainly_not_committed(
+    database_url: str, store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    order = an_order()
+    brisk = await OrderStore.open(
+        database_url, application_name="brisk", limits=PoolLimits(statement_timeout_s=0.3, client_grace_s=5)
+    )
+    async with sql.transaction():
+        await sql.fetch("select from owners where grp = $1 for update", GROUP)
+        with pytest.raises(StorageUnavailable):
+            await brisk.flush(GROUP, epoch, [a_commit(order)])
+    await brisk.close()
+    assert await store.load([order.id]) == {}
+
+
+async def test_connections_that_were_ended_are_replaced(
+    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    order = an_order()
+    await store.flush(GROUP, epoch, [a_commit(order)])
+    for row in await sql.fetch(STORES_BACKENDS, "test-store"):
+        await sql.execute("select pg_terminate_backend($1)", row["pid"])
+    again = next_of(order)
+    async with asyncio.timeout(ENDS_WITHIN_S):
+        while True:
+            try:
+                result = await store.flush(GROUP, epoch, [a_commit(again)])
+            except (CommitUnknown, StorageUnavailable):
+                continue
+            break
+    assert result.committed == {order.id}
+
+
+async def test_a_pool_without_a_free_connection_says_so_in_time(
+    database_url: str, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    limits = PoolLimits(max_connections=1, acquire_timeout_s=0.2)
+    narrow = await OrderStore.open(database_url, application_name="narrow", limits=limits)
+    async with sql.transaction():
+        await sql.fetch("select from owners where grp = $1 for update", GROUP)
+        held = asyncio.create_task(narrow.flush(GROUP, epoch, [a_commit(an_order())]))
+        async with asyncio.timeout(ENDS_WITHIN_S):
+            while not await sql.fetchval("select exists (select from pg_locks where not granted)"):
+                pass
+        with pytest.raises(StorageUnavailable, match="no connection"):
+            await narrow.now()
+    assert (await held).owned
+    await narrow.close()
+
+
+async def test_a_server_that_is_not_there_is_told_as_unavailable() -> None:
+    with pytest.raises(StorageUnavailable):
+        await OrderStore.open("postgresql://nobody@127.0.0.1:1/none", application_name="nowhere")
