@@ -43,3 +43,22 @@ class Discount:
     promotion: Promotion
     amount: int = 0
     reason: str | None = None
+
+
+def unusable_because(
+    promotion: Promotion, *, currency: str, beside: tuple[Promotion, ...], now: datetime
+) -> str | None:
+    """Say why a promotion can't be put on an order at all, or None when it can.
+
+    Answers ``discount_not_active``, ``discount_not_applicable`` (a fixed amount in another currency) or
+    ``discount_not_combinable`` with those ``beside`` it. What depends on prices is judged when the order is priced.
+    """
+    begun = promotion.starts_at is None or promotion.starts_at <= now
+    over = promotion.ends_at is not None and promotion.ends_at <= now
+    if not (promotion.active and begun) or over:
+        return "discount_not_active"
+    if promotion.kind is PromotionKind.FIXED_AMOUNT and promotion.currency != currency:
+        return "discount_not_applicable"
+    if beside and not (promotion.combinable and all(other.combinable for other in beside)):
+        return "discount_not_combinable"
+    return None

@@ -1,0 +1,147 @@
+"""What follows from an order's value and is therefore kept nowhere: its totals, its derived statuses, what is legal now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domain.order import Order, Status, Step, StepKind
+from domain.payments import Payment, PaymentStatus, RefundStatus, TransactionType
+from domain.shipments import ShipmentStatus
+
+IN_FLIGHT = (PaymentStatus.PROCESSING, PaymentStatus.IN_DOUBT)
+TOOK_MONEY = (
+    PaymentStatus.CONFIRMED,
+    PaymentStatus.MISMATCHED,
+    PaymentStatus.PARTIALLY_REFUNDED,
+    PaymentStatus.REFUNDED,
+)
+EDITS = ("add_item", "change_quantity", "remove_item", "apply_discount", "remove_discount")
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """An order's amounts in minor units of its currency; ``total = items - discount + shipping + tax``.
+
+    ``paid`` and ``refunded`` count money of the order's currency only. ``balance`` is what is still to pay (negative: what
+    is to be given back), and 0 for a cancelled order.
+    """
+
+    items: int
+    discount: int
+    shipping: int
+    tax: int
+    total: int
+    paid: int
+    refunded: int
+    balance: int
+
+
+def totals(order: Order) -> Totals:
+    """Add up an order; all 0 but ``paid`` and ``refunded`` before prices are known."""
+    items = discount = 0
+    tax = order.shipping_tax
+    for line in order.lines:
+        items += line.unit_price * line.quantity
+        discount += line.discount
+        tax += line.tax
+    shipping = order.shipping_amount - order.shipping_discount
+    total = items - discount + shipping + tax
+    paid = refunded = 0
+    for entry in order.ledger:
+        if entry.currency != order.currency:
+            continue
+        if entry.type is TransactionType.CHARGE:
+            paid += entry.amount
+        else:
+            refunded += entry.amount
+    balance = 0 if order.status is Status.CANCELLED else total - paid + refunded
+    return Totals(items, discount, shipping, tax, total, paid, refunded, balance)
+
+
+def in_flight(order: Order) -> Payment | None:
+    """Give the payment whose outcome is still awaited, or None."""
+    for payment in order.payments:
+        if payment.status in IN_FLIGHT:
+            return payment
+    return None
+
+
+def has_mismatch(order: Order) -> bool:
+    """Tell whether money of another amount or currency was taken and neither given back nor settled."""
+    return any(payment.status is PaymentStatus.MISMATCHED for payment in order.payments)
+
+
+def outstanding(payment: Payment) -> int:
+    """Give what a payment took and no refund has given back or is giving back, in minor units of its currency."""
+    if payment.status not in TOOK_MONEY:
+        return 0
+    return payment.amount - sum(each.amount for each in payment.refunds if each.status is not RefundStatus.REJECTED)
+
+
+def money_kept(order: Order) -> int:
+    """Give what was paid in the order's currency less what was or is being given back."""
+    return sum(outstanding(payment) for payment in order.payments if payment.currency == order.currency)
+
+
+def payment_status(order: Order) -> str:
+    """Derive ``unpaid, pending, in_doubt, partially_paid, paid, refunded`` or ``partially_refunded``.
+
+    What is in flight comes first. An order that was paid is ``paid`` as long as it keeps its total; what an order that is
+    being or was cancelled has given back shows as refunded.
+    """
+    awaited = in_flight(order)
+    if awaited is not None:
+        return "in_doubt" if awaited.status is PaymentStatus.IN_DOUBT else "pending"
+    sums = totals(order)
+    kept = sums.paid - sums.refunded
+    if order.status in (Status.CANCELLING, Status.CANCELLED):
+        if sums.refunded:
+            return "partially_refunded" if kept > 0 else "refunded"
+    elif order.paid_at is not None and kept >= sums.total:
+        return "paid"
+    if kept > 0:
+        if order.paid_at is not None and kept >= sums.total:
+            return "paid"
+        return "partially_paid"
+    return "refunded" if sums.refunded else "unpaid"
+
+
+def fulfillment_status(order: Order) -> str:
+    """Derive ``unfulfilled, partially_shipped, shipped`` or ``delivered`` from the lines and the shipments."""
+    if not order.shipments:
+        return "unfulfilled"
+    if any(line.shipped < line.quantity for line in order.lines):
+        return "partially_shipped"
+    if any(shipment.status is not ShipmentStatus.DELIVERED for shipment in order.shipments):
+        return "shipped"
+    return "delivered"
+
+
+def may_cancel(order: Order) -> bool:
+    """Tell whether the order may be cancelled: until its first shipment."""
+    if order.status in (Status.SHIPPED, Status.DELIVERED, Status.CANCELLING, Status.CANCELLED):
+        return False
+    return not order.shipments
+
+
+def allowed(order: Order) -> tuple[str, ...]:
+    """Give the commands that are legal now, in the order of spec.md's list."""
+    commands: list[str] = []
+    if order.status in (Status.CREATED, Status.VALIDATED) and in_flight(order) is None:
+        commands += EDITS
+        if order.status is Status.VALIDATED and not has_mismatch(order):
+            commands.append("pay")
+    if may_cancel(order):
+        commands.append("cancel")
+    if order.status is Status.PREPARED:
+        commands.append("ship")
+    if any(shipment.status is ShipmentStatus.SHIPPED for shipment in order.shipments):
+        commands.append("deliver")
+    return tuple(commands)
+
+
+def is_watch(order: Order, step: Step) -> bool:
+    """Tell whether a step only looks out for money that may yet come of a payment counted as never made."""
+    if step.kind is not StepKind.VERIFY:
+        return False
+    return any(each.payment_id == step.subject and each.status not in IN_FLIGHT for each in order.payments)
