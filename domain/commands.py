@@ -43,6 +43,8 @@ class NewLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateOrder:
+    """``order_id`` names the order that is to be made; the same creation asked again names the same."""
+
     customer_id: str
     currency: str
     lines: tuple[NewLine, ...]
@@ -50,6 +52,7 @@ class CreateOrder:
     address_id: str | None = None
     shipping_method: str = "standard"
     metadata: dict[str, str] = field(default_factory=dict)
+    order_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

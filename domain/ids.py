@@ -48,13 +48,3 @@ def charge_transaction_id(order_id: str, charged_payment_id: str) -> str:
 def refund_transaction_id(order_id: str, given_refund_id: str) -> str:
     """Give the id of the ledger entry for the money a refund gave back."""
     return derived_id(order_id, f"refunded/{given_refund_id}")
-
-
-def event_id(order_id: str, sequence: int) -> str:
-    """Give the CloudEvents ``id`` of the order's ``sequence``-th event, the same at every redelivery."""
-    return derived_id(order_id, f"event/{sequence}")
-
-
-def notice_id(order_id: str, sequence: int) -> str:
-    """Give the CloudEvents ``id`` of the order's ``sequence``-th request to NotificationSvc."""
-    return derived_id(order_id, f"notice/{sequence}")

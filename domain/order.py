@@ -70,7 +70,8 @@ class StepKind(StrEnum):
 
 class StepState(StrEnum):
     """``running``: a call is out. ``retrying``: the last try failed, the next is due at ``next_try_at``.
-    ``waiting``: nothing failed, but the partner's word is still to come; asked again at ``next_try_at``."""
+    ``waiting``: nothing failed, but the partner's word is still to come; asked again at ``next_try_at``.
+    """
 
     RUNNING = "running"
     RETRYING = "retrying"

@@ -85,9 +85,7 @@ def _does_not_apply(promotion: Promotion, lines: tuple[OrderLine, ...], chosen: 
     return None
 
 
-def _shares(
-    promotion: Promotion, lines: tuple[OrderLine, ...], chosen: list[int], left: list[int]
-) -> tuple[int, ...]:
+def _shares(promotion: Promotion, lines: tuple[OrderLine, ...], chosen: list[int], left: list[int]) -> tuple[int, ...]:
     """Give what each chosen line is let off, never more than what is left of it."""
     if promotion.kind is PromotionKind.BUY_X_GET_Y:
         return tuple(min(left[i], _free(promotion, lines[i].quantity) * lines[i].unit_price) for i in chosen)

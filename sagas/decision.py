@@ -48,7 +48,8 @@ class Claim:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the caller is told once it is committed. ``resource``: ``order`` or ``payment``; ``resource_id``: a payment's or
-    item's id where the command made or changed one. ``settled``: nothing is left running on behalf of the command."""
+    item's id where the command made or changed one. ``settled``: nothing is left running on behalf of the command.
+    """
 
     resource: str = "order"
     resource_id: str | None = None

@@ -1,0 +1,213 @@
+"""Stages 1 and 2 as clients see them: an order is made, its lines and discounts are edited. Prices are not known here.
+
+Each edit raises the revision and sends the order back to be validated. A sku that is added again goes into its line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from domain.commands import AddItem, ApplyDiscount, ChangeQuantity, CreateOrder, Message, RemoveDiscount, RemoveItem
+from domain.derived import in_flight, money_kept
+from domain.events import EventType
+from domain.ids import item_id
+from domain.order import Order, OrderLine, Status
+from domain.pricing import price
+from domain.promotions import Discount, Promotion, unusable_because
+from sagas import steps, validating
+from sagas.decision import Answer, Claim, Decision, Rules
+from sagas.draft import Draft
+from sagas.events import items_data, tell, tell_update
+from sagas.refusals import conflict, not_found, unprocessable
+
+LINES_MAX = 200
+QUANTITY_MAX = 10_000
+
+Edit = AddItem | ChangeQuantity | RemoveItem | ApplyDiscount | RemoveDiscount
+
+
+def create(command: CreateOrder, message: Message, now: datetime, rules: Rules) -> Decision:
+    """Make a new order and start to validate it. Raises ``Refused`` for what can be known at once to be wrong."""
+    order_id = command.order_id
+    if not order_id:
+        raise ValueError("a creation names the order that it makes")
+    prices = rules.shipping_prices.get(command.shipping_method)
+    if prices is None:
+        raise unprocessable("shipping_method_not_supported", f"there is no shipping method {command.shipping_method}")
+    if command.currency not in prices:
+        raise unprocessable("currency_not_supported", f"orders in {command.currency} can't be shipped")
+    lines: tuple[OrderLine, ...] = ()
+    for new in command.lines:
+        lines, _ = _with_more(order_id, lines, new.sku, new.quantity, len(lines))
+    if not lines:
+        raise unprocessable("items_missing", "an order has at least one line")
+    discounts: tuple[Discount, ...] = ()
+    for code in dict.fromkeys(command.discount_codes):
+        discounts = (*discounts, _usable(code, discounts, command.currency, message, now))
+    order = Order(
+        id=order_id,
+        version=1,
+        revision=1,
+        status=Status.CREATED,
+        customer_id=command.customer_id,
+        currency=command.currency,
+        lines=lines,
+        shipping_method=command.shipping_method,
+        created_at=now,
+        updated_at=now,
+        expires_at=now + timedelta(seconds=rules.payment_window_s),
+        address_id=command.address_id,
+        discounts=discounts,
+        metadata=dict(command.metadata),
+        line_seq=len(lines),
+    )
+    draft = Draft(None, order, message, now, rules)
+    draft.claims.extend(Claim(discount.code, order.customer_id) for discount in discounts)
+    tell(draft, EventType.CREATED, more=items_data(draft), params={"currency": order.currency})
+    validating.begin(draft)
+    return draft.finish(Answer(settled=False))
+
+
+def edit(draft: Draft, command: Edit) -> Answer:
+    """Change lines or discounts and validate anew; an edit that changes nothing is a success and nothing else.
+
+    Raises ``Refused``: ``payment_in_progress``, ``item_not_found``, ``last_item``, ``below_paid``, ``too_many_lines``,
+    ``quantity_out_of_range`` (a sku that is in the order already is added to its line, up to 10,000), ``discount_…``.
+    """
+    if in_flight(draft.order) is not None:
+        raise conflict("payment_in_progress", "the order can't be edited while a payment's outcome is awaited")
+    match command:
+        case AddItem():
+            return _add_item(draft, command)
+        case ChangeQuantity():
+            return _change_quantity(draft, command)
+        case RemoveItem():
+            return _remove_item(draft, command)
+        case ApplyDiscount():
+            return _apply_discount(draft, command)
+        case RemoveDiscount():
+            return _remove_discount(draft, command)
+
+
+def _add_item(draft: Draft, command: AddItem) -> Answer:
+    order = draft.order
+    lines, item = _with_more(order.id, order.lines, command.sku, command.quantity, order.line_seq)
+    added = len(lines) - len(order.lines)
+    _edited(draft, lines, order.discounts, "items", line_seq=order.line_seq + added)
+    return Answer(resource_id=item, settled=False)
+
+
+def _change_quantity(draft: Draft, command: ChangeQuantity) -> Answer:
+    order = draft.order
+    line = _line(order, command.item_id)
+    _check_quantity(command.quantity)
+    if line.quantity == command.quantity:
+        return Answer(resource_id=line.id)
+    changed = replace(line, quantity=command.quantity)
+    _edited(draft, tuple(changed if each is line else each for each in order.lines), order.discounts, "items")
+    return Answer(resource_id=line.id, settled=False)
+
+
+def _remove_item(draft: Draft, command: RemoveItem) -> Answer:
+    order = draft.order
+    line = _line(order, command.item_id)
+    if len(order.lines) == 1:
+        raise conflict("last_item", "an order keeps at least one line")
+    _edited(draft, tuple(each for each in order.lines if each is not line), order.discounts, "items")
+    return Answer(settled=False)
+
+
+def _apply_discount(draft: Draft, command: ApplyDiscount) -> Answer:
+    order = draft.order
+    if any(discount.code == command.code for discount in order.discounts):
+        return Answer()
+    discount = _usable(command.code, order.discounts, order.currency, draft.message, draft.now)
+    _edited(draft, order.lines, (*order.discounts, discount), "discounts")
+    draft.claims.append(Claim(command.code, order.customer_id))
+    return Answer(settled=False)
+
+
+def _remove_discount(draft: Draft, command: RemoveDiscount) -> Answer:
+    order = draft.order
+    rest = tuple(discount for discount in order.discounts if discount.code != command.code)
+    if len(rest) == len(order.discounts):
+        raise not_found("discount_not_found", "the order has no such discount")
+    _edited(draft, order.lines, rest, "discounts")
+    draft.releases.append(command.code)
+    return Answer(settled=False)
+
+
+def _edited(
+    draft: Draft, lines: tuple[OrderLine, ...], discounts: tuple[Discount, ...], what: str, **changes: int
+) -> None:
+    """Give the order its new lines and discounts and send it back to stage 2.
+
+    Until it is validated its amounts are reckoned with the prices it has; those are all 0 before the first validation.
+    """
+    order = draft.order
+    if order.validated_at is not None:
+        priced = price(lines, discounts, order.shipping_amount, draft.rules.shipping_tax_rate)
+        all_priced = all(line.name is not None for line in lines)
+        kept = money_kept(order)
+        if kept and all_priced and priced.total < kept:
+            raise conflict("below_paid", f"{kept} is paid already, and the order would come to {priced.total}")
+        lines, discounts = priced.lines, priced.discounts
+        changes |= {"shipping_discount": priced.shipping_discount, "shipping_tax": priced.shipping_tax}
+    was = order.status
+    for step in order.steps:
+        if step.kind in steps.VALIDATION_STEPS:
+            steps.end(draft, step.key)
+    draft.change(
+        status=Status.CREATED,
+        revision=order.revision + 1,
+        lines=lines,
+        discounts=discounts,
+        products=(),
+        fetched_customer=None,
+        validation_errors=(),
+        **changes,
+    )
+    tell_update(draft, what, "totals", *(("status",) if was is Status.VALIDATED else ()))
+    validating.begin(draft)
+
+
+def _with_more(
+    order_id: str, lines: tuple[OrderLine, ...], sku: str, quantity: int, line_seq: int
+) -> tuple[tuple[OrderLine, ...], str]:
+    """Give the lines with more of a sku, and the id of its line: the one it has, or a new one at the end."""
+    for line in lines:
+        if line.sku == sku:
+            _check_quantity(quantity)
+            _check_quantity(line.quantity + quantity)
+            more = replace(line, quantity=line.quantity + quantity)
+            return tuple(more if each is line else each for each in lines), line.id
+    _check_quantity(quantity)
+    if len(lines) >= LINES_MAX:
+        raise unprocessable("too_many_lines", f"an order has at most {LINES_MAX} lines")
+    new = OrderLine(id=item_id(order_id, line_seq + 1), sku=sku, quantity=quantity)
+    return (*lines, new), new.id
+
+
+def _check_quantity(quantity: int) -> None:
+    if not 1 <= quantity <= QUANTITY_MAX:
+        raise unprocessable("quantity_out_of_range", f"a line has 1 to {QUANTITY_MAX} pieces, not {quantity}")
+
+
+def _line(order: Order, wanted: str) -> OrderLine:
+    for line in order.lines:
+        if line.id == wanted:
+            return line
+    raise not_found("item_not_found", "the order has no such item")
+
+
+def _usable(code: str, beside: tuple[Discount, ...], currency: str, message: Message, now: datetime) -> Discount:
+    """Give the discount of a code. Raises ``Refused`` (422) where the code can't be used on the order at all."""
+    promotion: Promotion | None = next((each for each in message.known.promotions if each.code == code), None)
+    if promotion is None:
+        raise unprocessable("discount_not_found", f"there is no discount {code}")
+    others = tuple(discount.promotion for discount in beside)
+    why = unusable_because(promotion, currency=currency, beside=others, now=now)
+    if why is not None:
+        raise unprocessable(why, f"the discount {code} can't be used on this order")
+    return Discount(code=code, promotion=promotion)

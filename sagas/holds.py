@@ -1,0 +1,46 @@
+"""Asking ProductSvc to hold the order's stock, anew with a higher revision each time. What an answer means is not known here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from domain.order import Order, Status, Step, StepKind, StepState
+from sagas import steps
+from sagas.draft import Draft
+
+
+def ask(draft: Draft, revision: int) -> None:
+    """Start to ask for the hold of ``revision``, which becomes the order's revision."""
+    step = _intent(draft, revision)
+    draft.change(revision=revision, hold_revision=revision)
+    steps.start(draft, step)
+
+
+def ask_anew(draft: Draft, step: Step) -> None:
+    """Give up a hold step for one of the next revision, at once: what it asked for was lost meanwhile."""
+    steps.end(draft, step.key)
+    ask(draft, draft.order.revision + 1)
+
+
+def ask_anew_later(draft: Draft, step: Step, error: str) -> None:
+    """Give up a hold step for one of the next revision, which is due after a back-off: this one was outdated."""
+    revision = draft.order.revision + 1
+    draft.change(revision=revision, hold_revision=revision)
+    fresh = replace(_intent(draft, revision), attempts=step.attempts, state=StepState.RETRYING)
+    steps.put(draft, step.key, fresh)
+    steps.retry_later(draft, fresh.key, fresh, error)
+
+
+def hold_step(order: Order) -> Step | None:
+    """Give the step that asks for a hold, or None."""
+    for step in order.steps:
+        if step.kind is StepKind.HOLD:
+            return step
+    return None
+
+
+def _intent(draft: Draft, revision: int) -> Step:
+    """A validated order keeps its ``expires_at``; before and after that stage the hold gets a whole payment window."""
+    order = draft.order
+    until = order.expires_at if order.status is Status.VALIDATED else draft.after(draft.rules.payment_window_s)
+    return steps.intent(draft, StepKind.HOLD, f"{StepKind.HOLD.value}:{revision}", revision=revision, until=until)

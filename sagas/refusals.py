@@ -1,0 +1,32 @@
+"""How the plot says no: refusals with the codes of spec.md, each made in one place."""
+
+from __future__ import annotations
+
+from domain.derived import allowed
+from domain.errors import RefusalKind, Refused
+from domain.order import Order
+
+
+def illegal(order: Order, command: str) -> Refused:
+    """The order's status does not allow the command; says which are allowed."""
+    return Refused(
+        RefusalKind.CONFLICT,
+        "illegal_transition",
+        f"{command} is not possible in an order that is {order.status.value}",
+        allowed=allowed(order),
+    )
+
+
+def conflict(code: str, detail: str) -> Refused:
+    """Not in this state (409)."""
+    return Refused(RefusalKind.CONFLICT, code, detail)
+
+
+def unprocessable(code: str, detail: str) -> Refused:
+    """Understood, but against the rules (422)."""
+    return Refused(RefusalKind.UNPROCESSABLE, code, detail)
+
+
+def not_found(code: str, detail: str) -> Refused:
+    """There is no such thing (404)."""
+    return Refused(RefusalKind.NOT_FOUND, code, detail)

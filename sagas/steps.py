@@ -1,0 +1,201 @@
+"""Steps: intents that are in the order before their call goes out, and how they are tried again.
+
+A step says what is wanted; its request follows from the order alone, so that a call made again is the same, byte for byte.
+What an answer means for the order is not known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+from zlib import crc32
+
+from domain.calls import (
+    Call,
+    Charge,
+    CommitHold,
+    FetchCustomer,
+    FetchProducts,
+    GiveBack,
+    Hold,
+    HoldLine,
+    ReleaseHold,
+    Request,
+    Verify,
+    VerifyRefund,
+)
+from domain.money import Money
+from domain.order import Order, Step, StepKind, StepState
+from domain.payments import Payment
+from sagas.draft import Draft
+from sagas.events import attention_over, call_for_attention
+
+VALIDATION_STEPS = (StepKind.FETCH_PRODUCTS, StepKind.FETCH_CUSTOMER, StepKind.HOLD)
+MONEY_STEPS = (StepKind.CHARGE, StepKind.VERIFY, StepKind.REFUND, StepKind.VERIFY_REFUND)
+NO_ANSWER = "no answer came"
+
+
+def intent(
+    draft: Draft, kind: StepKind, key: str, *, subject: str = "", revision: int = 0, until: datetime | None = None
+) -> Step:
+    """Give a new step whose first call is out."""
+    return Step(
+        key=key,
+        kind=kind,
+        state=StepState.RUNNING,
+        since=draft.now,
+        next_try_at=draft.after(draft.rules.call_lost_s),
+        subject=subject,
+        revision=revision,
+        attempts=1,
+        until=until,
+    )
+
+
+def start(draft: Draft, *steps: Step) -> None:
+    """Put running steps into the order and make their calls."""
+    draft.change(steps=(*draft.order.steps, *steps))
+    draft.calls.extend(call_of(draft.order, step) for step in steps)
+
+
+def end(draft: Draft, key: str) -> None:
+    """Take a step out of the order, and with it the note that it needed attention."""
+    draft.change(steps=tuple(step for step in draft.order.steps if step.key != key))
+    attention_over(draft, key)
+
+
+def put(draft: Draft, key: str, step: Step) -> None:
+    """Put ``step`` in the place of the one of that key; a note about it goes over to the new key in silence."""
+    draft.change(steps=tuple(step if each.key == key else each for each in draft.order.steps))
+    if step.key != key and draft.order.attention:
+        moved = tuple(replace(each, key=step.key) if each.key == key else each for each in draft.order.attention)
+        draft.change(attention=moved)
+
+
+def again(draft: Draft, key: str, step: Step) -> None:
+    """Make the call of ``step`` (which takes the place of the one of that key) once more, now."""
+    error = NO_ANSWER if step.state is StepState.RUNNING else step.last_error
+    running = replace(
+        step,
+        state=StepState.RUNNING,
+        attempts=step.attempts + 1,
+        next_try_at=draft.after(draft.rules.call_lost_s),
+        last_error=error,
+    )
+    put(draft, key, running)
+    draft.calls.append(call_of(draft.order, running))
+    if step.state is StepState.RUNNING:
+        _note_exhaustion(draft, running, NO_ANSWER, step.attempts)
+
+
+def retry_later(draft: Draft, key: str, step: Step, error: str) -> None:
+    """Note a failed try; the next one is due after a back-off. Once the fast tries are used up, somebody should look."""
+    wait_s = backoff_s(draft, step)
+    put(
+        draft,
+        key,
+        replace(step, state=StepState.RETRYING, next_try_at=draft.after(wait_s), last_error=error),
+    )
+    _note_exhaustion(draft, step, error, step.attempts)
+
+
+def wait(draft: Draft, key: str, step: Step, seconds: float) -> None:
+    """Nothing failed, the partner's word is still to come: ask again after so many seconds."""
+    put(draft, key, replace(step, state=StepState.WAITING, next_try_at=draft.after(seconds), last_error=None))
+
+
+def backoff_s(draft: Draft, step: Step) -> float:
+    """Give the wait after a failed try: doubling from the first to the longest, less up to a quarter.
+
+    The part taken off follows from the order, the step and the try, so that orders which failed together don't come
+    back together and the same decision made twice is the same.
+    """
+    rules = draft.rules
+    longest = min(rules.step_retry_max_s, rules.step_retry_first_s * 2.0 ** min(step.attempts - 1, 30))
+    spread = crc32(f"{draft.order.id}/{step.key}/{step.attempts}".encode()) % 1000 / 1000
+    return longest * (1 - spread / 4)
+
+
+def verify_wait_s(draft: Draft, step: Step) -> float:
+    """Give the wait before a payment or refund without a final word is asked for again."""
+    rules = draft.rules
+    return min(rules.verify_max_s, rules.verify_first_s * 2.0 ** min(max(step.attempts - 1, 0), 30))
+
+
+def about(order: Order, subject: str) -> Step | None:
+    """Give the step about a payment or refund, or None."""
+    for step in order.steps:
+        if step.subject == subject:
+            return step
+    return None
+
+
+def has_step(order: Order, *kinds: StepKind) -> bool:
+    """Tell whether the order has a step of one of the kinds."""
+    return any(step.kind in kinds for step in order.steps)
+
+
+def call_of(order: Order, step: Step) -> Call:
+    """Give the call of a running step."""
+    return Call(order_id=order.id, key=step.key, attempt=step.attempts, request=_request_of(order, step))
+
+
+def _request_of(order: Order, step: Step) -> Request:
+    match step.kind:
+        case StepKind.FETCH_PRODUCTS:
+            return FetchProducts(tuple(line.sku for line in order.lines), order.currency)
+        case StepKind.FETCH_CUSTOMER:
+            return FetchCustomer(order.customer_id)
+        case StepKind.HOLD:
+            lines = tuple(HoldLine(line.sku, line.quantity) for line in order.lines)
+            return Hold(step.revision, step.until or order.expires_at, lines)
+        case StepKind.COMMIT_HOLD:
+            return CommitHold(step.revision)
+        case StepKind.RELEASE_HOLD:
+            return ReleaseHold()
+        case StepKind.CHARGE:
+            return _charge(order, step.subject)
+        case StepKind.VERIFY:
+            return Verify(step.subject)
+        case StepKind.REFUND:
+            return _give_back(order, step.subject)
+        case StepKind.VERIFY_REFUND:
+            return VerifyRefund(step.subject)
+        case _:
+            assert_never(step.kind)
+
+
+def _charge(order: Order, payment_id: str) -> Charge:
+    payment = next(each for each in order.payments if each.payment_id == payment_id)
+    return Charge(
+        payment_id=payment_id,
+        customer_id=order.customer_id,
+        amount=Money(payment.amount, payment.currency),
+        method=payment.method,
+        token=payment.token,
+    )
+
+
+def _give_back(order: Order, refund_id: str) -> GiveBack:
+    payment, amount, reason = _refund(order.payments, refund_id)
+    return GiveBack(
+        refund_id=refund_id,
+        payment_id=payment.payment_id,
+        amount=Money(amount, payment.currency),
+        reason=reason,
+    )
+
+
+def _refund(payments: tuple[Payment, ...], refund_id: str) -> tuple[Payment, int, str]:
+    return next(
+        (payment, refund.amount, refund.reason)
+        for payment in payments
+        for refund in payment.refunds
+        if refund.refund_id == refund_id
+    )
+
+
+def _note_exhaustion(draft: Draft, step: Step, error: str, failed: int) -> None:
+    if failed >= draft.rules.step_attention_attempts:
+        call_for_attention(draft, step.key, "step_exhausted", f"{step.kind.value}: {error}")

@@ -1,0 +1,257 @@
+"""Stage 2: the customer is known and active, each product is sellable and priced, the stock is held until it expires.
+
+Products and customer are asked for side by side unless fresh copies are at hand; then the stock is asked for. A copy may
+let an order through, but only the partners' own words fail it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from domain.calls import (
+    CustomerFetched,
+    Declined,
+    HoldAnswered,
+    NotKnown,
+    NotSent,
+    Outcome,
+    ProductsFetched,
+    Unknown,
+)
+from domain.money import AMOUNT_MAX_MINOR, fraction
+from domain.order import (
+    Address,
+    CancelReason,
+    Customer,
+    HoldState,
+    Order,
+    OrderLine,
+    Product,
+    Status,
+    Step,
+    StepKind,
+    ValidationError,
+)
+from domain.pricing import Priced, price
+from sagas import compensation, holds, paying, preparing, steps
+from sagas.decision import Rules
+from sagas.draft import Draft
+from sagas.events import tell_update
+
+ASK_ANEW_CODES = ("stale_revision", "conflict")
+STOCK_CODES = ("out_of_stock", "hold_released")
+
+
+def begin(draft: Draft) -> None:
+    """Start stage 2 for the order as it stands: with copies that are at hand and find no fault, else by asking."""
+    order, known = draft.order, draft.message.known
+    if known.products is not None and known.customer is not None:
+        wanted = {line.sku for line in order.lines}
+        products = tuple(product for product in known.products if product.sku in wanted)
+        if not _faults(order, products, known.customer, draft.rules):
+            draft.change(products=products, fetched_customer=known.customer)
+            holds.ask(draft, order.revision)
+            return
+    steps.start(
+        draft,
+        steps.intent(draft, StepKind.FETCH_PRODUCTS, f"{StepKind.FETCH_PRODUCTS.value}:{order.revision}"),
+        steps.intent(draft, StepKind.FETCH_CUSTOMER, f"{StepKind.FETCH_CUSTOMER.value}:{order.revision}"),
+    )
+
+
+def fetch_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
+    """Take in what ProductSvc or UserSvc said; when both have, the stock is asked for."""
+    match outcome:
+        case ProductsFetched() if step.kind is StepKind.FETCH_PRODUCTS:
+            wanted = {line.sku for line in draft.order.lines}
+            draft.change(products=tuple(each for each in outcome.products if each.sku in wanted))
+        case CustomerFetched() if step.kind is StepKind.FETCH_CUSTOMER:
+            draft.change(fetched_customer=outcome.customer)
+        case NotKnown() if step.kind is StepKind.FETCH_CUSTOMER:
+            _fail(draft, (ValidationError("customer_unknown", None, "UserSvc does not know the customer"),))
+            return
+        case Declined():
+            _fail(draft, (ValidationError("lookup_declined", None, f"{step.kind.value}: {outcome.code}"),))
+            return
+        case NotSent() | Unknown():
+            steps.retry_later(draft, step.key, step, outcome.detail)
+            return
+        case _:
+            steps.retry_later(draft, step.key, step, f"unexpected answer: {type(outcome).__name__}")
+            return
+    steps.end(draft, step.key)
+    order = draft.order
+    if steps.has_step(order, StepKind.FETCH_PRODUCTS, StepKind.FETCH_CUSTOMER) or order.fetched_customer is None:
+        return
+    faults = _faults(order, order.products, order.fetched_customer, draft.rules)
+    if faults:
+        _fail(draft, faults)
+    else:
+        holds.ask(draft, order.revision)
+
+
+def hold_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
+    """Take in the answer to a hold, in whichever stage it was asked for."""
+    match outcome:
+        case HoldAnswered(state="held" | "committed"):
+            _held(draft, step, HoldState(outcome.state))
+        case HoldAnswered(state="expired"):
+            holds.ask_anew_later(draft, step, "the hold expired before it was answered")
+        case HoldAnswered(state="released"):
+            _refused(draft, step, Declined(409, "hold_released"))
+        case Declined(code="already_committed") if draft.order.status is Status.CONFIRMED:
+            _held(draft, step, HoldState.COMMITTED)
+        case Declined() if outcome.code in ASK_ANEW_CODES:
+            holds.ask_anew_later(draft, step, outcome.code)
+        case Declined():
+            _refused(draft, step, outcome)
+        case NotKnown():
+            _refused(draft, step, Declined(404, "not_known"))
+        case NotSent() | Unknown():
+            steps.retry_later(draft, step.key, step, outcome.detail)
+        case _:
+            steps.retry_later(draft, step.key, step, f"unexpected answer: {type(outcome).__name__}")
+
+
+def hold_lost(draft: Draft) -> None:
+    """ProductSvc lost the hold: ask for it again while the order depends on it.
+
+    While a commit is out, its answer tells; before the next validation and from ``prepared`` on there is nothing to ask for.
+    """
+    order = draft.order
+    asking = holds.hold_step(order)
+    if asking is not None:
+        holds.ask_anew(draft, asking)
+    elif order.status is Status.VALIDATED:
+        draft.change(hold=HoldState.LOST)
+        holds.ask(draft, order.revision + 1)
+        tell_update(draft, "hold")
+
+
+def repriced(order: Order, lines: tuple[OrderLine, ...], rules: Rules) -> Priced:
+    """Reckon an edited order with the prices its lines have; a line that was never priced counts 0."""
+    return price(lines, order.discounts, order.shipping_amount, rules.shipping_tax_rate)
+
+
+def _held(draft: Draft, step: Step, state: HoldState) -> None:
+    was = draft.order.status
+    steps.end(draft, step.key)
+    draft.change(hold=state)
+    if was is Status.CREATED:
+        _validated(draft, step)
+        return
+    tell_update(draft, "hold")
+    preparing.prepare(draft)
+
+
+def _validated(draft: Draft, step: Step) -> None:
+    order, customer = draft.order, draft.order.fetched_customer
+    priced = _priced(order, order.products, draft.rules)
+    draft.change(
+        status=Status.VALIDATED,
+        lines=priced.lines,
+        discounts=priced.discounts,
+        shipping_amount=priced.shipping_amount,
+        shipping_discount=priced.shipping_discount,
+        shipping_tax=priced.shipping_tax,
+        customer=customer,
+        shipping_address=_address(order, customer) if customer else None,
+        products=(),
+        fetched_customer=None,
+        validation_errors=(),
+        validated_at=draft.now,
+        expires_at=step.until or order.expires_at,
+    )
+    tell_update(draft, "status", "validation", "items", "discounts", "totals", "hold", by_itself=True)
+    paying.advance(draft)
+
+
+def _refused(draft: Draft, step: Step, said: Declined) -> None:
+    reason = CancelReason.OUT_OF_STOCK if said.code in STOCK_CODES else CancelReason.VALIDATION_FAILED
+    short = tuple(ValidationError(said.code, each.sku, f"only {each.available} available") for each in said.shortages)
+    errors = short or (ValidationError(said.code, None, said.detail or "ProductSvc refused to hold the stock"),)
+    steps.end(draft, step.key)
+    if draft.order.status is Status.CREATED and said.code != "hold_released":
+        _fail(draft, errors, reason)
+        return
+    draft.change(validation_errors=errors)
+    compensation.cancel(draft, CancelReason.OUT_OF_STOCK, by_itself=True)
+
+
+def _fail(
+    draft: Draft, errors: tuple[ValidationError, ...], reason: CancelReason = CancelReason.VALIDATION_FAILED
+) -> None:
+    """The first validation that fails cancels the order; after that an order waits for another edit, with its errors."""
+    for step in draft.order.steps:
+        if step.kind in steps.VALIDATION_STEPS:
+            steps.end(draft, step.key)
+    draft.change(validation_errors=errors, products=(), fetched_customer=None)
+    if draft.order.validated_at is None:
+        compensation.cancel(draft, reason, by_itself=True)
+    else:
+        tell_update(draft, "validation", by_itself=True)
+
+
+def _faults(
+    order: Order, products: tuple[Product, ...], customer: Customer, rules: Rules
+) -> tuple[ValidationError, ...]:
+    """Give all reasons why the order can't be validated with these products and this customer; empty when it can."""
+    by_sku = {product.sku: product for product in products}
+    faults = [
+        fault for line in order.lines if (fault := _product_fault(line.sku, by_sku.get(line.sku), order.currency))
+    ]
+    if customer.customer_id != order.customer_id:
+        faults.append(ValidationError("customer_unknown", None, "UserSvc answered for another customer"))
+    elif customer.status != "active":
+        faults.append(ValidationError("customer_blocked", None, f"the customer is {customer.status}"))
+    elif _address(order, customer) is None:
+        faults.append(ValidationError("address_unknown", None, "the customer has no such address"))
+    if order.currency not in rules.shipping_prices.get(order.shipping_method, {}):
+        faults.append(ValidationError("currency_not_supported", None, f"no shipping price in {order.currency}"))
+    if not faults and _is_too_large(order, by_sku, rules):
+        faults.append(ValidationError("total_too_large", None, f"the total is above {AMOUNT_MAX_MINOR}"))
+    return tuple(faults)
+
+
+def _product_fault(sku: str, product: Product | None, currency: str) -> ValidationError | None:
+    if product is None:
+        return ValidationError("product_unknown", sku, "ProductSvc does not know the product")
+    if not product.sellable:
+        return ValidationError("product_not_sellable", sku, "the product is not for sale")
+    if product.currency != currency or product.unit_price < 0:
+        return ValidationError("price_missing", sku, f"the product has no price in {currency}")
+    try:
+        fraction(product.tax_rate)
+    except ValueError:
+        return ValidationError("tax_rate_missing", sku, "the product has no tax rate")
+    return None
+
+
+def _is_too_large(order: Order, by_sku: dict[str, Product], rules: Rules) -> bool:
+    """Tell whether the total would not be below 2^53; the exact total is reckoned only where it comes near."""
+    items = sum(by_sku[line.sku].unit_price * line.quantity for line in order.lines)
+    shipping = rules.shipping_prices[order.shipping_method][order.currency]
+    if 2 * (items + shipping) <= AMOUNT_MAX_MINOR:
+        return False
+    if items > AMOUNT_MAX_MINOR:
+        return True
+    return _priced(order, tuple(by_sku.values()), rules).total > AMOUNT_MAX_MINOR
+
+
+def _priced(order: Order, products: tuple[Product, ...], rules: Rules) -> Priced:
+    by_sku = {product.sku: product for product in products}
+    lines = tuple(_with_price(line, by_sku[line.sku]) for line in order.lines)
+    shipping = rules.shipping_prices[order.shipping_method].get(order.currency, order.shipping_amount)
+    return price(lines, order.discounts, shipping, rules.shipping_tax_rate)
+
+
+def _with_price(line: OrderLine, product: Product) -> OrderLine:
+    return replace(line, name=product.name, unit_price=product.unit_price, tax_rate=product.tax_rate)
+
+
+def _address(order: Order, customer: Customer) -> Address | None:
+    """Give the address named when the order was created, or the customer's first; None where there is none."""
+    for address in customer.addresses:
+        if order.address_id is None or address.address_id == order.address_id:
+            return address
+    return None
