@@ -1,4 +1,6 @@
-"""Calls: what we ask of partners, and what may come back. Each is keyed by its order and step, so a repeat is harmless."""
+"""Calls: what we ask of partners, and what may come back. Each is keyed by its order and step, so a repeat is
+harmless.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ from domain.order import Customer, Product
 
 
 class Partner(StrEnum):
+    """Whose service a call goes to."""
+
     PRODUCT = "product"
     PAYMENT = "payment"
     USER = "user"
@@ -18,23 +22,31 @@ class Partner(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HoldLine:
+    """A product and how many pieces of it to hold."""
+
     sku: str
     quantity: int
 
 
 @dataclass(frozen=True, slots=True)
 class FetchProducts:
+    """Ask for availability and price of the skus in one currency."""
+
     skus: tuple[str, ...]
     currency: str
 
 
 @dataclass(frozen=True, slots=True)
 class FetchCustomer:
+    """Ask for the customer with the addresses."""
+
     customer_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
+    """Hold stock until ``expires_at``, in the place of what an earlier revision held."""
+
     revision: int
     expires_at: datetime
     lines: tuple[HoldLine, ...]
@@ -42,16 +54,20 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class CommitHold:
+    """Make the hold of that revision firm."""
+
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseHold:
-    pass
+    """Give the stock back, held or committed, for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
+    """Collect money; ``payment_id`` is the idempotency key."""
+
     payment_id: str
     customer_id: str
     amount: Money
@@ -61,11 +77,15 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
+    """Ask what became of a payment."""
+
     payment_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveBack:
+    """Refund from a payment; ``refund_id`` is the idempotency key."""
+
     refund_id: str
     payment_id: str
     amount: Money
@@ -74,6 +94,8 @@ class GiveBack:
 
 @dataclass(frozen=True, slots=True)
 class VerifyRefund:
+    """Ask what became of a refund."""
+
     refund_id: str
 
 
@@ -114,6 +136,8 @@ class ProductsFetched:
 
 @dataclass(frozen=True, slots=True)
 class CustomerFetched:
+    """The customer, as UserSvc knows it."""
+
     customer: Customer
 
 
@@ -147,6 +171,8 @@ class RefundAnswered:
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
+    """A product of which there is less than was asked for."""
+
     sku: str
     available: int
 

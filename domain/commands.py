@@ -17,6 +17,8 @@ from domain.shipments import ShipmentLine
 
 
 class ActorType(StrEnum):
+    """What sort of actor caused a change."""
+
     CLIENT = "client"
     STAFF = "staff"
     PARTNER = "partner"
@@ -34,6 +36,8 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class NewLine:
+    """A product to order, and how many pieces."""
+
     sku: str
     quantity: int
 
@@ -57,28 +61,38 @@ class CreateOrder:
 
 @dataclass(frozen=True, slots=True)
 class AddItem:
+    """Put more of a product into the order."""
+
     sku: str
     quantity: int
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeQuantity:
+    """Give a line another quantity."""
+
     item_id: str
     quantity: int
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveItem:
+    """Take a line out of the order."""
+
     item_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyDiscount:
+    """Put a discount code on the order."""
+
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveDiscount:
+    """Take a discount code off the order."""
+
     code: str
 
 
@@ -93,6 +107,8 @@ class Pay:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
+    """Cancel the order; ``note`` is the text given."""
+
     reason: CancelReason
     note: str | None = None
 
@@ -150,6 +166,8 @@ class CallAnswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentConfirmed:
+    """PaymentSvc says by an event that it took the money."""
+
     payment_id: str
     amount: Money
     gateway_ref: str | None = None
@@ -157,6 +175,8 @@ class PaymentConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRejected:
+    """PaymentSvc says by an event that the attempt is closed."""
+
     payment_id: str
     code: str
 
@@ -199,8 +219,8 @@ Body = (
 class Known:
     """What the shard looked up for a decision, so that deciding needs no I/O.
 
-    ``products`` and ``customer``: cached copies fresh enough to validate with, where all that is needed is known; else None.
-    ``promotions``: the definitions that the message's discount codes name (a code that is absent does not exist).
+    ``products`` and ``customer``: cached copies fresh enough to validate with, where all that is needed is known; else
+    None. ``promotions``: the definitions that the message's discount codes name (a code that is absent does not exist).
     ``number``: the next order number, digits only, used when the order is confirmed in this decision.
     """
 
@@ -214,10 +234,10 @@ class Known:
 class Message:
     """One letter in an order's mailbox.
 
-    ``id`` is unique within the order: a repeat has the same. ``keyed``: the id stands for a client's idempotency key or a
-    partner's event id, so it is remembered with its reply; ``fingerprint`` then tells whether a repeat has the same content.
-    ``expected_version``: from ``If-Match``. ``customer_scope``: a token's ``customer_id``; another customer's order does
-    not exist for it. ``traceparent``: W3C trace context.
+    ``id`` is unique within the order: a repeat has the same. ``keyed``: the id stands for a client's idempotency key or
+    a partner's event id, so it is remembered with its reply; ``fingerprint`` then tells whether a repeat has the same
+    content. ``expected_version``: from ``If-Match``. ``customer_scope``: a token's ``customer_id``; another customer's
+    order does not exist for it. ``traceparent``: W3C trace context.
     """
 
     id: str

@@ -1,4 +1,6 @@
-"""What follows from an order's value and is therefore kept nowhere: its totals, its derived statuses, what is legal now."""
+"""What follows from an order's value and is therefore kept nowhere: its totals, its derived statuses, what is legal
+now.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ EDITS = ("add_item", "change_quantity", "remove_item", "apply_discount", "remove
 class Totals:
     """An order's amounts in minor units of its currency; ``total = items - discount + shipping + tax``.
 
-    ``paid`` and ``refunded`` count money of the order's currency only. ``balance`` is what is still to pay (negative: what
-    is to be given back), and 0 for a cancelled order.
+    ``paid`` and ``refunded`` count money of the order's currency only. ``balance`` is what is still to pay (negative:
+    what is to be given back), and 0 for a cancelled order.
     """
 
     items: int
@@ -86,8 +88,8 @@ def money_kept(order: Order) -> int:
 def payment_status(order: Order) -> str:
     """Derive ``unpaid, pending, in_doubt, partially_paid, paid, refunded`` or ``partially_refunded``.
 
-    What is in flight comes first. An order that was paid is ``paid`` as long as it keeps its total; what an order that is
-    being or was cancelled has given back shows as refunded.
+    What is in flight comes first. An order that was paid is ``paid`` as long as it keeps its total; what an order that
+    is being or was cancelled has given back shows as refunded.
     """
     awaited = in_flight(order)
     if awaited is not None:

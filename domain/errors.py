@@ -1,4 +1,6 @@
-"""The two branches of errors: refused (tell the caller, repeating can't help) and unavailable (not now, same id again)."""
+"""The two branches of errors: refused (tell the caller, repeating can't help) and unavailable (not now, same id
+again).
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,8 @@ class FieldError:
 class Refused(OrderSvcError):
     """The rules say no; nothing was changed and nothing is remembered.
 
-    ``allowed``: the commands legal now, for ``illegal_transition`` (spec.md, "The seven stages"). ``current_version``: for
-    ``version_conflict``.
+    ``allowed``: the commands legal now, for ``illegal_transition`` (spec.md, "The seven stages"). ``current_version``:
+    for ``version_conflict``.
     """
 
     def __init__(

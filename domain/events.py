@@ -11,6 +11,8 @@ from domain.commands import Actor
 
 
 class EventType(StrEnum):
+    """The names of events on the wire."""
+
     CREATED = "PedidoCreado"
     UPDATED = "PedidoActualizado"
     CONFIRMED = "PedidoConfirmado"
@@ -21,6 +23,8 @@ class EventType(StrEnum):
 
 
 class Template(StrEnum):
+    """The names of the texts that NotificationSvc sends."""
+
     ORDER_CREATED = "order_created"
     ORDER_CONFIRMED = "order_confirmed"
     PAYMENT_REJECTED = "payment_rejected"

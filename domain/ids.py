@@ -1,6 +1,7 @@
 """Identifiers that follow from the order's id and what they are for, so that deciding twice gives the same ids.
 
-Nothing here is random: a decision that was lost before its commit and made again asks partners with the ids of the first.
+Nothing here is random: a decision that was lost before its commit and made again asks partners with the ids of the
+first.
 """
 
 from __future__ import annotations

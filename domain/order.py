@@ -14,6 +14,8 @@ from domain.shipments import Shipment
 
 
 class Status(StrEnum):
+    """How far the order is; docs/ has the drawing of the ways between."""
+
     CREATED = "created"
     VALIDATED = "validated"
     PAID = "paid"
@@ -26,6 +28,8 @@ class Status(StrEnum):
 
 
 class Stage(StrEnum):
+    """What the order is at, as its saga shows it."""
+
     CREATE = "create"
     VALIDATE = "validate"
     PAY = "pay"
@@ -37,6 +41,8 @@ class Stage(StrEnum):
 
 
 class CancelReason(StrEnum):
+    """Why an order is cancelled."""
+
     CUSTOMER = "customer"
     STAFF = "staff"
     EXPIRED = "expired"
@@ -80,13 +86,14 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One intent, committed before its call goes out. ``key`` names it within the order (``hold:3``, ``charge:<payment_id>``).
+    """One intent, committed before its call goes out. ``key`` names it within the order (``hold:3``,
+    ``charge:<payment_id>``).
 
-    ``subject`` is the id it is about (a payment, a refund), or empty. ``next_try_at`` is the next time something is done
-    about it: for a running step, the time after which the call counts as lost and is made again.
+    ``subject`` is the id it is about (a payment, a refund), or empty. ``next_try_at`` is the next time something is
+    done about it: for a running step, the time after which the call counts as lost and is made again.
     ``may_have_happened`` is set once a call was sent whose outcome is unknown. ``since`` is when the step began.
-    ``not_found_at``: when the partner first said that it knows nothing of it. ``until``: when the stock that a hold asks
-    for is free again; it is kept because a call made again must be the same, byte for byte.
+    ``not_found_at``: when the partner first said that it knows nothing of it. ``until``: when the stock that a hold
+    asks for is free again; it is kept because a call made again must be the same, byte for byte.
     """
 
     key: str
@@ -105,6 +112,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
+    """One of a customer's addresses."""
+
     address_id: str
     line1: str
     line2: str | None
@@ -174,7 +183,9 @@ class ValidationError:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Why somebody should look: ``key`` is the step or the cause (so that it goes away with it), ``detail`` for people."""
+    """Why somebody should look: ``key`` is the step or the cause (so that it goes away with it), ``detail`` for
+    people.
+    """
 
     key: str
     reason: str
@@ -248,8 +259,8 @@ _writers = tuple(getattr(Order, each.name).__set__ for each in fields(Order))
 def amended(order: Order, **changes: Any) -> Order:
     """Give a copy of ``order`` with ``changes``, as ``dataclasses.replace`` does but at a third of its cost.
 
-    Every decision makes a few such copies, and an order has some fifty fields. Raises ``AttributeError`` for a field that
-    an order doesn't have.
+    Every decision makes a few such copies, and an order has some fifty fields. Raises ``AttributeError`` for a field
+    that an order doesn't have.
     """
     twin: Order = object.__new__(Order)
     for write, value in zip(_writers, _read_all(order), strict=True):

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 
 class PaymentStatus(StrEnum):
+    """How an attempt to collect money stands."""
+
     PROCESSING = "processing"
     IN_DOUBT = "in_doubt"
     CONFIRMED = "confirmed"
@@ -18,12 +20,16 @@ class PaymentStatus(StrEnum):
 
 
 class RefundStatus(StrEnum):
+    """How a refund stands."""
+
     PROCESSING = "processing"
     REFUNDED = "refunded"
     REJECTED = "rejected"
 
 
 class TransactionType(StrEnum):
+    """Which way the money went."""
+
     CHARGE = "charge"
     REFUND = "refund"
 

@@ -39,10 +39,12 @@ class Priced:
 def price(
     lines: tuple[OrderLine, ...], discounts: tuple[Discount, ...], shipping_amount: int, shipping_tax_rate: str
 ) -> Priced:
-    """Reckon discounts in their order, then tax per line; ``unit_price`` and ``tax_rate`` of the lines are taken as given.
+    """Reckon discounts in their order, then tax per line; ``unit_price`` and ``tax_rate`` of the lines are taken as
+    given.
 
-    Each promotion is reckoned on the net before any discount and capped at what is left of the lines it is for. Its amount
-    is shared out by largest remainder over what is left of them. Raises ``ValueError`` for a rate that is no fraction.
+    Each promotion is reckoned on the net before any discount and capped at what is left of the lines it is for. Its
+    amount is shared out by largest remainder over what is left of them. Raises ``ValueError`` for a rate that is no
+    fraction.
     """
     left = [line.net for line in lines]
     shipping_left = shipping_amount
@@ -98,6 +100,8 @@ def _shares(promotion: Promotion, lines: tuple[OrderLine, ...], chosen: list[int
 
 
 def _free(promotion: Promotion, quantity: int) -> int:
-    """Give the free pieces of one line: of every ``buy + get`` pieces, ``get`` cost nothing; a part of a set gives none."""
+    """Give the free pieces of one line: of every ``buy + get`` pieces, ``get`` cost nothing; a part of a set gives
+    none.
+    """
     buy, get = promotion.buy_quantity or 0, promotion.get_quantity or 0
     return quantity // (buy + get) * get if buy and get else 0

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 
 class PromotionKind(StrEnum):
+    """How a promotion reckons what it takes off."""
+
     PERCENTAGE = "percentage"
     FIXED_AMOUNT = "fixed_amount"
     BUY_X_GET_Y = "buy_x_get_y"

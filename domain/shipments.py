@@ -8,6 +8,8 @@ from enum import StrEnum
 
 
 class ShipmentStatus(StrEnum):
+    """Where a parcel is."""
+
     SHIPPED = "shipped"
     DELIVERED = "delivered"
 

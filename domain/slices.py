@@ -1,4 +1,6 @@
-"""Slices: the fixed split of all orders into 1,024 parts, stored in each row and never changed; who owns a slice may change."""
+"""Slices: the fixed split of all orders into 1,024 parts, stored in each row and never changed; who owns a slice may
+change.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,9 @@ from sagas.decision import Rules
 
 
 def can_expire(order: Order) -> bool:
-    """Tell whether the order expires at ``expires_at``: while it waits to be paid and no money is on its way or in question."""
+    """Tell whether the order expires at ``expires_at``: while it waits to be paid and no money is on its way or in
+    question.
+    """
     if order.status not in (Status.CREATED, Status.VALIDATED):
         return False
     return in_flight(order) is None and not has_mismatch(order)

@@ -15,8 +15,8 @@ class Rules:
     """The settings that decisions depend on; each has its unit last in its name.
 
     ``shipping_prices``: method -> currency -> minor units. ``step_retry_first_s`` doubles with each failed try up to
-    ``step_retry_max_s``; after ``step_attention_attempts`` failed tries the order needs attention and the step goes on slowly.
-    ``call_lost_s``: a call without an answer for so long is made again.
+    ``step_retry_max_s``; after ``step_attention_attempts`` failed tries the order needs attention and the step goes on
+    slowly. ``call_lost_s``: a call without an answer for so long is made again.
     """
 
     payment_window_s: float = 1800.0
@@ -47,8 +47,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the caller is told once it is committed. ``resource``: ``order`` or ``payment``; ``resource_id``: a payment's or
-    item's id where the command made or changed one. ``settled``: nothing is left running on behalf of the command.
+    """What the caller is told once it is committed. ``resource``: ``order`` or ``payment``; ``resource_id``: a
+    payment's or item's id where the command made or changed one. ``settled``: nothing is left running on behalf of the
+    command.
     """
 
     resource: str = "order"

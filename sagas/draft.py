@@ -1,6 +1,7 @@
 """A decision in the making: the order as it becomes, and all that has to leave the process with it.
 
-One draft lives within one call of ``decide``. It only collects; what the rules are is said by the modules that write on it.
+One draft lives within one call of ``decide``. It only collects; what the rules are is said by the modules that write on
+it.
 """
 
 from __future__ import annotations

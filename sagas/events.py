@@ -1,6 +1,7 @@
 """What is told of a change: event data and notices, as contracts/events.md wants them. Nothing personal, no decisions.
 
-An event shows the order as it is when it is told, so a decision that goes through several states tells one event in each.
+An event shows the order as it is when it is told, so a decision that goes through several states tells one event in
+each.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def tell(
 ) -> None:
     """Add an event about the order as it stands in the draft, and the notice that goes with its kind.
 
-    ``more`` is what the kind has besides the common data; ``params`` are the notice's. ``by_itself``: the order did it, not
-    whoever sent the message.
+    ``more`` is what the kind has besides the common data; ``params`` are the notice's. ``by_itself``: the order did it,
+    not whoever sent the message.
     """
     order = draft.order
     sums = totals(order)
@@ -80,8 +81,8 @@ def tell_update(
     note: str | None = None,
     by_itself: bool = False,
 ) -> None:
-    """Tell a ``PedidoActualizado``; ``changed`` is of items, discounts, totals, status, validation, payments, shipments,
-    hold and needs_attention.
+    """Tell a ``PedidoActualizado``; ``changed`` is of items, discounts, totals, status, validation, payments,
+    shipments, hold and needs_attention.
     """
     more: dict[str, Any] = {"changed": list(changed)}
     if note is not None:

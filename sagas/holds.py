@@ -1,4 +1,6 @@
-"""Asking ProductSvc to hold the order's stock, anew with a higher revision each time. What an answer means is not known here."""
+"""Asking ProductSvc to hold the order's stock, anew with a higher revision each time. What an answer means is not
+known here.
+"""
 
 from __future__ import annotations
 

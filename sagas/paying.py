@@ -236,7 +236,9 @@ def _is_wanted(draft: Draft) -> bool:
 
 
 def _not_sent(draft: Draft, step: Step, detail: str) -> None:
-    """This try certainly had no effect. An earlier one may have: a call made again after a restart has the same number."""
+    """This try certainly had no effect. An earlier one may have: a call made again after a restart has the same
+    number.
+    """
     if _is_wanted(draft):
         steps.retry_later(draft, step.key, step, detail)
     else:

@@ -1,6 +1,7 @@
 """Stages 4 and 5: the number is given, and the hold is committed. Both run by themselves once an order is paid.
 
-A hold that is lost on the way is asked for again once; if that is refused, the order is cancelled and its money goes back.
+A hold that is lost on the way is asked for again once; if that is refused, the order is cancelled and its money goes
+back.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ NUMBER_DIGITS = 9
 
 
 def confirm(draft: Draft) -> None:
-    """Give a paid order its number and start to prepare it; without a number at hand it stays ``paid`` until the next wake."""
+    """Give a paid order its number and start to prepare it; without a number at hand it stays ``paid`` until the next
+    wake.
+    """
     if draft.order.status is not Status.PAID or not draft.message.known.number:
         return
     number = f"ORD-{draft.message.known.number:0{NUMBER_DIGITS}d}"

@@ -95,7 +95,8 @@ def try_rejected_again(draft: Draft) -> None:
 
 
 def settle_outside(draft: Draft) -> bool:
-    """Enter as given back what staff say was settled outside: rejected refunds, exhausted ones, and mismatched payments.
+    """Enter as given back what staff say was settled outside: rejected refunds, exhausted ones, and mismatched
+    payments.
 
     True when there was any.
     """

@@ -24,8 +24,9 @@ def retry_now(draft: Draft) -> Answer:
 def mark_settled(draft: Draft, command: MarkSettled) -> Answer:
     """Take staff's word that what needs attention was settled outside, and go on from there.
 
-    Refunds count as given back, payments without an outcome as not made, mismatched ones as given back, stock as released
-    or committed. Raises ``Refused`` ``nothing_to_settle`` where it is none of these: a validation can't be settled outside.
+    Refunds count as given back, payments without an outcome as not made, mismatched ones as given back, stock as
+    released or committed. Raises ``Refused`` ``nothing_to_settle`` where it is none of these: a validation can't be
+    settled outside.
     """
     any_refund = refunds.settle_outside(draft)
     any_payment = paying.settle_outside(draft)

@@ -1,7 +1,8 @@
 """The plot: which message an order answers in which status, and how. Read it from the top.
 
-``decide`` is the one door. Each status has a function that answers every command; what partners say and the timer are about
-steps and payments and not about a status, so they are answered in one place. What is done is in the module of that name.
+``decide`` is the one door. Each status has a function that answers every command; what partners say and the timer are
+about steps and payments and not about a status, so they are answered in one place. What is done is in the module of
+that name.
 """
 
 from __future__ import annotations
@@ -279,7 +280,9 @@ def _step_answered(draft: Draft, step: Step, answered: CallAnswered) -> None:
 
 
 def _payment(draft: Draft, payment_id: str) -> Payment:
-    """Give the payment an event is about. Not known *yet*, perhaps: whoever brought the event may bring it again later."""
+    """Give the payment an event is about. Not known *yet*, perhaps: whoever brought the event may bring it again
+    later.
+    """
     payment = draft.payment(payment_id)
     if payment is None:
         raise not_found("payment_not_found", "the order has no such payment")

@@ -1,7 +1,7 @@
 """Steps: intents that are in the order before their call goes out, and how they are tried again.
 
-A step says what is wanted; its request follows from the order alone, so that a call made again is the same, byte for byte.
-What an answer means for the order is not known here.
+A step says what is wanted; its request follows from the order alone, so that a call made again is the same, byte for
+byte. What an answer means for the order is not known here.
 """
 
 from __future__ import annotations

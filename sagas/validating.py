@@ -1,7 +1,7 @@
 """Stage 2: the customer is known and active, each product is sellable and priced, the stock is held until it expires.
 
-Products and customer are asked for side by side unless fresh copies are at hand; then the stock is asked for. A copy may
-let an order through, but only the partners' own words fail it.
+Products and customer are asked for side by side unless fresh copies are at hand; then the stock is asked for. A copy
+may let an order through, but only the partners' own words fail it.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def hold_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
 def hold_lost(draft: Draft) -> None:
     """ProductSvc lost the hold: ask for it again while the order depends on it.
 
-    While a commit is out, its answer tells; before the next validation and from ``prepared`` on there is nothing to ask for.
+    While a commit is out, its answer tells; before the next validation and from ``prepared`` on there is nothing to ask
+    for.
     """
     order = draft.order
     asking = holds.hold_step(order)
