@@ -157,7 +157,7 @@ class MarkSettled:
 
 @dataclass(frozen=True, slots=True)
 class CallAnswered:
-    """A partner's answer to the call of step ``key``, or that none came. ``attempt`` is the step's when it was called."""
+    """A partner's answer to the call of step ``key``, or that none came. ``attempt`` is the one of the call."""
 
     key: str
     attempt: int

@@ -252,7 +252,7 @@ def _in_doubt(draft: Draft, step: Step, payment: Payment) -> None:
 
 
 def _not_known(draft: Draft, step: Step, payment: Payment) -> None:
-    """404: while it is wanted it is sent again; else it may still be on its way, and only later counts as never made."""
+    """404: while wanted it is sent again; else it may still be on its way, and only later counts as never made."""
     settle_s = draft.rules.payment_settle_s
     if _is_wanted(draft):
         charge = replace(
@@ -293,7 +293,7 @@ def _watch_on(draft: Draft, step: Step) -> None:
 
 
 def _watch_wait_s(draft: Draft, step: Step) -> float:
-    """Give the wait between two looks for late money: doubling, so ever more rarely, up to a part of the whole watch."""
+    """Give the wait between two looks for late money: doubling, up to a part of the whole watch."""
     rules = draft.rules
     return min(rules.payment_watch_s / WATCH_PACE_PARTS, rules.payment_settle_s * 2.0 ** min(step.attempts, 30))
 

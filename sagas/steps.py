@@ -90,7 +90,7 @@ def again(draft: Draft, key: str, step: Step) -> None:
 
 
 def retry_later(draft: Draft, key: str, step: Step, error: str) -> None:
-    """Note a failed try; the next one is due after a back-off. Once the fast tries are used up, somebody should look."""
+    """Note a failed try; the next one is due after a back-off. Once the fast tries are used up, somebody looks."""
     wait_s = backoff_s(draft, step)
     put(
         draft,

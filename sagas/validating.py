@@ -182,7 +182,7 @@ def _refused(draft: Draft, step: Step, said: Declined) -> None:
 def _fail(
     draft: Draft, errors: tuple[ValidationError, ...], reason: CancelReason = CancelReason.VALIDATION_FAILED
 ) -> None:
-    """The first validation that fails cancels the order; after that an order waits for another edit, with its errors."""
+    """The first validation that fails cancels the order; after that it waits for another edit."""
     for step in draft.order.steps:
         if step.kind in steps.VALIDATION_STEPS:
             steps.end(draft, step.key)
