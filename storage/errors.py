@@ -14,6 +14,10 @@ class CommitUnknown(Exception):
     """
 
 
+class Unstorable(ValueError):
+    """An argument that no column can hold (a NUL character, a number too great): no row has it, and none can get it."""
+
+
 class UndecodableSnapshot(Exception):
     """A stored order can't be read: it is set aside with an alert, and the others go on."""
 

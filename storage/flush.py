@@ -72,7 +72,7 @@ COLUMNS: tuple[tuple[str, str, Callable[[Commit], Any]], ...] = (
     ("cancel_reason", "text", _cancel_reason),
     ("number", "text", lambda c: c.order.number),
     ("skus", "text", _skus),
-    ("has_new_skus", "boolean", lambda c: c.order.status in OPEN_TO_EDITS),
+    ("has_new_skus", "boolean", lambda c: c.base_version == 0 or c.order.status in OPEN_TO_EDITS),
     ("snapshot", "bytea", lambda c: encode_order(c.order)),
     ("message_id", "text", lambda c: c.message_id),
     ("fingerprint", "text", lambda c: c.fingerprint),

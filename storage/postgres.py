@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from storage.errors import CommitUnknown, StorageUnavailable
+from storage.errors import CommitUnknown, StorageUnavailable, Unstorable
 
 Record = asyncpg.Record
 if TYPE_CHECKING:  # the driver's classes take parameters in its stubs alone
@@ -151,10 +151,14 @@ async def open_database(
 
 @contextmanager
 def certain() -> Iterator[None]:
-    """For what is harmless when done twice: whatever fails becomes ``StorageUnavailable``."""
+    """For what is harmless when done twice: whatever fails becomes ``StorageUnavailable``, and ``Unstorable`` where an
+    argument can't be.
+    """
     try:
         yield
     except (asyncpg.PostgresError, *LOST) as error:
+        if is_poison(error) and not isinstance(error, asyncpg.IntegrityConstraintViolationError):
+            raise Unstorable(_told(error)) from error
         raise StorageUnavailable(_told(error)) from error
 
 

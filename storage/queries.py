@@ -1,0 +1,157 @@
+"""Reads for the API: committed rows of PostgreSQL, so that what was answered is seen by every later read (L10).
+
+It changes nothing and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from domain.order import Order
+from domain.payments import Transaction, TransactionType
+from storage.batching import BatchedReader
+from storage.codec import decode_order
+from storage.commits import StoredEvent
+from storage.errors import UndecodableSnapshot, Unstorable
+from storage.filters import OrderFilters, PageKey, Sort, list_statement
+from storage.loading import stored_event
+from storage.postgres import Database, PoolLimits, Record, open_database
+from storage.statistics import Bucket, GroupBy, read_statistics
+
+__all__ = ["Bucket", "GroupBy", "OrderFilters", "OrderPage", "PageKey", "Queries", "Sort"]
+
+log = structlog.get_logger()
+
+TIMELINE_MAX_EVENTS = 10_000
+LEDGER_MAX_ENTRIES = 10_000
+
+BY_IDS = "select id::text as id, snapshot, schema_number from orders where id = any($1::uuid[])"
+TIMELINE = """
+select seq, type, version, at, actor_type, actor_id, body, notice from order_events
+where order_id = $1 order by seq limit $2
+"""
+LEDGER = """
+select transaction_id::text, type, payment_id::text, refund_id::text, amount, currency, at from transactions
+where order_id = $1 order by at, transaction_id limit $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    """Orders in the order of the list; ``next`` is the key to go on from, None at the end."""
+
+    orders: tuple[Order, ...]
+    next: PageKey | None
+
+
+class Queries:
+    """Reads of orders. Every method raises ``StorageUnavailable``. An id that is no UUID names nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._orders: BatchedReader[Order | UndecodableSnapshot] = BatchedReader(self._read_orders)
+
+    @classmethod
+    async def open(cls, database_url: str, *, application_name: str, limits: PoolLimits | None = None) -> Queries:
+        """Queries with a pool of their own. Raises ``StorageUnavailable``."""
+        return cls(await open_database(database_url, application_name=application_name, limits=limits))
+
+    async def close(self) -> None:
+        """Close the pool, after what is under way."""
+        await self._database.close()
+
+    @property
+    def database(self) -> Database:
+        """The pool, for the other rooms of storage that the API reads."""
+        return self._database
+
+    async def order(self, order_id: str) -> Order | None:
+        """An order, or None. Several that are asked for at once are one statement. Raises ``UndecodableSnapshot``."""
+        canonical = canonical_id(order_id)
+        found = None if canonical is None else await self._orders.get(canonical)
+        if isinstance(found, UndecodableSnapshot):
+            raise found
+        return found
+
+    async def orders(
+        self, filters: OrderFilters, *, sort: Sort = Sort.NEWEST_FIRST, limit: int, after: PageKey | None = None
+    ) -> OrderPage:
+        """A page of orders, at most ``limit``. One whose snapshot can't be read is left out, and logged."""
+        statement, arguments = list_statement(filters, sort, limit + 1, after)
+        try:
+            rows = await self._database.fetch(statement, *arguments)
+        except Unstorable:
+            return OrderPage((), None)  # no order can have it
+        page = rows[:limit]
+        more = len(rows) > limit and page
+        return OrderPage(
+            orders=tuple(order for row in page if isinstance(order := _order(row), Order)),
+            next=PageKey(page[-1]["key"], page[-1]["id"]) if more else None,
+        )
+
+    async def timeline(self, order_id: str) -> tuple[StoredEvent, ...]:
+        """Every event of an order, oldest first; none for an order that does not exist."""
+        if (canonical := canonical_id(order_id)) is None:
+            return ()
+        rows = await self._database.fetch(TIMELINE, canonical, TIMELINE_MAX_EVENTS)
+        return tuple(stored_event(row) for row in rows)
+
+    async def ledger(self, order_id: str) -> tuple[Transaction, ...]:
+        """The ledger of an order, oldest first."""
+        if (canonical := canonical_id(order_id)) is None:
+            return ()
+        return tuple(
+            Transaction(
+                transaction_id=row["transaction_id"],
+                type=TransactionType(row["type"]),
+                payment_id=row["payment_id"],
+                refund_id=row["refund_id"],
+                amount=row["amount"],
+                currency=row["currency"],
+                at=row["at"],
+            )
+            for row in await self._database.fetch(LEDGER, canonical, LEDGER_MAX_ENTRIES)
+        )
+
+    async def statistics(
+        self,
+        *,
+        since: datetime,
+        until: datetime,
+        bucket: Bucket | None = None,
+        group_by: GroupBy | None = None,
+        customer_id: str | None = None,
+    ) -> dict[str, Any]:
+        """The document of ``GET /api/orders/statistics``; see ``statistics.py``."""
+        return await read_statistics(
+            self._database, since=since, until=until, bucket=bucket, group_by=group_by, customer_id=customer_id
+        )
+
+    async def is_well(self) -> bool:
+        """Tell whether PostgreSQL answers. Raises ``StorageUnavailable`` when it does not."""
+        return bool(await self._database.fetchval("select true"))
+
+    async def _read_orders(self, order_ids: Sequence[str]) -> dict[str, Order | UndecodableSnapshot]:
+        return {row["id"]: _order(row) for row in await self._database.fetch(BY_IDS, order_ids)}
+
+
+def canonical_id(order_id: str) -> str | None:
+    """An order id as it is stored, or None where it can't be one."""
+    try:
+        return str(UUID(order_id))
+    except ValueError:
+        return None
+
+
+def _order(row: Record) -> Order | UndecodableSnapshot:
+    try:
+        return decode_order(row["snapshot"], row["schema_number"])
+    except UndecodableSnapshot as error:
+        log.error("snapshot_undecodable", order_id=row["id"], why=str(error))  # noqa: TRY400 - the reason is enough
+        return error
