@@ -21,7 +21,7 @@ _encode = _encoder.encode
 
 
 def _decoders(union: Any) -> dict[str, msgspec.msgpack.Decoder[Any]]:  # noqa: ANN401 - a union of types is no type
-    return {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in get_args(union)}
+    return {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in get_args(union) if kind is not CallAnswered}
 
 
 _bodies = _decoders(Body)

@@ -1,0 +1,202 @@
+"""The supervisor: sees to it that every process of the service is there and alive, and that no order is forgotten.
+
+Ray restarts what dies; the supervisor starts what is missing, replaces what hangs, slows down what keeps dying, and rings deadlines
+that their shard has missed. It holds nothing that matters: everything is in PostgreSQL, so it may die at any time itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+
+from actors.peers import SILENT, PeerGone, Peers
+from actors.router import Router
+from domain.commands import Actor, ActorType, Message, Wake
+from domain.errors import OutcomeUnknown, Refused, Unavailable
+from storage.errors import CommitUnknown, StorageUnavailable
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorPolicy:
+    """Bounds and waits, unit last. A process that was lost more than ``storm_losses_max`` times within ``storm_window_s``
+    raises an alert and is replaced ever more slowly."""
+
+    round_every_s: float = 2.0
+    overdue_after_s: float = 8.0
+    overdue_max_orders: int = 200
+    storm_window_s: float = 60.0
+    storm_losses_max: int = 5
+    storm_wait_first_s: float = 1.0
+    storm_wait_max_s: float = 30.0
+    statistics_within_s: float = 1.0
+    alerts_max: int = 200
+
+
+class Processes(Protocol):
+    """How the processes are made and ended (``runtime.py``)."""
+
+    def names(self) -> Sequence[str]: ...
+    def start(self, name: str) -> None: ...
+    def replace(self, name: str) -> None: ...
+    def end(self, name: str) -> None: ...
+
+
+class OverdueStore(Protocol):
+    """The part of storage that shows orders which their shard has forgotten."""
+
+    async def overdue(self, older_than_s: float, limit: int) -> Sequence[tuple[str, datetime]]: ...
+
+
+class Supervisor:
+    """Watches over the processes named by ``processes``, and over the dedicated ones it was asked for."""
+
+    def __init__(  # noqa: PLR0913 - each named
+        self,
+        *,
+        processes: Processes,
+        peers: Peers,
+        router: Router,
+        store: OverdueStore,
+        policy: SupervisorPolicy,
+        dedicated_max: int,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._processes = processes
+        self._peers = peers
+        self._router = router
+        self._store = store
+        self._policy = policy
+        self._dedicated_max = dedicated_max
+        self._monotonic = monotonic
+        self._dedicated: set[str] = set()
+        self._losses: dict[str, deque[float]] = {}
+        self._alerts: deque[dict[str, Any]] = deque(maxlen=policy.alerts_max)
+        self._counts = {"replaced_total": 0, "lost_total": 0, "storms_total": 0, "overdue_rung_total": 0}
+        self._statistics: dict[str, dict[str, float]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        peers.on_lost = self._lost
+
+    async def start(self) -> None:
+        """Start every process and wait until all are up."""
+        for name in self._processes.names():
+            self._processes.start(name)
+        await asyncio.gather(*(self._peers.get(name).found.wait() for name in self._processes.names()))
+        self._spawn(self._rounds())
+
+    async def dedicate(self, order_id: str) -> bool:
+        """Start a process for one order; False when there are as many as may be. Returns when it is up."""
+        name = f"order-{order_id}"
+        if name not in self._dedicated:
+            if len(self._dedicated) >= self._dedicated_max:
+                return False
+            self._dedicated.add(name)
+            self._processes.start(name)
+        await self._peers.get(name).found.wait()
+        return True
+
+    def dismiss(self, order_id: str) -> None:
+        """End the process of an order that is closed."""
+        name = f"order-{order_id}"
+        self._peers.forget(name)
+        self._dedicated.discard(name)
+        self._processes.end(name)
+
+    def adopt_dedicated(self, names: Sequence[str]) -> None:
+        """Watch again over dedicated processes that an earlier supervisor started."""
+        for name in names:
+            self._dedicated.add(name)
+            self._processes.start(name)
+            self._peers.get(name)
+
+    def report(self) -> dict[str, Any]:
+        """Everything for the metrics and the health page: figures by process, who is up, alerts."""
+        return {
+            "up": self._peers.up(),
+            "expected": [*self._processes.names(), *sorted(self._dedicated)],
+            "supervisor": dict(self._counts),
+            "processes": self._statistics,
+            "alerts": list(self._alerts),
+        }
+
+    def alert(self, name: str, detail: str) -> None:
+        """Tell the operators."""
+        log.error("alert", alert=name, detail=detail)
+        self._alerts.append({"name": name, "detail": detail, "monotonic_s": self._monotonic()})
+
+    # Processes.
+
+    def _lost(self, name: str, why: str) -> None:
+        self._counts["lost_total"] += 1
+        losses = self._losses.setdefault(name, deque(maxlen=64))
+        now_s = self._monotonic()
+        losses.append(now_s)
+        recent = sum(1 for at in losses if now_s - at < self._policy.storm_window_s)
+        wait_s = 0.0
+        if recent > self._policy.storm_losses_max:
+            excess = recent - self._policy.storm_losses_max
+            wait_s = min(self._policy.storm_wait_first_s * 2**excess, self._policy.storm_wait_max_s)
+            self._counts["storms_total"] += 1
+            self.alert("restart_storm", f"{name} was lost {recent} times in {self._policy.storm_window_s:.0f} s")
+        if why == SILENT:
+            self._spawn(self._replace(name, wait_s))
+
+    async def _replace(self, name: str, wait_s: float) -> None:
+        """Ray does not notice a process that hangs: end it, so that Ray starts another."""
+        await asyncio.sleep(wait_s)
+        if self._peers.is_up(name):
+            return
+        self._counts["replaced_total"] += 1
+        self.alert("hung_process", f"{name} does not answer; it is replaced")
+        await asyncio.get_running_loop().run_in_executor(None, self._processes.replace, name)
+
+    async def _rounds(self) -> None:
+        while True:
+            await asyncio.sleep(self._policy.round_every_s)
+            await self._ring_overdue()
+            await self._gather_statistics()
+
+    async def _ring_overdue(self) -> None:
+        """Wake orders whose deadline passed a while ago: their shard missed it, or nobody owns them."""
+        try:
+            overdue = await self._store.overdue(self._policy.overdue_after_s, self._policy.overdue_max_orders)
+        except (StorageUnavailable, CommitUnknown) as error:
+            log.warning("overdue_not_read", error=str(error))
+            return
+        if overdue:
+            log.warning("deadlines_missed", orders=len(overdue))
+        await asyncio.gather(*(self._wake(order_id) for order_id, _ in overdue))
+
+    async def _wake(self, order_id: str) -> None:
+        message = Message(id=f"wake:{order_id}", body=Wake(), actor=Actor(ActorType.TIMER, "supervisor"))
+        try:
+            await self._router.ask(order_id, message)
+            self._counts["overdue_rung_total"] += 1
+        except (Refused, Unavailable, OutcomeUnknown) as error:
+            log.warning("order_not_woken", order_id=order_id, error=str(error))
+
+    async def _gather_statistics(self) -> None:
+        names = self._peers.up()
+
+        async def ask(name: str) -> None:
+            try:
+                call = self._peers.get(name).call("statistics")
+                self._statistics[name] = await asyncio.wait_for(call, self._policy.statistics_within_s)
+            except (PeerGone, TimeoutError):
+                self._statistics.pop(name, None)
+
+        await asyncio.gather(*(ask(name) for name in names))
+        for gone in set(self._statistics) - set(names):
+            del self._statistics[gone]
+
+    def _spawn(self, work: Any) -> None:  # noqa: ANN401 - any coroutine
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

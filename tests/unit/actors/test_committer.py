@@ -1,0 +1,169 @@
+"""Group commit: batches, verdicts, and what is done about an outcome that nobody knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from actors.committer import Committer, CommitPolicy, Proposal, Verdict
+from actors.failpoints import Failpoint
+from storage.errors import CommitUnknown, StorageUnavailable
+from storage.snapshots import Commit, FlushResult, Loaded
+from tests.unit.actors.test_order import an_order
+
+
+class FakeStore:
+    """Does to each flush what ``script`` says next: a result, an error, or (None) commits everything."""
+
+    def __init__(self, *script: FlushResult | Exception | None) -> None:
+        self.script = list(script)
+        self.flushes: list[tuple[int, list[str]]] = []
+        self.stored: dict[str, Loaded] = {}
+        self.epoch: int | None = 1
+
+    async def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
+        await asyncio.sleep(0)
+        ids = [commit.order.id for commit in commits]
+        self.flushes.append((epoch, ids))
+        step = self.script.pop(0) if self.script else None
+        if isinstance(step, Exception):
+            raise step
+        return step or FlushResult(owned=True, committed=frozenset(ids), refused={}, poisoned={})
+
+    async def renew(self, group: str, epoch: int) -> int | None:
+        return None if self.epoch is None else epoch + 1
+
+    async def load(self, order_ids: Sequence[str]) -> dict[str, Loaded]:
+        return {order_id: self.stored[order_id] for order_id in order_ids if order_id in self.stored}
+
+
+def a_commit(order_id: str) -> Commit:
+    return Commit(
+        order=replace(an_order(), id=order_id),
+        base_version=0,
+        deadline=None,
+        payment_status="unpaid",
+        fulfillment_status="unfulfilled",
+        total=0,
+        paid=0,
+        refunded=0,
+        events=(),
+        ledger=(),
+        message_id=None,
+        fingerprint="",
+        reply=None,
+        claims=(),
+        releases=(),
+    )
+
+
+class Verdicts(dict[str, tuple[Verdict, str]]):
+    def proposal(self, order_id: str, *, check: bool = False) -> Proposal:
+        def settle(verdict: Verdict, reason: str) -> None:
+            self[order_id] = (verdict, reason)
+
+        return Proposal(None if check else a_commit(order_id), settle)
+
+
+def a_committer(store: FakeStore, replaced: list[str] | None = None, **policy: float) -> Committer:
+    return Committer(
+        group="g",
+        epoch=1,
+        store=store,
+        policy=CommitPolicy(**{"retry_first_s": 0, "retry_max_s": 0, **policy}),  # type: ignore[arg-type]
+        on_replaced=lambda: replaced.append("g") if replaced is not None else None,
+        failpoint=Failpoint(""),
+    )
+
+
+async def test_what_arrives_during_a_flush_is_the_next_flush() -> None:
+    store, verdicts = FakeStore(), Verdicts()
+    committer = a_committer(store)
+    committer.add(verdicts.proposal("a"))
+    await asyncio.sleep(0)
+    for order_id in "bcd":
+        committer.add(verdicts.proposal(order_id))
+    await committer.stop()
+    assert [ids for _, ids in store.flushes] == [["a"], ["b", "c", "d"]]
+    assert {verdict for verdict, _ in verdicts.values()} == {Verdict.COMMITTED}
+
+
+async def test_a_check_commits_nothing_but_waits_for_a_flush() -> None:
+    store, verdicts = FakeStore(), Verdicts()
+    committer = a_committer(store)
+    committer.add(verdicts.proposal("a", check=True))
+    assert not verdicts
+    await committer.stop()
+    assert store.flushes == [(1, [])]
+    assert verdicts["a"][0] is Verdict.COMMITTED
+
+
+async def test_a_replaced_owner_commits_nothing_and_does_not_even_confirm() -> None:
+    store, verdicts, replaced = FakeStore(FlushResult(owned=False)), Verdicts(), list[str]()
+    committer = a_committer(store, replaced)
+    committer.add(verdicts.proposal("a"))
+    committer.add(verdicts.proposal("b", check=True))
+    await committer.stop()
+    committer.add(verdicts.proposal("c"))
+    assert {verdict for verdict, _ in verdicts.values()} == {Verdict.MOVED}
+    assert len(verdicts) == 3
+    assert replaced == ["g"]
+    assert len(store.flushes) == 1
+
+
+async def test_a_database_that_is_away_for_a_moment_only_delays() -> None:
+    store, verdicts = FakeStore(StorageUnavailable("away"), StorageUnavailable("away")), Verdicts()
+    committer = a_committer(store)
+    committer.add(verdicts.proposal("a"))
+    await committer.stop()
+    assert verdicts["a"][0] is Verdict.COMMITTED
+    assert committer.counts.retries == 2
+
+
+async def test_a_database_that_stays_away_is_told_as_unavailable() -> None:
+    store, verdicts = FakeStore(*[StorageUnavailable("away")] * 50), Verdicts()
+    committer = a_committer(store, retry_for_s=0)
+    committer.add(verdicts.proposal("a"))
+    await committer.stop()
+    assert verdicts["a"] == (Verdict.UNAVAILABLE, "away")
+
+
+async def test_an_unknown_commit_that_was_done_is_not_done_again() -> None:
+    store, verdicts = FakeStore(CommitUnknown("lost")), Verdicts()
+    store.stored["a"] = Loaded(
+        order=a_commit("a").order, undecodable=None, dedicated_group=None, keys={}, unpublished=()
+    )
+    committer = a_committer(store)
+    committer.add(verdicts.proposal("a"))
+    committer.add(verdicts.proposal("b"))
+    await committer.stop()
+    assert verdicts["a"][0] is verdicts["b"][0] is Verdict.COMMITTED
+    assert store.flushes == [(1, ["a", "b"]), (2, ["b"])]
+
+
+async def test_an_unknown_commit_of_a_replaced_owner_is_left_to_the_new_one() -> None:
+    store, verdicts, replaced = FakeStore(CommitUnknown("lost")), Verdicts(), list[str]()
+    store.epoch = None
+    committer = a_committer(store, replaced)
+    committer.add(verdicts.proposal("a"))
+    await committer.stop()
+    assert verdicts["a"][0] is Verdict.MOVED
+    assert replaced == ["g"]
+
+
+async def test_each_order_of_a_batch_hears_its_own_verdict() -> None:
+    result = FlushResult(
+        owned=True, committed=frozenset({"a"}), refused={"b": "discount_exhausted"}, poisoned={"c": "NUL"}
+    )
+    store, verdicts = FakeStore(result), Verdicts()
+    committer = a_committer(store)
+    for order_id in "abcd":
+        committer.add(verdicts.proposal(order_id))
+    await committer.stop()
+    assert verdicts == {
+        "a": (Verdict.COMMITTED, ""),
+        "b": (Verdict.REFUSED, "discount_exhausted"),
+        "c": (Verdict.POISONED, "NUL"),
+        "d": (Verdict.STALE, ""),
+    }

@@ -1,0 +1,162 @@
+"""The router: the owner gets the message, the stand-in gets it when the owner is gone, and no caller waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from actors.groups import Layout
+from actors.peers import PeerGone
+from actors.replies import Reply
+from actors.router import Router, RouterLimits
+from actors.wire import Moved, Told, decode_letters, encode_told
+from domain.commands import Actor, ActorType, Message, Wake
+from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
+
+ORDER = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"
+LAYOUT = Layout(2)
+GROUP = LAYOUT.group_of(ORDER)
+HOME = LAYOUT.home_of(GROUP)
+OTHER = LAYOUT.stand_ins(GROUP)[0]
+OK = Reply(document=b"{}", version=1)
+
+
+@dataclass
+class FakeShards:
+    """Shards that answer as told; those named in ``down`` are gone."""
+
+    answer: Callable[[str, str, Message], Told]
+    down: set[str] = field(default_factory=set)
+    deliveries: list[tuple[str, str, bool, list[str]]] = field(default_factory=list)
+
+    def is_up(self, name: str) -> bool:
+        return name not in self.down
+
+    async def deliver(self, name: str, group: str, batch: bytes, *, take: bool) -> bytes:
+        letters = decode_letters(batch)
+        self.deliveries.append((name, group, take, [message.id for _, message in letters]))
+        await asyncio.sleep(0)
+        if name in self.down:
+            raise PeerGone(name, "ended", sent=True)
+        return encode_told([self.answer(name, group, message) for _, message in letters])
+
+    async def watch(self, name: str, order_id: str, until: str) -> None:
+        raise NotImplementedError
+
+
+def a_message(number: int = 0) -> Message:
+    return Message(id=f"m-{number}", body=Wake(), actor=Actor(ActorType.TIMER, "t"))
+
+
+async def a_router(shards: FakeShards, owners: Mapping[str, str] | None = None, **limits: float) -> Router:
+    async def read() -> Mapping[str, str]:
+        return owners or {}
+
+    router = Router(LAYOUT, shards, read, RouterLimits(**{"moved_wait_s": 0, **limits}))  # type: ignore[arg-type]
+    await router.refresh()
+    return router
+
+
+async def test_a_message_goes_to_the_home_of_its_order() -> None:
+    shards = FakeShards(lambda *_: OK)
+    router = await a_router(shards)
+    assert await router.ask(ORDER, a_message()) == OK
+    assert shards.deliveries == [(HOME, GROUP, False, ["m-0"])]
+
+
+async def test_the_owners_table_wins_over_arithmetic() -> None:
+    shards = FakeShards(lambda *_: OK)
+    router = await a_router(shards, {GROUP: OTHER})
+    await router.ask(ORDER, a_message())
+    assert shards.deliveries[0][:3] == (OTHER, GROUP, False)
+
+
+async def test_messages_that_arrive_together_travel_together() -> None:
+    shards = FakeShards(lambda *_: OK)
+    router = await a_router(shards)
+    await asyncio.gather(*(router.ask(ORDER, a_message(n)) for n in range(5)))
+    assert [len(ids) for *_, ids in shards.deliveries] == [5]
+
+
+async def test_when_the_home_is_gone_the_stand_in_is_asked_to_take_over() -> None:
+    shards = FakeShards(lambda *_: OK, down={HOME})
+    router = await a_router(shards)
+    await router.ask(ORDER, a_message())
+    assert shards.deliveries == [(OTHER, GROUP, True, ["m-0"])]
+
+
+async def test_an_owner_that_dies_under_the_message_is_replaced_and_the_id_stays() -> None:
+    shards = FakeShards(lambda *_: OK)
+    router = await a_router(shards)
+    asking = asyncio.create_task(router.ask(ORDER, a_message(7)))
+    while not shards.deliveries:
+        await asyncio.sleep(0)
+    shards.down.add(HOME)
+    assert await asking == OK
+    assert [(name, take, ids) for name, _, take, ids in shards.deliveries] == [
+        (HOME, False, ["m-7"]),
+        (OTHER, True, ["m-7"]),
+    ]
+
+
+async def test_an_order_that_moved_to_a_process_of_its_own_is_followed_there() -> None:
+    dedicated = f"order-{ORDER}"
+    shards = FakeShards(lambda name, *_: OK if name == dedicated else Moved(dedicated))
+    router = await a_router(shards)
+    await router.ask(ORDER, a_message(1))
+    await router.ask(ORDER, a_message(2))
+    assert [name for name, *_ in shards.deliveries] == [HOME, dedicated, dedicated]
+
+
+async def test_a_refusal_reaches_the_caller_with_all_it_says() -> None:
+    no = Refused(RefusalKind.CONFLICT, "illegal_transition", "not now", allowed=("cancel",), current_version=4)
+    router = await a_router(FakeShards(lambda *_: no))
+    with pytest.raises(Refused) as refusal:
+        await router.ask(ORDER, a_message())
+    told = refusal.value
+    assert (told.kind, told.code, told.detail) == (no.kind, no.code, no.detail)
+    assert (told.allowed, told.current_version) == (("cancel",), 4)
+
+
+async def test_with_no_shard_up_a_message_that_was_never_sent_is_certainly_not_done() -> None:
+    router = await a_router(FakeShards(lambda *_: OK, down={HOME, OTHER}), nowhere_s=0)
+    with pytest.raises(Unavailable) as refusal:
+        await router.ask(ORDER, a_message())
+    assert refusal.value.code == "no_shard"
+
+
+async def test_with_no_shard_left_a_message_that_was_sent_has_an_unknown_outcome() -> None:
+    shards = FakeShards(lambda *_: OK)
+    router = await a_router(shards, nowhere_s=0)
+    asking = asyncio.create_task(router.ask(ORDER, a_message()))
+    while not shards.deliveries:
+        await asyncio.sleep(0)
+    shards.down |= {HOME, OTHER}
+    with pytest.raises(OutcomeUnknown):
+        await asking
+
+
+async def test_a_caller_is_told_in_time_even_if_the_shard_never_answers() -> None:
+    class Silent(FakeShards):
+        async def deliver(self, name: str, group: str, batch: bytes, *, take: bool) -> bytes:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    router = await a_router(Silent(lambda *_: OK))
+    with pytest.raises(OutcomeUnknown):
+        await router.ask(ORDER, a_message(), timeout_s=0.01)
+
+
+async def test_a_clients_command_is_always_remembered_because_it_may_be_delivered_twice() -> None:
+    seen: list[bool] = []
+
+    def answer(_name: str, _group: str, message: Message) -> Told:
+        seen.append(message.keyed)
+        return OK
+
+    router = await a_router(FakeShards(answer))
+    await router.ask(ORDER, Message(id="m", body=Wake(), actor=Actor(ActorType.CLIENT, "c")))
+    assert seen == [True]
