@@ -76,7 +76,7 @@ def message(body: Body, *, known: Known = KNOWN, by: ActorType = ActorType.CLIEN
 class Story:
     """An order and what happens to it: each message is decided on and its decision is the state at once.
 
-    ``calls`` are those that were made and are not answered yet; ``told`` the last decision.
+    ``calls`` are those that were made, are not answered yet, and whose step is still there; ``told`` the last decision.
     """
 
     def __init__(self, create: CreateOrder = CREATE, *, known: Known = KNOWN, rules: Rules = RULES) -> None:
@@ -84,11 +84,10 @@ class Story:
         self.known = known
         self.rules = rules
         self.calls: list[Call] = []
-        self.codes: list[str] = []
         self.told = decide(None, message(create, known=known), self.now, rules)
         assert self.told.order is not None
         self.order: Order = self.told.order
-        self._follow(self.told)
+        self.calls += self.told.calls
 
     def says(self, body: Body, *, by: ActorType = ActorType.CLIENT, known: Known | None = None) -> Decision:
         self.told = decide(self.order, message(body, known=known or self.known, by=by), self.now, self.rules)
@@ -116,6 +115,9 @@ class Story:
         elif due is not None:
             self.now = max(self.now, due)
         return self.says(Wake(), by=ActorType.TIMER)
+
+    def is_at(self, status: Status) -> bool:
+        return self.order.status is status
 
     @property
     def requests(self) -> list[object]:
@@ -173,11 +175,11 @@ class Story:
         return self
 
     def _follow(self, decision: Decision) -> None:
-        self.codes += [claim.code for claim in decision.claims]
         if decision.order is not None:
-            assert decision.order.version == (self.order.version if hasattr(self, "order") else 0) + 1
+            assert decision.order.version == self.order.version + 1
             self.order = decision.order
-        self.calls += decision.calls
+        awaited = {step.key for step in self.order.steps}
+        self.calls = [call for call in (*self.calls, *decision.calls) if call.key in awaited]
 
 
 def validated(create: CreateOrder = CREATE) -> Story:
