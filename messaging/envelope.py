@@ -1,4 +1,5 @@
-"""The envelope: CloudEvents 1.0 in structured JSON, written for what we publish and read for what we consume (contracts/events.md).
+"""The envelope: CloudEvents 1.0 in structured JSON, written for what we publish and read for what we consume
+(contracts/events.md).
 
 Translation only: no connection, no clock, no opinion on what an event means.
 """
@@ -76,7 +77,7 @@ def encode_event(order_id: str, event: Event) -> bytes:
 
 
 def encode_notice(order_id: str, event: Event) -> bytes | None:
-    """Write the request to NotificationSvc that goes with the event, or None where none does. The event is its cause."""
+    """Write the request to NotificationSvc that goes with the event, or None. The event is its cause."""
     notice = event.notice
     if notice is None:
         return None
@@ -97,8 +98,11 @@ def encode_notice(order_id: str, event: Event) -> bytes | None:
 
 
 def id_of(body: bytes) -> str:
-    """The ``id`` within an envelope that was written here."""
-    return _decode_id(body).id
+    """The ``id`` within an envelope, or an empty text where there is none."""
+    try:
+        return _decode_id(body).id
+    except msgspec.DecodeError:
+        return ""
 
 
 def _rfc3339(at: datetime) -> str:
@@ -112,7 +116,7 @@ def _padded(sequence: int) -> str:
 # What is consumed.
 
 
-class Unreadable(Exception):  # noqa: N818 - it says what the message is
+class Unreadable(Exception):
     """The message can't be understood, and never will be.
 
     ``reason`` is one of ``too_large, not_json, invalid_attribute, unsupported_version, unknown_type, invalid_data``;
