@@ -55,6 +55,12 @@ where check_at <= clock_timestamp() + make_interval(secs => $3)
     and slice % $2::integer = $1::integer and dedicated_group is null and set_aside is null
 order by check_at, id limit $4
 """
+OVERDUE = """
+select id::text, deadline from orders
+where check_at < clock_timestamp() - make_interval(secs => $1)
+    and deadline < clock_timestamp() - make_interval(secs => $1) and set_aside is null
+order by check_at, id limit $2
+"""
 RUNNING = """
 select id::text, check_at from orders
 where check_at is not null and is_running
@@ -93,6 +99,12 @@ class Loading:
         """
         await self._database.fetch(CORRECT, *group, ahead_s, CORRECTED_AT_ONCE_MAX_ORDERS)
         return [(row[0], row[1]) for row in await self._database.fetch(DUE, *group, ahead_s, limit)]
+
+    async def overdue(self, older_than_s: float, limit: int) -> list[tuple[str, datetime]]:
+        """Orders, whoever owns them, whose deadline passed more than ``older_than_s`` seconds ago: somebody forgot
+        them.
+        """
+        return [(row[0], row[1]) for row in await self._database.fetch(OVERDUE, older_than_s, limit)]
 
     async def running(
         self, group: tuple[int, int], after: tuple[datetime, str] | None, limit: int

@@ -18,7 +18,6 @@ create table promotions (
     combinable              boolean not null,
     active                  boolean not null,
     used                    bigint not null default 0,
-    version                 integer not null default 1,
     created_at              timestamptz not null default clock_timestamp(),
     updated_at              timestamptz not null default clock_timestamp(),
     constraint kind_is_known check (kind in ('percentage', 'fixed_amount', 'buy_x_get_y', 'free_shipping')),

@@ -5,7 +5,11 @@ create table products (
     currency    text not null,
     version     bigint not null,
     fetched_at  timestamptz not null,
-    body        bytea not null,
+    unit_price  bigint not null,
+    available   bigint not null,
+    sellable    boolean not null,
+    name        text not null,
+    tax_rate    text not null,
     primary key (sku, currency)
 );
 create table product_versions (
@@ -13,12 +17,16 @@ create table product_versions (
     version  bigint not null
 );
 comment on table product_versions is
-    'The highest version an event told of. A copy that is older is not accepted (spec.md, "Lines").';
+    'The highest version an event told of: a copy that is older is neither accepted nor given (spec.md, "Lines").';
 
 create table customers (
     customer_id  text primary key,
     version      bigint not null,
     fetched_at   timestamptz,
-    body         bytea
+    name         text,
+    email        text,
+    status       text,
+    addresses    bytea
 );
-comment on column customers.version is 'The highest version heard of; body is null while only an event has told of it.';
+comment on column customers.version is
+    'The highest version heard of. The other columns are null while nothing but an event has told of the customer.';

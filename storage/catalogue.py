@@ -1,0 +1,125 @@
+"""Copies of products and customers in PostgreSQL: the second level, for when Redis has forgotten them.
+
+The same rules of versions as in ``cache.py``, in SQL. They are never the authority.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from domain.order import Address, Customer, Product
+from storage.copies import CustomerNews, ProductNews
+from storage.postgres import Database
+
+# A price of a lower version than the product's highest is one that an event or another fetch has made old.
+PRODUCTS = """
+select p.* from products p left join product_versions v using (sku)
+where p.sku = any($1::text[]) and p.currency = $2 and p.fetched_at >= clock_timestamp() - make_interval(secs => $3)
+    and p.version >= coalesce(v.version, 0)
+"""
+KEEP_PRODUCTS = """
+insert into products (sku, currency, version, fetched_at, unit_price, available, sellable, name, tax_rate)
+select g.sku, g.currency, g.version, clock_timestamp(), g.unit_price, g.available, g.sellable, g.name, g.tax_rate
+from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::boolean[], $7::text[], $8::text[])
+    as g (sku, currency, version, unit_price, available, sellable, name, tax_rate)
+left join product_versions v on v.sku = g.sku
+where g.version >= coalesce(v.version, 0)
+order by g.sku, g.currency
+on conflict (sku, currency) do update set version = excluded.version, fetched_at = excluded.fetched_at,
+    unit_price = excluded.unit_price, available = excluded.available, sellable = excluded.sellable,
+    name = excluded.name, tax_rate = excluded.tax_rate
+where products.version <= excluded.version
+"""
+TELL_PRODUCT = """
+with told as (
+    insert into product_versions (sku, version) values ($1, $2)
+    on conflict (sku) do update set version = excluded.version where product_versions.version < excluded.version
+    returning sku
+), dropped as (
+    delete from products p using told t where p.sku = t.sku and p.version < $2 and p.currency <> $4::text
+)
+update products p set version = $2, available = $3, unit_price = coalesce($5, p.unit_price),
+    fetched_at = case when $5::bigint is null then p.fetched_at else clock_timestamp() end,
+    tax_rate = coalesce($6, p.tax_rate), name = coalesce($7, p.name)
+from told t where p.sku = t.sku and p.version < $2 and ($4::text is null or p.currency = $4)
+"""
+CUSTOMER = """
+select * from customers
+where customer_id = $1 and fetched_at >= clock_timestamp() - make_interval(secs => $2) and addresses is not null
+"""
+KEEP_CUSTOMER = """
+insert into customers (customer_id, version, fetched_at, name, email, status, addresses)
+values ($1, $2, clock_timestamp(), $3, $4, $5, $6)
+on conflict (customer_id) do update set version = excluded.version, fetched_at = excluded.fetched_at,
+    name = excluded.name, email = excluded.email, status = excluded.status, addresses = excluded.addresses
+where customers.version <= excluded.version
+"""
+TELL_CUSTOMER = """
+insert into customers as c (customer_id, version) values ($1, $2)
+on conflict (customer_id) do update set version = excluded.version, name = coalesce($3, c.name),
+    email = coalesce($4, c.email), status = coalesce($5, c.status), addresses = coalesce($6, c.addresses)
+where c.version < excluded.version
+"""
+
+_addresses = msgspec.msgpack.Decoder(tuple[Address, ...])
+
+
+class CatalogueTables:
+    """The tables of copies. Every method raises ``StorageUnavailable``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def products(self, skus: Sequence[str], currency: str, *, max_age_s: float) -> dict[str, Product]:
+        """The copies of products, by sku, that have a price in the currency no older than ``max_age_s``."""
+        names = ("sku", "name", "unit_price", "currency", "tax_rate", "available", "sellable", "version")
+        rows = await self._database.fetch(PRODUCTS, skus, currency, max_age_s)
+        return {row["sku"]: Product(**{name: row[name] for name in names}) for row in rows}
+
+    async def keep_products(self, products: Sequence[Product]) -> None:
+        """Remember what ProductSvc has just answered, unless something newer is known."""
+        columns = ("sku", "currency", "version", "unit_price", "available", "sellable", "name", "tax_rate")
+        await self._database.fetch(KEEP_PRODUCTS, *([getattr(p, name) for p in products] for name in columns))
+
+    async def tell_product(self, news: ProductNews) -> None:
+        """An event told of a product: older copies take over what it says, and are not accepted any more."""
+        price = news.unit_price
+        currency, amount = (price.currency, price.amount) if price else (None, None)
+        await self._database.fetch(
+            TELL_PRODUCT, news.sku, news.version, news.available, currency, amount, news.tax_rate, news.name
+        )
+
+    async def customer(self, customer_id: str, *, max_age_s: float) -> Customer | None:
+        """The copy of a customer that is no older than ``max_age_s``, or None."""
+        row = await self._database.fetchrow(CUSTOMER, customer_id, max_age_s)
+        if row is None:
+            return None
+        return Customer(
+            customer_id=row["customer_id"],
+            name=row["name"],
+            email=row["email"],
+            status=row["status"],
+            version=row["version"],
+            addresses=_addresses.decode(row["addresses"]),
+        )
+
+    async def keep_customer(self, customer: Customer) -> None:
+        """Remember what UserSvc has just answered, unless something newer is known."""
+        await self._database.fetch(
+            KEEP_CUSTOMER,
+            customer.customer_id,
+            customer.version,
+            customer.name,
+            customer.email,
+            customer.status,
+            msgspec.msgpack.encode(customer.addresses),
+        )
+
+    async def tell_customer(self, news: CustomerNews) -> None:
+        """An event told of a customer: an older copy takes over what it says, and is not accepted any more."""
+        addresses = None if news.addresses is None else msgspec.msgpack.encode(news.addresses)
+        await self._database.fetch(
+            TELL_CUSTOMER, news.customer_id, news.version, news.name, news.email, news.status, addresses
+        )

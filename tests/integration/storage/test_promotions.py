@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from domain.promotions import Promotion, PromotionKind
+from storage.postgres import open_database
+from storage.promotions import Promotions
+from storage.snapshots import OrderStore
+from tests.integration.storage.conftest import GROUP
+from tests.integration.storage.orders import a_commit, an_order
+
+TEN = Promotion(
+    code="TEN",
+    kind=PromotionKind.PERCENTAGE,
+    fraction="0.1000",
+    skus=("sku-1", "sku-2"),
+    starts_at=datetime(2026, 1, 1, tzinfo=UTC),
+    ends_at=datetime(2027, 1, 1, tzinfo=UTC),
+    min_subtotal=2**53 - 1,
+    max_uses=5,
+    max_uses_per_customer=1,
+    combinable=True,
+)
+
+
+@pytest.fixture
+async def promotions(database_url: str) -> AsyncIterator[Promotions]:
+    database = await open_database(database_url, application_name="test-promotions")
+    yield Promotions(database)
+    await database.close()
+
+
+async def test_a_promotion_is_read_as_it_was_made(promotions: Promotions, store: OrderStore) -> None:
+    plain = Promotion(code="FREE", kind=PromotionKind.FREE_SHIPPING)
+    assert await promotions.create(TEN)
+    assert await promotions.create(plain)
+    assert await promotions.find("TEN") == TEN
+    assert await promotions.find("FREE") == plain
+    for unknown in ("ten", "", "TEN\0"):
+        assert await promotions.find(unknown) is None
+    assert await store.promotions(("TEN", "OTHER", "FREE", "\0")) == (plain, TEN)
+    assert await store.promotions(()) == ()
+
+
+async def test_a_code_is_made_once(promotions: Promotions) -> None:
+    assert await promotions.create(TEN)
+    assert not await promotions.create(replace(TEN, fraction="0.5000"))
+    assert await promotions.find("TEN") == TEN
+
+
+async def test_a_promotion_is_changed_only_from_what_it_is(promotions: Promotions) -> None:
+    await promotions.create(TEN)
+    changed = replace(TEN, active=False, ends_at=None, skus=())
+    assert await promotions.change(TEN, changed)
+    assert not await promotions.change(TEN, replace(TEN, max_uses=9))
+    assert await promotions.find("TEN") == changed
+    assert not await promotions.change(replace(TEN, code="NONE"), replace(TEN, code="NONE"))
+
+
+async def test_a_promotion_is_deleted_once(promotions: Promotions) -> None:
+    await promotions.create(TEN)
+    assert await promotions.delete("TEN")
+    assert not await promotions.delete("TEN")
+    assert not await promotions.delete("\0")
+    assert await promotions.find("TEN") is None
+
+
+async def test_pages_go_on_after_a_code(promotions: Promotions) -> None:
+    codes = [f"C{i}" for i in range(7)]
+    for code in reversed(codes):
+        await promotions.create(replace(TEN, code=code))
+    seen: list[str] = []
+    after = None
+    while page := await promotions.list(limit=3, after=after):
+        seen += [each.code for each in page]
+        after = seen[-1]
+    assert seen == codes
+
+
+async def test_uses_are_counted_and_outlive_the_promotion(
+    promotions: Promotions, store: OrderStore, epoch: int
+) -> None:
+    await promotions.create(replace(TEN, starts_at=None, ends_at=None))
+    order = an_order()
+    await store.flush(GROUP, epoch, [a_commit(order, claims=(("TEN", "c-1001"),))])
+    assert await promotions.used(["TEN", "NONE"]) == {"TEN": 1}
+    await promotions.delete("TEN")
+    await promotions.create(replace(TEN, starts_at=None, ends_at=None, max_uses=1))
+    assert await promotions.used(["TEN"]) == {"TEN": 1}
+    assert (await store.flush(GROUP, epoch, [a_commit(an_order(), claims=(("TEN", "c-2"),))])).refused
