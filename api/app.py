@@ -1,0 +1,168 @@
+"""The application: collaborators handed in, endpoints made of them, routes made of the table.
+
+Nothing is opened here; ``composition.py`` opens what the real service needs and closes it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+
+from api.auth import Authenticator
+from api.cursors import Cursors
+from api.door import Door
+from api.edge import Edge
+from api.exchange import Answer, Incoming, json_answer
+from api.health import HealthEndpoints
+from api.items import ItemEndpoints
+from api.limits import RateLimits
+from api.lists import ListEndpoints
+from api.openapi import DESCRIPTION, TITLE, VERSION, openapi_document
+from api.operations import Handler, Route
+from api.orders import OrderEndpoints, OrderLimits
+from api.payments import PaymentEndpoints
+from api.ports import (
+    DeadLettersPort,
+    HealthPort,
+    PromotionsPort,
+    QueriesPort,
+    RateCounterPort,
+    RememberPort,
+    RouterPort,
+)
+from api.problems import answer_to
+from api.promotions import PromotionEndpoints
+from api.reading import OrderReader
+from api.routes import Endpoints, operations
+from api.staff import StaffEndpoints
+from api.timeline import TimelineEndpoints
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collaborators:
+    """Whom the front door works with."""
+
+    authenticator: Authenticator
+    router: RouterPort
+    queries: QueriesPort
+    promotions: PromotionsPort
+    rate_counter: RateCounterPort
+    memory: RememberPort
+    dead_letters: DeadLettersPort
+    health: HealthPort
+    metrics_text: Callable[[], bytes]
+    asyncapi: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The settings that the front door goes by; each has its unit last in its name.
+
+    ``cursor_secret`` is the same in every process. ``metrics_are_open``: no token is wanted for ``/metrics``.
+    """
+
+    shipping_prices: Mapping[str, Mapping[str, int]]
+    cursor_secret: bytes
+    rate_limit_per_min: int = 6000
+    body_max_bytes: int = 262_144
+    prefer_wait_max_s: float = 30.0
+    statistics_cache_s: float = 5.0
+    under_way_max_requests: int = 4096
+    metrics_are_open: bool = field(default=False)
+
+
+def create_app(with_: Collaborators, rules: Rules) -> FastAPI:
+    """Make the application of collaborators that are ready."""
+    app = bare_app(rules)
+    furnish(app, with_, rules)
+    return app
+
+
+def bare_app(rules: Rules, lifespan: Lifespan | None = None) -> FastAPI:
+    """Make an application that answers nothing yet; ``lifespan`` is where ``furnish`` may be called."""
+    app = FastAPI(
+        title=TITLE,
+        version=VERSION,
+        description=DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.add_exception_handler(HTTPException, _no_route)
+    app.add_middleware(Edge, under_way_max_requests=rules.under_way_max_requests)
+    return app
+
+
+def furnish(app: FastAPI, with_: Collaborators, rules: Rules) -> None:
+    """Make the application answer every operation of the table, and describe itself."""
+    table = operations(_endpoints(with_, rules))
+    document = openapi_document(table)
+    app.openapi = lambda: document  # type: ignore[method-assign]
+    for operation in table:
+        app.router.routes.append(Route(operation.path, operation.handler, operation.method))
+    described: tuple[tuple[str, Handler], ...] = (
+        ("/openapi.json", _constant(msgspec.json.encode(document))),
+        ("/asyncapi.json", _constant(msgspec.json.encode(with_.asyncapi))),
+        ("/docs", _docs),
+    )
+    for path, handler in described:
+        app.router.routes.append(Route(path, handler, "GET"))
+
+
+def _endpoints(with_: Collaborators, rules: Rules) -> Endpoints:
+    limits = RateLimits(with_.rate_counter, per_min=rules.rate_limit_per_min)
+    door = Door(with_.authenticator, limits, with_.router, body_max_bytes=rules.body_max_bytes)
+    reader = OrderReader(with_.queries)
+    cursors = Cursors(rules.cursor_secret)
+    order_limits = OrderLimits(shipping_prices=rules.shipping_prices, prefer_wait_max_s=rules.prefer_wait_max_s)
+    return Endpoints(
+        orders=OrderEndpoints(door, with_.router, reader, order_limits),
+        items=ItemEndpoints(door),
+        payments=PaymentEndpoints(door, with_.router, reader, prefer_wait_max_s=rules.prefer_wait_max_s),
+        lists=ListEndpoints(door, with_.queries, cursors, with_.memory, statistics_cache_s=rules.statistics_cache_s),
+        timeline=TimelineEndpoints(door, with_.queries, reader),
+        promotions=PromotionEndpoints(door, with_.promotions, cursors),
+        staff=StaffEndpoints(door, with_.dead_letters),
+        health=HealthEndpoints(door, with_.health, with_.metrics_text, metrics_are_open=rules.metrics_are_open),
+    )
+
+
+def _constant(document: bytes) -> Handler:
+    async def show(asked: Incoming) -> Answer:  # noqa: ARG001 - a handler
+        return json_answer(200, document)
+
+    return show
+
+
+async def _docs(asked: Incoming) -> Answer:  # noqa: ARG001 - a handler
+    page = get_swagger_ui_html(openapi_url="/openapi.json", title=TITLE)
+    return Answer(200, bytes(page.body), [(b"content-type", b"text/html; charset=utf-8")])
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    """404 and 405 of the routing. A path may have several routes, so the methods allowed are gathered from all."""
+    asked = Incoming(request.scope, request.receive)
+    if isinstance(error, HTTPException) and error.status_code == 405:  # noqa: PLR2004
+        allowed = sorted(
+            method
+            for route in request.app.router.routes
+            if isinstance(route, Route) and route.matches({**request.scope, "method": ""})[0] is not Match.NONE
+            for method in route.methods or ()
+        )
+        error = HTTPException(405, headers={"Allow": ", ".join(allowed)})
+    answer = answer_to(asked, error)
+    return Response(answer.body, answer.status, {name.decode(): value.decode() for name, value in answer.headers})

@@ -1,0 +1,176 @@
+"""Who is calling: bearer tokens checked and turned into a ``Caller``.
+
+HS256 is checked with the one shared key and nothing else, RS256 and EdDSA with the public key set and nothing else.
+What a caller may do to which order is not decided here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from api.keys import KeySet
+from api.problems import Problem
+
+ADMIN = "admin"
+ORDERS_READ = "orders:read"
+ORDERS_WRITE = "orders:write"
+PAYMENTS_WRITE = "payments:write"
+SHIPMENTS_WRITE = "shipments:write"
+PROMOTIONS_WRITE = "promotions:write"
+SCOPES = (ORDERS_READ, ORDERS_WRITE, PAYMENTS_WRITE, SHIPMENTS_WRITE, PROMOTIONS_WRITE, ADMIN)
+
+TOKEN_MAX_CHARACTERS = 8192
+KEY_MIN_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """``subject``: the token's ``sub``. ``customer_id``: the only customer whose orders exist for this caller, or None.
+
+    ``token_id``: a digest of the token, to count its requests by. ``admin`` implies every scope.
+    """
+
+    subject: str
+    scopes: frozenset[str]
+    customer_id: str | None
+    token_id: str
+    is_admin: bool
+
+    def may(self, *scopes: str) -> bool:
+        """Tell whether the caller has one of the scopes."""
+        return self.is_admin or not self.scopes.isdisjoint(scopes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRules:
+    """``key``: the HS256 key, or empty; ``issuer`` and ``audience`` are checked where they are not empty.
+
+    ``remembered_max_s``: how long a checked token is trusted without checking it again (never past its ``exp``).
+    """
+
+    key: str = ""
+    issuer: str = ""
+    audience: str = ""
+    remembered_max_s: float = 60.0
+    remembered_max_tokens: int = 4096
+
+
+class Authenticator:
+    """Checks tokens, and remembers those that it has checked, for checking is dear and clients come back."""
+
+    def __init__(self, rules: TokenRules, key_set: KeySet | None, clock: Callable[[], float] = time.time) -> None:
+        """Raises ``ValueError`` when the HS256 key is too short."""
+        if rules.key and len(rules.key.encode()) < KEY_MIN_BYTES:
+            raise ValueError(f"JWT_KEY has to have {KEY_MIN_BYTES} bytes at least")
+        self._rules = rules
+        self._key_set = key_set
+        self._clock = clock
+        self._remembered: dict[bytes, tuple[Caller, float]] = {}
+        self._generation = 0
+
+    async def caller(self, authorization: str | None) -> Caller:
+        """Read an ``Authorization`` header.
+
+        Raises ``Problem`` ``unauthorized`` without a bearer token, ``invalid_token`` with one that fails any check, and
+        ``Unavailable`` when the key set can't be had.
+        """
+        token = _bearer(authorization)
+        if self._key_set is not None and self._key_set.generation != self._generation:
+            self._generation = self._key_set.generation
+            self._remembered.clear()
+        digest = hashlib.blake2b(token.encode("latin-1"), digest_size=16).digest()
+        now = self._clock()
+        remembered = self._remembered.get(digest)
+        if remembered is not None and now < remembered[1]:
+            return remembered[0]
+        claims = await self._claims(token)
+        caller = _caller_of(claims, digest.hex())
+        self._remember(digest, caller, min(now + self._rules.remembered_max_s, float(claims.get("exp", "inf"))))
+        return caller
+
+    def _remember(self, digest: bytes, caller: Caller, until: float) -> None:
+        self._remembered.pop(digest, None)
+        if len(self._remembered) >= self._rules.remembered_max_tokens:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[digest] = (caller, until)
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        rules = self._rules
+        try:
+            header = jwt.get_unverified_header(token)
+            algorithm = str(header.get("alg"))
+            key: Any
+            if algorithm == "HS256" and rules.key:
+                key = rules.key
+            elif algorithm in ("RS256", "EdDSA") and self._key_set is not None:
+                key = await self._key_set.find(algorithm, header.get("kid"))
+            else:
+                key = None
+            if key is None:
+                raise _invalid("it is signed with an algorithm or a key that is not accepted")
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                issuer=rules.issuer or None,
+                audience=rules.audience or None,
+                options={
+                    "require": ["sub", *(["iss"] if rules.issuer else []), *(["aud"] if rules.audience else [])],
+                    "verify_aud": bool(rules.audience),
+                    "verify_iss": bool(rules.issuer),
+                    "verify_iat": False,
+                },
+            )
+        except jwt.ExpiredSignatureError:
+            raise _invalid("it has expired") from None
+        except jwt.PyJWTError as error:
+            raise _invalid(str(error) or "it can't be read") from None
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            raise _invalid("it can't be read") from None
+        return claims
+
+
+def _bearer(authorization: str | None) -> str:
+    scheme, _, token = (authorization or "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise Problem(
+            "unauthorized", "Send a bearer token.", headers=((b"www-authenticate", b'Bearer realm="ordersvc"'),)
+        )
+    if len(token) > TOKEN_MAX_CHARACTERS:
+        raise _invalid("it is too long")
+    return token
+
+
+def _caller_of(claims: dict[str, Any], token_id: str) -> Caller:
+    subject = claims["sub"]
+    customer_id = claims.get("customer_id")
+    if not isinstance(subject, str) or not subject:
+        raise _invalid("its sub is empty")
+    if customer_id is not None and (not isinstance(customer_id, str) or not customer_id):
+        raise _invalid("its customer_id is not a text")
+    scopes = _scopes(claims.get("scope")) | _scopes(claims.get("scp"))
+    return Caller(subject=subject, scopes=scopes, customer_id=customer_id, token_id=token_id, is_admin=ADMIN in scopes)
+
+
+def _scopes(claim: object) -> frozenset[str]:
+    """Scopes as one text with blanks between (RFC 9068), or as a list of texts."""
+    if isinstance(claim, str):
+        return frozenset(claim.split())
+    if isinstance(claim, list):
+        return frozenset(scope for scope in claim if isinstance(scope, str))
+    return frozenset()
+
+
+def _invalid(why: str) -> Problem:
+    return Problem(
+        "invalid_token",
+        f"The token is not accepted: {why}.",
+        headers=((b"www-authenticate", b'Bearer realm="ordersvc", error="invalid_token"'),),
+    )

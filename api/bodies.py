@@ -1,0 +1,97 @@
+"""From bytes to a checked body: reading, decoding, and saying what is wrong with it and where.
+
+Each fault gets a JSON pointer and a code; the first fault that has a name of its own names the whole problem.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from pydantic import BaseModel, ValidationError
+
+from api.exchange import Incoming
+from api.problems import Problem
+from domain.errors import FieldError
+
+M = TypeVar("M", bound=BaseModel)
+
+_decode = msgspec.json.Decoder().decode
+
+# (field, pydantic's error type) -> our code; a field with None as type: whatever is wrong with it.
+_NAMED: dict[tuple[str, str | None], str] = {
+    ("items", "too_long"): "too_many_lines",
+    ("lines", "too_long"): "too_many_lines",
+    ("quantity", None): "invalid_quantity",
+    ("metadata", "too_long"): "metadata_too_large",
+    ("metadata", "string_too_long"): "metadata_too_large",
+    ("currency", None): "invalid_currency",
+    ("amount", None): "invalid_amount",
+}
+_PLAIN: dict[str, str] = {
+    "missing": "required",
+    "extra_forbidden": "unknown_field",
+    "string_too_short": "too_short",
+    "string_too_long": "too_long",
+    "string_pattern_mismatch": "invalid_format",
+}
+_HEADLINES = frozenset(
+    {"too_many_lines", "invalid_quantity", "metadata_too_large", "invalid_currency", "invalid_amount"}
+)
+
+
+async def read_json(asked: Incoming, max_bytes: int) -> tuple[bytes, object]:
+    """Read the body: its bytes, and what they say as plain JSON values (for comparing repeats).
+
+    Raises ``Problem`` ``unsupported_media_type`` or ``malformed_json``, and what ``Incoming.body`` raises.
+    """
+    media_type = (asked.header(b"content-type") or "").split(";", 1)[0].strip().lower()
+    if media_type != "application/json" and not (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    ):
+        raise Problem("unsupported_media_type", "Send application/json.")
+    raw = await asked.body(max_bytes)
+    try:
+        return raw, _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem("malformed_json", f"The body can't be read as JSON: {error}.") from error
+    except RecursionError as error:
+        raise Problem("malformed_json", "The body is nested too deeply.") from error
+
+
+def checked(model: type[M], raw: bytes) -> M:
+    """Read a body as ``model``; raises ``Problem`` (422) with every fault in ``errors``."""
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise problem_of(error) from None
+
+
+def problem_of(error: ValidationError, fallback: str = "invalid_request") -> Problem:
+    """Say what pydantic found, in our words."""
+    faults: list[FieldError] = []
+    for found in error.errors(include_url=False, include_context=False, include_input=False):
+        code = _code(found["loc"], found["type"])
+        message = found["msg"]
+        faults.append(FieldError(_pointer(found["loc"]), code, message[0].upper() + message[1:]))
+    headline = next((f.code for f in faults if f.code in _HEADLINES), fallback)
+    first = faults[0]
+    detail = f"{first.pointer or 'The body'}: {first.message}."
+    return Problem(headline, detail, errors=tuple(faults))
+
+
+def _code(loc: tuple[int | str, ...], kind: str) -> str:
+    if kind in _PLAIN and kind in ("missing", "extra_forbidden"):
+        return _PLAIN[kind]
+    for part in reversed(loc):
+        if isinstance(part, str):
+            named = _NAMED.get((part, kind)) or _NAMED.get((part, None))
+            if named:
+                return named
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    return "invalid_type" if kind.endswith("_type") else kind
+
+
+def _pointer(loc: tuple[int | str, ...]) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in loc if part != "[key]")

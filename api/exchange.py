@@ -1,0 +1,175 @@
+"""One request and its answer, as the handlers see them.
+
+A thin layer over ASGI: it reads what a handler asks for and nothing else, so that a request costs little. It decides
+nothing about orders, access or errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive, Scope, Send
+
+BODY_WAIT_MAX_S = 15.0
+
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_JSON = (b"content-type", b"application/json")
+
+Header = tuple[bytes, bytes]
+
+
+class ClientGoneError(Exception):
+    """The client went away before its request was read; there is nobody to answer."""
+
+
+class BodyTooLargeError(Exception):
+    """The body is larger than the limit."""
+
+
+class BodyTooSlowError(Exception):
+    """The body did not arrive in time."""
+
+
+class Trace:
+    """W3C trace context of a request: the caller's trace continued, or a new one. Our span has an id of its own."""
+
+    __slots__ = ("parent", "trace_id")
+
+    def __init__(self, header: str | None) -> None:
+        found = _TRACEPARENT.fullmatch(header) if header else None
+        flags = "01"
+        self.trace_id = ""
+        if found and _is_valid(found):
+            self.trace_id, flags = found[2], found[4]
+        if not self.trace_id:
+            self.trace_id = os.urandom(16).hex()
+        self.parent = f"00-{self.trace_id}-{os.urandom(8).hex()}-{flags}"
+
+
+def _is_valid(found: re.Match[str]) -> bool:
+    version, trace_id, span_id, _ = found.groups()
+    if version == "ff" or (version == "00" and len(found[0]) != 55):  # noqa: PLR2004 - the length of version 00
+        return False
+    return trace_id.strip("0") != "" and span_id.strip("0") != ""
+
+
+class Incoming:
+    """A request. ``headers`` has lower-case names; of a repeated one the last is kept.
+
+    ``told`` are headers that go with whatever is answered, a refusal included.
+    """
+
+    __slots__ = ("_receive", "_trace", "headers", "scope", "told")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self._receive = receive
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.told: list[Header] = []
+        self._trace: Trace | None = None
+
+    @property
+    def method(self) -> str:
+        """The method, in capitals."""
+        method: str = self.scope["method"]
+        return method
+
+    @property
+    def path(self) -> str:
+        """The decoded path."""
+        path: str = self.scope["path"]
+        return path
+
+    @property
+    def route(self) -> str:
+        """The template of the path, such as ``/api/orders/{order_id}``, or the path where no route matched."""
+        return getattr(self.scope.get("route"), "path_format", self.path)
+
+    @property
+    def trace(self) -> Trace:
+        """The request's trace, made when first asked for."""
+        if self._trace is None:
+            self._trace = Trace(self.header(b"traceparent"))
+        return self._trace
+
+    def header(self, name: bytes) -> str | None:
+        """Give a header's text without surrounding blanks, or None."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1").strip()
+
+    def param(self, name: str) -> str:
+        """Give a path parameter."""
+        params: Mapping[str, str] = self.scope["path_params"]
+        return params[name]
+
+    def query(self) -> list[tuple[str, str]]:
+        """Give the query's pairs in the order they were written; raises ``ValueError`` when there are too many."""
+        raw: bytes = self.scope.get("query_string", b"")
+        if not raw:
+            return []
+        return parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=100)
+
+    async def body(self, max_bytes: int) -> bytes:
+        """Read the whole body.
+
+        Raises ``BodyTooLargeError`` as soon as more than ``max_bytes`` are announced or have come,
+        ``BodyTooSlowError`` after ``BODY_WAIT_MAX_S``, ``ClientGoneError``.
+        """
+        announced = self.headers.get(b"content-length")
+        if announced is not None and announced.isdigit() and int(announced) > max_bytes:
+            raise BodyTooLargeError
+        try:
+            async with asyncio.timeout(BODY_WAIT_MAX_S):
+                return await self._read(max_bytes)
+        except TimeoutError as error:
+            raise BodyTooSlowError from error
+
+    async def _read(self, max_bytes: int) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            if size > max_bytes:
+                raise BodyTooLargeError
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+class Answer:
+    """A status, headers and a body that is bytes already."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, body: bytes = b"", headers: list[Header] | None = None) -> None:
+        self.status = status
+        self.body = body
+        self.headers: list[Header] = headers if headers is not None else []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        """Send it."""
+        headers = self.headers
+        if self.status not in (204, 304):
+            headers.append((b"content-length", b"%d" % len(self.body)))
+        start: dict[str, Any] = {"type": "http.response.start", "status": self.status, "headers": headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def json_answer(status: int, document: bytes, *headers: Header) -> Answer:
+    """Answer with a JSON document that is encoded already."""
+    return Answer(status, document, [_JSON, *headers])
+
+
+def etag(version: int) -> Header:
+    """The header that tells an order's version."""
+    return (b"etag", b'"%d"' % version)

@@ -1,0 +1,63 @@
+"""Idempotency keys: how a client's key becomes an order's id and a message's id, and how two requests are compared.
+
+Pure. Whether a message was seen before is known only to the order's owner.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+import msgspec
+
+from api.problems import Problem
+
+KEY_MAX_CHARACTERS = 255
+_canonical = msgspec.json.Encoder(order="sorted").encode
+
+
+def read_key(header: str | None, *, required: bool) -> str | None:
+    """Read an ``Idempotency-Key``, quoted (a structured-field string) or bare.
+
+    Raises ``Problem``: ``idempotency_key_missing`` where it is required, ``invalid_idempotency_key`` where it is
+    empty, longer than ``KEY_MAX_CHARACTERS``, or has characters other than printable ASCII.
+    """
+    if header is None:
+        if required:
+            raise Problem("idempotency_key_missing", "Send an Idempotency-Key: a new one for each new wish.")
+        return None
+    key = header
+    if len(key) > 1 and key[0] == '"' and key[-1] == '"':
+        key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    if not key or len(key) > KEY_MAX_CHARACTERS or not (key.isascii() and key.isprintable()):
+        raise Problem(
+            "invalid_idempotency_key", f"An Idempotency-Key has 1 to {KEY_MAX_CHARACTERS} printable ASCII characters."
+        )
+    return key
+
+
+def order_id_for(subject: str, key: str) -> str:
+    """The id of the order that ``subject`` makes with ``key``: asked twice, it is the same order."""
+    return _derived_uuid("order", subject, key)
+
+
+def message_id_for(subject: str, method: str, path: str, key: str) -> str:
+    """The id of the message that a keyed request becomes; a key belongs to its subject, method and path."""
+    return _derived_uuid("message", subject, method, path, key)
+
+
+def new_message_id() -> str:
+    """The id of a message that nobody will repeat."""
+    return str(uuid.uuid4())
+
+
+def fingerprint(content: object, query: list[tuple[str, str]]) -> str:
+    """Digest of a request's content, by which a repeat is told from a reuse: JSON compared as JSON, and the query."""
+    return hashlib.blake2b(_canonical((content, sorted(query))), digest_size=16).hexdigest()
+
+
+def _derived_uuid(*parts: str) -> str:
+    """A UUID of version 8 (RFC 9562) from a digest of the parts; no two lists of parts are written alike."""
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    h = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return f"{h[:8]}-{h[8:12]}-8{h[13:16]}-{'89ab'[int(h[16], 16) & 3]}{h[17:20]}-{h[20:]}"

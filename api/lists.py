@@ -1,0 +1,191 @@
+"""Lists of orders and figures over many: filters read and checked, pages cut and continued.
+
+Reads only. A token that has a customer sees that customer's orders and no others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from api.auth import ORDERS_READ, Caller
+from api.cursors import Cursors
+from api.door import Door
+from api.exchange import Answer, Incoming, json_answer
+from api.parameters import read_query
+from api.ports import QueriesPort, RememberPort
+from api.problems import Problem
+from api.reading import encode
+from api.schemas import Identifier
+from domain.document import represent
+from domain.errors import FieldError, RefusalKind, Refused
+from domain.order import Status
+from storage.filters import OrderFilters, PageKey, Sort
+from storage.queries import Bucket, GroupBy
+
+PAGE_MAX = 200
+PAGE_DEFAULT = 50
+BUCKETS_MAX = 5000
+STATISTICS_DAYS_DEFAULT = 30
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def _looks_like_a_date(text: object) -> object:
+    """A plus in a query that was not escaped has become a blank; and pydantic would take a number for a time."""
+    if not isinstance(text, str) or not text[:4].isdigit() or text[4:5] != "-":
+        raise ValueError("not an RFC 3339 time")
+    return text.replace(" ", "+") if "T" in text else text
+
+
+def _utc(at: datetime) -> datetime:
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+Time = Annotated[datetime, BeforeValidator(_looks_like_a_date), AfterValidator(_utc)]
+Total = Annotated[int, Field(ge=0, le=2**53 - 1)]
+PaymentStatusName = Literal["unpaid", "pending", "in_doubt", "partially_paid", "paid", "refunded", "partially_refunded"]
+
+
+class OrderQuery(BaseModel):
+    """ObtenerHistorialDePedidos. ``created_from`` is included, ``created_to`` is not; totals are, both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    customer_id: Identifier | None = None
+    status: list[Status] = Field(default=[], max_length=len(Status))
+    payment_status: PaymentStatusName | None = None
+    number: Annotated[str, StringConstraints(pattern=r"^ORD-[0-9]{9,12}$")] | None = None
+    sku: Identifier | None = None
+    created_from: Time | None = None
+    created_to: Time | None = None
+    total_min: Total | None = None
+    total_max: Total | None = None
+    needs_attention: bool | None = None
+    sort: Sort = Sort.NEWEST_FIRST
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
+    cursor: Annotated[str, StringConstraints(max_length=512)] | None = None
+
+
+class StatisticsQuery(BaseModel):
+    """ObtenerEstadísticasPedidos. ``from`` left out: 30 days before ``to``; ``to`` left out: now."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    since: Time | None = Field(default=None, alias="from")
+    until: Time | None = Field(default=None, alias="to")
+    bucket: Bucket | None = None
+    group_by: GroupBy | None = None
+
+
+class ListEndpoints:
+    """The handlers of ``/api/orders``, ``/api/customers/{customer_id}/orders`` and ``/api/orders/statistics``."""
+
+    def __init__(
+        self,
+        door: Door,
+        queries: QueriesPort,
+        cursors: Cursors,
+        memory: RememberPort,
+        *,
+        statistics_cache_s: float,
+    ) -> None:
+        self._door = door
+        self._queries = queries
+        self._cursors = cursors
+        self._memory = memory
+        self._statistics_cache_s = statistics_cache_s
+
+    async def list_all(self, asked: Incoming) -> Answer:
+        """ObtenerHistorialDePedidos."""
+        caller = await self._door.admit(asked, ORDERS_READ)
+        query = read_query(OrderQuery, asked)
+        return await self._page(query, _customer(caller, query.customer_id))
+
+    async def list_of_customer(self, asked: Incoming) -> Answer:
+        """ListarPedidosDeCliente."""
+        caller = await self._door.admit(asked, ORDERS_READ)
+        named = asked.param("customer_id")
+        query = read_query(OrderQuery, asked)
+        if query.customer_id not in (None, named):
+            fault = FieldError("/customer_id", "invalid_parameter", "Not the customer of the path")
+            raise Problem("invalid_parameter", "customer_id is not the customer of the path.", errors=(fault,))
+        return await self._page(query, _customer(caller, named))
+
+    async def _page(self, query: OrderQuery, customer_id: str | None) -> Answer:
+        filters = OrderFilters(
+            customer_id=customer_id,
+            statuses=tuple(sorted({status.value for status in query.status})),
+            payment_status=query.payment_status,
+            number=query.number,
+            sku=query.sku,
+            created_from=query.created_from,
+            created_to=query.created_to,
+            total_min=query.total_min,
+            total_max=query.total_max,
+            needs_attention=query.needs_attention,
+        )
+        bound_to = [asdict(filters), query.sort.value]
+        after = None
+        if query.cursor is not None:
+            after = _key(query.sort, self._cursors.open(bound_to, query.cursor))
+        page = await self._queries.orders(filters, sort=query.sort, limit=query.limit, after=after)
+        cursor = None if page.next is None else self._cursors.seal(bound_to, _position(page.next))
+        document = {
+            "data": [represent(order) for order in page.orders],
+            "page": {"next_cursor": cursor, "has_more": cursor is not None},
+        }
+        return json_answer(200, encode(document))
+
+    async def statistics(self, asked: Incoming) -> Answer:
+        """ObtenerEstadísticasPedidos. What is answered may be as old as it says in ``as_of``."""
+        caller = await self._door.admit(asked, ORDERS_READ)
+        query = read_query(StatisticsQuery, asked)
+        name = "statistics:" + encode([caller.customer_id, query.model_dump(mode="json")]).decode()
+        remembered = await self._memory.recall(name)
+        if remembered is not None:
+            return json_answer(200, remembered)
+        until = query.until or datetime.now(UTC)
+        since = query.since or until - timedelta(days=STATISTICS_DAYS_DEFAULT)
+        _check_span(since, until, query.bucket)
+        document: dict[str, Any] = await self._queries.statistics(
+            since=since, until=until, bucket=query.bucket, group_by=query.group_by, customer_id=caller.customer_id
+        )
+        encoded = encode(document)
+        await self._memory.remember(name, encoded, keep_s=self._statistics_cache_s)
+        return json_answer(200, encoded)
+
+
+_HOURS_OF = {Bucket.HOUR: 1, Bucket.DAY: 24, Bucket.MONTH: 24 * 28}
+
+
+def _check_span(since: datetime, until: datetime, bucket: Bucket | None) -> None:
+    if since > until:
+        fault = FieldError("/from", "invalid_parameter", "Later than to")
+        raise Problem("invalid_parameter", "from is later than to.", errors=(fault,))
+    if bucket is not None and (until - since) / timedelta(hours=_HOURS_OF[bucket]) > BUCKETS_MAX:
+        fault = FieldError("/bucket", "invalid_parameter", f"More than {BUCKETS_MAX} buckets")
+        raise Problem("invalid_parameter", f"That would be more than {BUCKETS_MAX} buckets.", errors=(fault,))
+
+
+def _customer(caller: Caller, named: str | None) -> str | None:
+    """Whose orders are listed; raises ``Refused`` ``customer_not_found`` where they don't exist for the caller."""
+    if caller.customer_id is None:
+        return named
+    if named not in (None, caller.customer_id):
+        raise Refused(RefusalKind.NOT_FOUND, "customer_not_found", "There is no such customer.")
+    return caller.customer_id
+
+
+def _position(key: PageKey) -> tuple[int, str]:
+    """A page's end as a cursor has it: microseconds since 1970, or minor units."""
+    value = key.value
+    return (value if isinstance(value, int) else (value - _EPOCH) // _MICROSECOND, key.id)
+
+
+def _key(sort: Sort, position: tuple[int, str]) -> PageKey:
+    value, order_id = position
+    return PageKey(_EPOCH + value * _MICROSECOND if sort.column == "created_at" else value, order_id)

@@ -1,0 +1,240 @@
+"""The OpenAPI 3.1 document, made from the table of operations: every answer, every problem, every header.
+
+It is made once, when the process starts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api.auth import SCOPES
+from api.documents import ProblemDocument
+from api.operations import Operation, Success
+from api.problems import CODES
+
+Json = dict[str, Any]
+
+TITLE = "OrderSvc"
+VERSION = "1"
+DESCRIPTION = """An order's whole life, from creation to delivery, with payment and inventory integrated.
+
+Amounts are int64 minor units of the order's currency. Times are RFC 3339 UTC. Every error is `application/problem+json`
+(RFC 9457) with a `code`. Repeat what was not answered with the same `Idempotency-Key`: it happens once.
+"""
+_REF = "#/components/schemas/{model}"
+_UUID: Json = {"type": "string", "format": "uuid"}
+_TEXT: Json = {"type": "string"}
+
+_PATH_SCHEMAS: dict[str, Json] = {"order_id": _UUID, "item_id": _UUID, "payment_id": _UUID}
+_HEADERS: dict[str, Json] = {
+    "ETag": {"description": "The order's version", "schema": _TEXT, "example": '"7"'},
+    "Location": {"description": "Where it is", "schema": {"type": "string", "format": "uri-reference"}},
+    "Preference-Applied": {"description": "The `Prefer: wait` that was heeded", "schema": _TEXT, "example": "wait=5"},
+    "Idempotent-Replayed": {
+        "description": "`true`: the answer of an earlier request with this key",
+        "schema": {"type": "string", "const": "true"},
+    },
+    "RateLimit-Limit": {"description": "Requests a minute", "schema": {"type": "integer"}},
+    "RateLimit-Remaining": {"description": "Requests left in this minute", "schema": {"type": "integer"}},
+    "RateLimit-Reset": {"description": "Seconds until the next minute", "schema": {"type": "integer"}},
+    "Retry-After": {"description": "Seconds", "schema": {"type": "integer"}},
+    "WWW-Authenticate": {"description": "RFC 6750", "schema": _TEXT},
+    "Allow": {"description": "The methods that are allowed", "schema": _TEXT},
+}
+_RATE_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+_PROBLEM_HEADERS: dict[int, tuple[str, ...]] = {
+    401: ("WWW-Authenticate",),
+    403: ("WWW-Authenticate",),
+    405: ("Allow",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
+
+
+def openapi_document(operations: Iterable[Operation]) -> Json:
+    """Make the whole document."""
+    listed = tuple(operations)
+    paths: dict[str, Json] = {}
+    for operation in listed:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": TITLE, "version": VERSION, "description": DESCRIPTION},
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(listed),
+            "headers": _HEADERS,
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": f"Claim `scope`: {', '.join(SCOPES)}; `admin` implies all. Claim `customer_id`: "
+                    "only that customer's orders exist.",
+                }
+            },
+        },
+    }
+
+
+def _operation(operation: Operation) -> Json:
+    document: Json = {
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "parameters": [*_path_parameters(operation), *_query_parameters(operation), *_header_parameters(operation)],
+        "responses": {
+            **{str(status): _success(operation, success) for status, success in operation.success.items()},
+            **_problems(operation),
+        },
+        "security": [{"bearer": [scope]} for scope in operation.scopes],
+    }
+    if operation.description:
+        document["description"] = operation.description
+    if operation.body is not None:
+        media: Json = {"schema": {"$ref": _REF.format(model=operation.body.__name__)}}
+        examples = operation.body.model_json_schema().get("examples")
+        if examples:
+            media["examples"] = {f"example{n}": {"value": value} for n, value in enumerate(examples, 1)}
+        document["requestBody"] = {"required": True, "content": {"application/json": media}}
+    return document
+
+
+def _path_parameters(operation: Operation) -> list[Json]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS.get(name, _TEXT)}
+        for name in re.findall(r"{(\w+)}", operation.path)
+    ]
+
+
+def _query_parameters(operation: Operation) -> list[Json]:
+    if operation.query is None:
+        return []
+    schema = operation.query.model_json_schema(by_alias=True, ref_template=_REF)
+    parameters: list[Json] = []
+    for name, of_field in schema["properties"].items():
+        kept = {key: value for key, value in of_field.items() if key != "title"}
+        options = [option for option in kept.get("anyOf", []) if option != {"type": "null"}]
+        if len(options) == 1:  # A parameter is there or it is not; it is never null.
+            kept = {**{key: value for key, value in kept.items() if key not in ("anyOf", "default")}, **options[0]}
+        parameters.append({"name": name, "in": "query", "required": False, "schema": kept})
+    return parameters
+
+
+def _header_parameters(operation: Operation) -> list[Json]:
+    found: list[tuple[str, bool, str, Json]] = []
+    if operation.key is not None:
+        schema: Json = {"type": "string", "minLength": 1, "maxLength": 255}
+        said = "A new one for each new wish, the same for each repeat (quoted or bare)"
+        found.append(("Idempotency-Key", operation.key == "required", said, schema))
+    if operation.if_match:
+        found.append(("If-Match", False, "Only if the order still has this version", {**_TEXT, "examples": ['"7"']}))
+    if operation.if_none_match:
+        found.append(("If-None-Match", False, "304 while the order has this version", {**_TEXT, "examples": ['"7"']}))
+    if operation.wait:
+        found.append(("Prefer", False, "`wait=N`: wait up to N seconds", {**_TEXT, "examples": ["wait=5"]}))
+    return [
+        {"name": name, "in": "header", "required": required, "description": said, "schema": schema}
+        for name, required, said, schema in found
+    ]
+
+
+def _success(operation: Operation, success: Success) -> Json:
+    names = [*success.headers, *(_RATE_HEADERS if operation.scopes else ())]
+    if operation.key is not None:
+        names.append("Idempotent-Replayed")
+    document: Json = {"description": success.description}
+    if names:
+        document["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+    if success.model is not None:
+        schema: Json = {"$ref": _REF.format(model=success.model.__name__)}
+        document["content"] = {success.media_type: {"schema": schema}}
+    elif success.media_type != "application/json":
+        document["content"] = {success.media_type: {"schema": _TEXT}}
+    return document
+
+
+def problem_codes(operation: Operation) -> tuple[str, ...]:
+    """Every code that an operation may answer with: those of its own, and those that follow from what it heeds."""
+    codes = [*operation.errors, "internal_error", "overloaded"]
+    if operation.scopes or operation.path == "/metrics":
+        codes += ["unauthorized", "invalid_token", "insufficient_scope", "keys_unavailable"]
+    if operation.scopes:
+        codes += ["rate_limited", "unavailable", "database_unavailable"]
+    if operation.query is not None:
+        codes.append("invalid_parameter")
+    if operation.body is not None:
+        codes += ["malformed_json", "request_timeout", "body_too_large", "unsupported_media_type", "invalid_request"]
+    if operation.key is not None:
+        codes.append("invalid_idempotency_key")
+        if operation.key == "required":
+            codes.append("idempotency_key_missing")
+    if operation.key is not None and operation.if_match:  # A command of an order.
+        codes += ["idempotency_key_reused", "invalid_if_match", "version_conflict", "order_busy", "outcome_unknown"]
+    return tuple(sorted(set(codes)))
+
+
+def _problems(operation: Operation) -> Json:
+    by_status: dict[int, list[str]] = {}
+    for code in problem_codes(operation):
+        by_status.setdefault(CODES[code][0], []).append(code)
+    return {
+        str(status): _problem(status, codes)
+        for status, codes in sorted(by_status.items())
+        if status not in operation.success
+    }
+
+
+def _problem(status: int, codes: list[str]) -> Json:
+    document: Json = {
+        "description": "; ".join(f"`{code}`: {CODES[code][1]}" for code in codes),
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": _REF.format(model="ProblemDocument")},
+                "examples": {code: {"value": _example(code)} for code in codes},
+            }
+        },
+    }
+    names = _PROBLEM_HEADERS.get(status, ())
+    if names:
+        document["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+    return document
+
+
+def _example(code: str) -> Json:
+    status, title = CODES[code]
+    example: Json = {
+        "type": f"urn:ordersvc:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": f"{title}.",
+        "instance": "/api/orders",
+        "code": code,
+        "errors": [],
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    }
+    if code == "illegal_transition":
+        example["allowed"] = ["add_item", "pay", "cancel"]
+    if code == "version_conflict":
+        example["current_version"] = 7
+    return example
+
+
+def _schemas(operations: tuple[Operation, ...]) -> Json:
+    wanted: list[tuple[type[BaseModel], str]] = [(ProblemDocument, "serialization")]
+    for operation in operations:
+        if operation.body is not None:
+            wanted.append((operation.body, "validation"))
+        if operation.query is not None:
+            wanted.append((operation.query, "validation"))
+        wanted += [(each.model, "serialization") for each in operation.success.values() if each.model is not None]
+    _, document = models_json_schema(list(dict.fromkeys(wanted)), by_alias=True, ref_template=_REF)  # type: ignore[arg-type]
+    schemas: Json = document["$defs"]
+    queries = {operation.query.__name__ for operation in operations if operation.query is not None}
+    return {name: schema for name, schema in sorted(schemas.items()) if name not in queries}

@@ -1,0 +1,151 @@
+"""Orders: creating one, showing it, cancelling it, and staff telling that it was shipped or delivered.
+
+Translates between HTTP and commands. The rules are in the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from pydantic import BaseModel, ConfigDict
+
+from actors.replies import Reply
+from api.auth import ORDERS_READ, ORDERS_WRITE, SHIPMENTS_WRITE, Caller
+from api.conditions import is_unmodified, wait_s
+from api.door import Door, Wish, require
+from api.exchange import Answer, Header, Incoming, etag, json_answer
+from api.idempotency import order_id_for
+from api.order_ids import order_id_of
+from api.parameters import read_query
+from api.ports import RouterPort
+from api.problems import Problem
+from api.reading import OrderReader
+from api.schemas import Cancelled, Delivered, NewOrder, NewStatus, Note, Shipped
+from domain.commands import Cancel, CreateOrder, Deliver, NewLine, Ship
+from domain.errors import FieldError
+from domain.order import CancelReason
+from domain.shipments import ShipmentLine
+from storage.errors import StorageUnavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderLimits:
+    """``shipping_prices``: method -> currency -> minor units. ``prefer_wait_max_s`` caps ``Prefer: wait``."""
+
+    shipping_prices: Mapping[str, Mapping[str, int]]
+    prefer_wait_max_s: float = 30.0
+
+
+class CancelQuery(BaseModel):
+    """``reason`` is a note for people."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: Note | None = None
+
+
+class OrderEndpoints:
+    """The handlers of ``/api/orders`` and ``/api/orders/{order_id}``."""
+
+    def __init__(self, door: Door, router: RouterPort, reader: OrderReader, limits: OrderLimits) -> None:
+        self._door = door
+        self._router = router
+        self._reader = reader
+        self._limits = limits
+
+    async def create(self, asked: Incoming) -> Answer:
+        """CrearPedido. The order's id follows from the caller and the key, so that a repeat meets the same order."""
+        wish, body = await self._door.wish_with(asked, NewOrder, ORDERS_WRITE, key_required=True)
+        command = self._creation(wish.caller, body)
+        order_id = order_id_for(wish.caller.subject, wish.key or "")
+        reply = await self._door.send(asked, wish, order_id, command)
+        version, document = reply.version, reply.document
+        location = (b"location", b"/api/orders/" + order_id.encode())
+        seconds = wait_s(asked.header(b"prefer"), self._limits.prefer_wait_max_s)
+        if not seconds:
+            return json_answer(201, document, etag(version), location)
+        await self._router.wait(order_id, "validated", seconds)
+        try:
+            shown = await self._reader.shown(order_id, wish.caller)
+        except StorageUnavailable:
+            pass  # It is made, whatever keeps us from reading it: tell what the command answered.
+        else:
+            version, document = shown.version, shown.document
+        return json_answer(201, document, etag(version), location, preference_applied(seconds))
+
+    def _creation(self, caller: Caller, body: NewOrder) -> CreateOrder:
+        customer_id = body.customer_id or caller.customer_id
+        if customer_id is None:
+            fault = FieldError("/customer_id", "required", "Field required")
+            raise Problem("invalid_request", "/customer_id: Say whose order it is.", errors=(fault,))
+        if caller.customer_id is not None and customer_id != caller.customer_id:
+            raise Problem("customer_mismatch", "The token belongs to another customer than the order.")
+        method = body.shipping_method or "standard"
+        prices = self._limits.shipping_prices.get(method)
+        if prices is None:
+            fault = FieldError("/shipping_method", "shipping_method_not_supported", "No such shipping method")
+            raise Problem("shipping_method_not_supported", f"Nothing is shipped as {method!r}.", errors=(fault,))
+        if body.currency not in prices:
+            fault = FieldError("/currency", "currency_not_supported", "No shipping price in this currency")
+            raise Problem("currency_not_supported", f"There is no shipping price in {body.currency}.", errors=(fault,))
+        return CreateOrder(
+            customer_id=customer_id,
+            currency=body.currency,
+            lines=tuple([NewLine(item.sku, item.quantity) for item in body.items]),
+            discount_codes=tuple(body.discount_codes),
+            address_id=body.address_id,
+            shipping_method=method,
+            metadata=body.metadata,
+        )
+
+    async def show(self, asked: Incoming) -> Answer:
+        """ObtenerPedidoPorId."""
+        caller = await self._door.admit(asked, ORDERS_READ)
+        shown = await self._reader.shown(order_id_of(asked), caller)
+        if is_unmodified(asked.header(b"if-none-match"), shown.version):
+            return Answer(304, b"", [etag(shown.version)])
+        return json_answer(200, shown.document, etag(shown.version))
+
+    async def cancel(self, asked: Incoming) -> Answer:
+        """CancelarPedido."""
+        wish = await self._door.wish(asked, ORDERS_WRITE)
+        return await self._cancel(asked, wish, read_query(CancelQuery, asked).reason)
+
+    async def _cancel(self, asked: Incoming, wish: Wish, note: str | None) -> Answer:
+        reason = CancelReason.STAFF if wish.caller.is_admin else CancelReason.CUSTOMER
+        reply = await self._door.command(asked, wish, Cancel(reason, note))
+        return order_answer(200 if reply.settled else 202, reply)
+
+    async def set_status(self, asked: Incoming) -> Answer:
+        """MarcarPedidoComoEnviado, MarcarPedidoComoEntregado, or CancelarPedido, as the body says."""
+        wish, body = await self._door.wish_with(asked, NewStatus, ORDERS_WRITE, SHIPMENTS_WRITE)
+        match body.root:
+            case Cancelled(reason=note):
+                require(wish.caller, ORDERS_WRITE)
+                return await self._cancel(asked, wish, note)
+            case Shipped() as shipped:
+                require(wish.caller, SHIPMENTS_WRITE)
+                command: Ship | Deliver = Ship(
+                    carrier=shipped.carrier,
+                    tracking_number=shipped.tracking_number,
+                    tracking_url=shipped.tracking_url,
+                    lines=tuple([ShipmentLine(line.item_id, line.quantity) for line in shipped.lines or ()]),
+                )
+            case Delivered(shipment_id=shipment_id):
+                require(wish.caller, SHIPMENTS_WRITE)
+                command = Deliver(shipment_id)
+            case _:
+                assert_never(body.root)
+        return order_answer(200, await self._door.command(asked, wish, command, by_staff=True))
+
+
+def order_answer(status: int, reply: Reply) -> Answer:
+    """Answer with the order that a command left behind."""
+    return json_answer(status, reply.document, etag(reply.version))
+
+
+def preference_applied(seconds: float) -> Header:
+    """Say that ``Prefer: wait`` was heeded, and with which number of seconds."""
+    return (b"preference-applied", b"wait=%d" % int(seconds))

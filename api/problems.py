@@ -1,0 +1,189 @@
+"""What a caller is told when the answer is no: RFC 9457 problem documents, and the one table of their codes.
+
+Every error that leaves the service is rendered here, whoever raised it. Nothing here decides whether something is an
+error.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import structlog
+from starlette.exceptions import HTTPException
+
+from api.exchange import Answer, BodyTooLargeError, BodyTooSlowError, Header, Incoming
+from domain.errors import FieldError, OutcomeUnknown, RefusalKind, Refused, Unavailable
+from storage.errors import CommitUnknown, StorageUnavailable, UndecodableSnapshot
+
+_log = structlog.get_logger()
+_encode = msgspec.json.Encoder().encode
+_PROBLEM = (b"content-type", b"application/problem+json")
+
+# code -> (status, title). Codes of refusals that are not listed take the status of their kind.
+CODES: dict[str, tuple[int, str]] = {
+    "idempotency_key_missing": (400, "An Idempotency-Key is required"),
+    "invalid_idempotency_key": (400, "The Idempotency-Key can't be used"),
+    "invalid_if_match": (400, "The If-Match header can't be understood"),
+    "invalid_cursor": (400, "The cursor is not one of ours, or belongs to other filters"),
+    "malformed_json": (400, "The body is not JSON"),
+    "unauthorized": (401, "A bearer token is required"),
+    "invalid_token": (401, "The token is not valid"),
+    "insufficient_scope": (403, "The token lacks a scope"),
+    "customer_mismatch": (403, "The token belongs to another customer"),
+    "not_found": (404, "There is nothing here"),
+    "order_not_found": (404, "There is no such order"),
+    "item_not_found": (404, "The order has no such line"),
+    "payment_not_found": (404, "The order has no such payment"),
+    "shipment_not_found": (404, "The order has no such shipment"),
+    "promotion_not_found": (404, "There is no such promotion"),
+    "customer_not_found": (404, "There is no such customer"),
+    "dead_letter_not_found": (404, "There is no such dead letter"),
+    "method_not_allowed": (405, "The method is not allowed here"),
+    "request_timeout": (408, "The request did not arrive in time"),
+    "illegal_transition": (409, "Not in the order's present state"),
+    "payment_in_progress": (409, "A payment is in flight"),
+    "payment_mismatched": (409, "A payment took another amount"),
+    "last_item": (409, "An order keeps at least one line"),
+    "below_paid": (409, "The order would cost less than is paid"),
+    "promotion_exists": (409, "The promotion exists with other content"),
+    "promotion_changing": (409, "Others are changing the promotion"),
+    "version_conflict": (412, "The order has another version"),
+    "body_too_large": (413, "The body is too large"),
+    "unsupported_media_type": (415, "The body has to be application/json"),
+    "invalid_request": (422, "The request breaks the rules of its shape"),
+    "invalid_parameter": (422, "A parameter can't be used"),
+    "too_many_lines": (422, "An order has 200 lines at most"),
+    "invalid_quantity": (422, "A quantity is between 1 and 10 000"),
+    "metadata_too_large": (422, "The metadata are too large"),
+    "total_too_large": (422, "The total is too large"),
+    "invalid_amount": (422, "The amount can't be used"),
+    "invalid_currency": (422, "There is no such currency"),
+    "currency_not_supported": (422, "There is no shipping price in this currency"),
+    "shipping_method_not_supported": (422, "There is no such shipping method"),
+    "idempotency_key_reused": (422, "The Idempotency-Key was used with other content"),
+    "discount_not_found": (422, "There is no such discount code"),
+    "discount_not_active": (422, "The discount can't be used now"),
+    "discount_not_applicable": (422, "The discount does not apply to this order"),
+    "discount_exhausted": (422, "The discount is used up"),
+    "discount_not_combinable": (422, "The discount can't be combined"),
+    "rate_limited": (429, "Too many requests"),
+    "order_busy": (429, "Too many requests for one order"),
+    "internal_error": (500, "Something is broken on our side"),
+    "unavailable": (503, "Not now"),
+    "database_unavailable": (503, "The database can't be reached now"),
+    "order_set_aside": (503, "The order is set aside until somebody has looked at it"),
+    "overloaded": (503, "More than the service can do now"),
+    "keys_unavailable": (503, "The keys that tokens are checked with can't be had"),
+    "outcome_unknown": (504, "It may have been done or not"),
+}
+
+_STATUS_OF: dict[RefusalKind, int] = {
+    RefusalKind.INVALID: 400,
+    RefusalKind.FORBIDDEN: 403,
+    RefusalKind.NOT_FOUND: 404,
+    RefusalKind.CONFLICT: 409,
+    RefusalKind.STALE: 412,
+    RefusalKind.TOO_LARGE: 413,
+    RefusalKind.UNPROCESSABLE: 422,
+}
+
+
+class Problem(Exception):
+    """Said by the front door itself. ``code`` is one of ``CODES``, which gives the status."""
+
+    def __init__(
+        self, code: str, detail: str, *, errors: tuple[FieldError, ...] = (), headers: tuple[Header, ...] = ()
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+
+
+def title_of(code: str) -> str:
+    """Give the title of a code; one that is not listed is its own title, in words."""
+    known = CODES.get(code)
+    return known[1] if known else code.replace("_", " ").capitalize()
+
+
+def retry_after(seconds: float) -> Header:
+    """Whole seconds, rounded up: one at least."""
+    return (b"retry-after", b"%d" % max(1, math.ceil(seconds)))
+
+
+def render(
+    asked: Incoming,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: tuple[FieldError, ...] = (),
+    allowed: tuple[str, ...] | None = None,
+    current_version: int | None = None,
+    headers: tuple[Header, ...] = (),
+) -> Answer:
+    """Make the problem document of RFC 9457, with the request's trace id."""
+    document: dict[str, object] = {
+        "type": f"urn:ordersvc:problem:{code}",
+        "title": title_of(code),
+        "status": status,
+        "detail": detail,
+        "instance": asked.path,
+        "code": code,
+        "errors": [{"pointer": e.pointer, "code": e.code, "message": e.message} for e in errors],
+        "trace_id": asked.trace.trace_id,
+    }
+    if allowed is not None:
+        document["allowed"] = list(allowed)
+    if current_version is not None:
+        document["current_version"] = current_version
+    return Answer(status, _encode(document), [_PROBLEM, *headers])
+
+
+def answer_to(asked: Incoming, error: Exception) -> Answer:
+    """Turn whatever was raised into what the caller is told; only what nobody foresaw is logged."""
+    match error:
+        case Problem():
+            status = CODES[error.code][0]
+            return render(asked, status, error.code, error.detail, errors=error.errors, headers=error.headers)
+        case Refused():
+            return render(
+                asked,
+                _STATUS_OF[error.kind],
+                error.code,
+                error.detail,
+                errors=error.errors,
+                allowed=error.allowed,
+                current_version=error.current_version,
+            )
+        case Unavailable():
+            known = CODES.get(error.code)
+            status = known[0] if known else 503
+            _log.warning("request_unavailable", code=error.code, route=asked.route, trace_id=asked.trace.trace_id)
+            return render(asked, status, error.code, error.detail, headers=(retry_after(error.retry_after_s),))
+        case OutcomeUnknown():
+            _log.warning("request_outcome_unknown", route=asked.route, trace_id=asked.trace.trace_id)
+            return render(asked, 504, "outcome_unknown", error.detail)
+        case StorageUnavailable():
+            _log.warning("request_unavailable", code="database_unavailable", route=asked.route, why=str(error))
+            detail = "The database can't be reached now."
+            return render(asked, 503, "database_unavailable", detail, headers=(retry_after(1.0),))
+        case CommitUnknown():
+            _log.warning("request_outcome_unknown", route=asked.route, trace_id=asked.trace.trace_id)
+            return render(asked, 504, "outcome_unknown", "The database did not say; asking again tells.")
+        case UndecodableSnapshot():
+            detail = "The order's stored form can't be read; somebody has to look at it."
+            return render(asked, 503, "order_set_aside", detail, headers=(retry_after(60.0),))
+        case BodyTooLargeError():
+            return render(asked, 413, "body_too_large", "The body is larger than the limit.")
+        case BodyTooSlowError():
+            return render(asked, 408, "request_timeout", "The body did not arrive in time.")
+        case HTTPException(status_code=405):
+            allow = ((b"allow", (error.headers or {}).get("Allow", "").encode()),)
+            return render(asked, 405, "method_not_allowed", f"{asked.method} is not allowed here.", headers=allow)
+        case HTTPException(status_code=404):
+            return render(asked, 404, "not_found", "There is nothing under this path.")
+    _log.error("request_failed", route=asked.route, trace_id=asked.trace.trace_id, exc_info=error)
+    return render(asked, 500, "internal_error", "Something is broken on our side; the trace id finds it.")

@@ -1,0 +1,139 @@
+"""Promotions as staff see them: making, changing, ending and listing them.
+
+What a promotion takes off an order is reckoned by the order, not here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from api.auth import PROMOTIONS_WRITE
+from api.bodies import problem_of
+from api.cursors import Cursors
+from api.door import Door
+from api.exchange import Answer, Incoming, json_answer
+from api.lists import PAGE_DEFAULT, PAGE_MAX
+from api.parameters import read_query
+from api.ports import PromotionsPort
+from api.problems import Problem
+from api.reading import encode
+from api.schemas import NewPromotion, PromotionChange
+from domain.document import time_text
+from domain.errors import RefusalKind, Refused
+from domain.promotions import Promotion
+
+CHANGE_ATTEMPTS = 3
+
+
+class PromotionsQuery(BaseModel):
+    """A page of promotions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
+    cursor: Annotated[str, StringConstraints(max_length=512)] | None = None
+
+
+class PromotionEndpoints:
+    """The handlers of ``/api/promotions``."""
+
+    def __init__(self, door: Door, promotions: PromotionsPort, cursors: Cursors) -> None:
+        self._door = door
+        self._promotions = promotions
+        self._cursors = cursors
+
+    async def list_all(self, asked: Incoming) -> Answer:
+        """Every promotion, by code."""
+        await self._door.admit(asked, PROMOTIONS_WRITE)
+        query = read_query(PromotionsQuery, asked)
+        after = None if query.cursor is None else self._cursors.open("promotions", query.cursor)[1]
+        found = await self._promotions.list(limit=query.limit + 1, after=after)
+        page = found[: query.limit]
+        has_more = len(found) > query.limit
+        cursor = self._cursors.seal("promotions", (0, page[-1].code)) if has_more else None
+        document = {
+            "data": [represent_promotion(promotion) for promotion in page],
+            "page": {"next_cursor": cursor, "has_more": has_more},
+        }
+        return json_answer(200, encode(document))
+
+    async def show(self, asked: Incoming) -> Answer:
+        """Show one."""
+        await self._door.admit(asked, PROMOTIONS_WRITE)
+        return _promotion_answer(200, await self._find(asked.param("code")))
+
+    async def create(self, asked: Incoming) -> Answer:
+        """Make one. Repeated with the same key and content, it is the same promotion."""
+        wish, body = await self._door.wish_with(asked, NewPromotion, PROMOTIONS_WRITE)
+        promotion = _promotion(body)
+        location = (b"location", b"/api/promotions/" + promotion.code.encode())
+        if not await self._promotions.create(promotion):
+            if wish.key is None or await self._promotions.find(promotion.code) != promotion:
+                raise Problem("promotion_exists", f"The code {promotion.code} is taken.")
+            asked.told.append((b"idempotent-replayed", b"true"))
+        answer = _promotion_answer(201, promotion)
+        answer.headers.append(location)
+        return answer
+
+    async def change(self, asked: Incoming) -> Answer:
+        """Change what the body names. Orders that have the promotion keep it as it was."""
+        _, change = await self._door.wish_with(asked, PromotionChange, PROMOTIONS_WRITE)
+        for _ in range(CHANGE_ATTEMPTS):
+            before = await self._find(asked.param("code"))
+            after = _changed(before, change)
+            if after == before or await self._promotions.change(before, after):
+                return _promotion_answer(200, after)
+        raise Problem("promotion_changing", "Others are changing the promotion at the same time.")
+
+    async def delete(self, asked: Incoming) -> Answer:
+        """End one for good. Orders that have it keep it."""
+        await self._door.wish(asked, PROMOTIONS_WRITE)
+        if not await self._promotions.delete(asked.param("code")):
+            raise _not_found()
+        return Answer(204)
+
+    async def _find(self, code: str) -> Promotion:
+        promotion = await self._promotions.find(code)
+        if promotion is None:
+            raise _not_found()
+        return promotion
+
+
+def represent_promotion(promotion: Promotion) -> dict[str, Any]:
+    """Give a promotion's document; what it does not use is absent."""
+    document: dict[str, Any] = {}
+    for field in fields(promotion):
+        value = getattr(promotion, field.name)
+        if value is None:
+            continue
+        document[field.name] = time_text(value) if isinstance(value, datetime) else value
+    return document
+
+
+def _promotion_answer(status: int, promotion: Promotion) -> Answer:
+    return json_answer(status, encode(represent_promotion(promotion)))
+
+
+def _promotion(body: NewPromotion) -> Promotion:
+    values = {name: getattr(body, name) for name in type(body).model_fields}
+    return Promotion(**{**values, "skus": tuple(body.skus)})
+
+
+def _changed(before: Promotion, change: PromotionChange) -> Promotion:
+    """Put the change on the promotion; raises ``Problem`` where the result would be none."""
+    values = {field.name: getattr(before, field.name) for field in fields(before)}
+    values["skus"] = list(before.skus)
+    for name in change.model_fields_set:
+        values[name] = getattr(change, name)
+    try:
+        return _promotion(NewPromotion.model_validate(values))
+    except ValidationError as error:
+        raise problem_of(error) from None
+
+
+def _not_found() -> Refused:
+    return Refused(RefusalKind.NOT_FOUND, "promotion_not_found", "There is no such promotion.")

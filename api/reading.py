@@ -1,0 +1,47 @@
+"""Showing committed orders: read, checked against who asks, and rendered.
+
+An order of another customer does not exist for a token that has a customer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from api.auth import Caller
+from api.order_ids import order_not_found
+from api.ports import QueriesPort
+from domain.document import represent
+from domain.order import Order
+
+encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A document as JSON, and the version of the order that it shows."""
+
+    version: int
+    document: bytes
+
+
+class OrderReader:
+    """Reads orders for callers. Every method raises ``StorageUnavailable``."""
+
+    def __init__(self, queries: QueriesPort) -> None:
+        self._queries = queries
+
+    async def order(self, order_id: str, caller: Caller) -> Order:
+        """Give an order; raises ``Refused`` ``order_not_found`` where it does not exist for the caller."""
+        order = await self._queries.order(order_id)
+        if order is None or (caller.customer_id is not None and order.customer_id != caller.customer_id):
+            raise order_not_found()
+        return order
+
+    async def shown(self, order_id: str, caller: Caller, how: Callable[[Order], dict[str, Any]] = represent) -> Shown:
+        """Give what ``how`` makes of an order, encoded; raises as ``order`` does."""
+        order = await self.order(order_id, caller)
+        return Shown(order.version, encode(how(order)))

@@ -1,0 +1,264 @@
+"""The bodies that clients send: their shape and their limits.
+
+Only what a request shows by itself is checked here; what depends on an order, a setting or a partner is not.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from babel.numbers import list_currencies
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from domain.money import AMOUNT_MAX_MINOR, fraction
+from domain.promotions import PromotionKind
+
+LINES_MAX = 200
+QUANTITY_MAX = 10_000
+CODES_MAX = 20
+METADATA_KEYS_MAX = 50
+METADATA_KEY_MAX_CHARACTERS = 40
+METADATA_TEXT_MAX_CHARACTERS = 500
+METADATA_MAX_BYTES = 8192
+NOTE_MAX_CHARACTERS = 500
+
+CURRENCIES = frozenset(list_currencies())
+
+
+def _currency(code: str) -> str:
+    if code not in CURRENCIES:
+        raise PydanticCustomError("invalid_currency", "not an ISO 4217 currency")
+    return code
+
+
+def _metadata(metadata: dict[str, str]) -> dict[str, str]:
+    if sum(len(key.encode()) + len(text.encode()) for key, text in metadata.items()) > METADATA_MAX_BYTES:
+        raise PydanticCustomError("metadata_too_large", "more than 8 KiB in all")
+    return metadata
+
+
+def _fraction(text: str) -> str:
+    try:
+        fraction(text)
+    except ValueError:
+        raise PydanticCustomError("invalid_fraction", "not a decimal fraction between 0 and 1") from None
+    return text
+
+
+# PostgreSQL's texts have no NUL; ids have no control characters at all.
+_NO_NUL = r"^[^\x00]*$"
+_NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
+
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=_NO_CONTROL)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=_NO_CONTROL)]
+Note = Annotated[str, StringConstraints(min_length=1, max_length=NOTE_MAX_CHARACTERS, pattern=_NO_NUL)]
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Currency = Annotated[
+    str, AfterValidator(_currency), Field(examples=["EUR"], json_schema_extra={"pattern": "^[A-Z]{3}$"})
+]
+Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX, examples=[2])]
+Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX_MINOR, description="int64 minor units")]
+Uses = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Fraction = Annotated[
+    str, StringConstraints(pattern=r"^[01](\.[0-9]{1,6})?$"), AfterValidator(_fraction), Field(examples=["0.1000"])
+]
+Metadata = Annotated[
+    dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=METADATA_KEY_MAX_CHARACTERS, pattern=_NO_NUL)],
+        Annotated[str, StringConstraints(max_length=METADATA_TEXT_MAX_CHARACTERS, pattern=_NO_NUL)],
+    ],
+    Field(max_length=METADATA_KEYS_MAX),
+    AfterValidator(_metadata),
+]
+
+
+class Body(BaseModel):
+    """What all bodies have in common: nothing is converted, nothing unknown is let in."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class NewItem(Body):
+    """A line that is wanted."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"sku": "SKU-1", "quantity": 2}]})
+
+    sku: Identifier
+    quantity: Quantity
+
+
+class NewOrder(Body):
+    """CrearPedido. ``customer_id`` may be left out by a token that has one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"customer_id": "c-1001", "currency": "EUR", "items": [{"sku": "SKU-1", "quantity": 2}]},
+                {
+                    "customer_id": "c-1001",
+                    "currency": "EUR",
+                    "items": [{"sku": "SKU-1", "quantity": 2}, {"sku": "SKU-2", "quantity": 1}],
+                    "discount_codes": ["WELCOME10"],
+                    "shipping_method": "express",
+                    "metadata": {"channel": "web"},
+                },
+            ]
+        }
+    )
+
+    customer_id: Identifier | None = None
+    currency: Currency
+    items: Annotated[list[NewItem], Field(min_length=1, max_length=LINES_MAX)]
+    discount_codes: Annotated[list[Code], Field(max_length=CODES_MAX)] = []
+    address_id: Identifier | None = None
+    shipping_method: Identifier | None = None
+    metadata: Metadata = {}
+
+
+class NewQuantity(Body):
+    """How many are wanted of a line."""
+
+    quantity: Quantity
+
+
+class NewDiscount(Body):
+    """AplicarDescuento."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"code": "WELCOME10"}]})
+
+    code: Code
+
+
+class NewPayment(Body):
+    """ProcesarPago. ``amount`` left out: the balance. ``token`` is the gateway's, never a card number."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"method": "card", "token": "tok_visa"}]})
+
+    method: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    token: Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=_NO_CONTROL)] | None = None
+    amount: Amount | None = None
+
+
+class ShippedLine(Body):
+    """How many of a line are in the parcel."""
+
+    item_id: Identifier
+    quantity: Quantity
+
+
+class Shipped(Body):
+    """MarcarPedidoComoEnviado. ``lines`` left out: everything that is left."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"status": "shipped", "carrier": "Correos", "tracking_number": "PQ4F6P"}]}
+    )
+
+    status: Literal["shipped"]
+    carrier: Text
+    tracking_number: Text
+    tracking_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\x00-\x20\x7f]{1,1000}$")] | None = None
+    lines: Annotated[list[ShippedLine], Field(min_length=1, max_length=LINES_MAX)] | None = None
+
+
+class Delivered(Body):
+    """MarcarPedidoComoEntregado. ``shipment_id`` left out: every shipment under way."""
+
+    status: Literal["delivered"]
+    shipment_id: Identifier | None = None
+
+
+class Cancelled(Body):
+    """CancelarPedido; ``reason`` is a note for people."""
+
+    status: Literal["cancelled"]
+    reason: Note | None = None
+
+
+class NewStatus(RootModel[Annotated[Shipped | Delivered | Cancelled, Field(discriminator="status")]]):
+    """One of three, told apart by ``status``."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class AttentionVerb(Body):
+    """What staff do about an order that needs attention."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"action": "retry"}]})
+
+    action: Literal["retry", "skip_to_compensation", "mark_settled"]
+    note: Note | None = None
+
+    @model_validator(mode="after")
+    def _explains(self) -> AttentionVerb:
+        if self.action != "retry" and self.note is None:
+            raise PydanticCustomError("required", "this action wants a note")
+        return self
+
+
+class PromotionTerms(Body):
+    """What may be changed of a promotion."""
+
+    fraction: Fraction | None = None
+    amount: Amount | None = None
+    currency: Currency | None = None
+    buy_quantity: Quantity | None = None
+    get_quantity: Quantity | None = None
+    skus: Annotated[list[Identifier], Field(max_length=1000)] = []
+    starts_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    ends_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    min_subtotal: Annotated[int, Field(ge=0, le=AMOUNT_MAX_MINOR)] | None = None
+    max_uses: Uses | None = None
+    max_uses_per_customer: Uses | None = None
+    combinable: bool = False
+    active: bool = True
+
+
+class PromotionFields(PromotionTerms):
+    """A promotion as staff write it; the fields that its kind does not use are absent."""
+
+    code: Code
+    kind: PromotionKind = Field(strict=False)
+
+
+_USES: dict[PromotionKind, frozenset[str]] = {
+    PromotionKind.PERCENTAGE: frozenset({"fraction"}),
+    PromotionKind.FIXED_AMOUNT: frozenset({"amount", "currency"}),
+    PromotionKind.BUY_X_GET_Y: frozenset({"buy_quantity", "get_quantity"}),
+    PromotionKind.FREE_SHIPPING: frozenset(),
+}
+_OF_SOME_KINDS = ("fraction", "amount", "currency", "buy_quantity", "get_quantity")
+
+
+class NewPromotion(PromotionFields):
+    """A promotion to be made."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"code": "WELCOME10", "kind": "percentage", "fraction": "0.1000"}]}
+    )
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> NewPromotion:
+        given = {name for name in _OF_SOME_KINDS if getattr(self, name) is not None}
+        wanted = _USES[self.kind]
+        if given != wanted:
+            wants = ", ".join(sorted(wanted)) or "none of fraction, amount, currency and quantities"
+            raise PydanticCustomError("unfit_fields", f"{self.kind.value} wants {wants}")
+        if self.starts_at is not None and self.ends_at is not None and self.ends_at <= self.starts_at:
+            raise PydanticCustomError("invalid_window", "ends_at is not after starts_at")
+        return self
+
+
+class PromotionChange(PromotionTerms):
+    """What is to be changed; what is absent stays as it is, null takes a value away. Code and kind never change."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"active": False}]})

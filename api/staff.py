@@ -1,0 +1,79 @@
+"""What staff do about what stands still: orders that need attention, and messages that could not be handled.
+
+Translates between HTTP and commands. The rules are in the order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.auth import ADMIN
+from api.door import Door
+from api.exchange import Answer, Incoming, json_answer
+from api.orders import order_answer
+from api.parameters import read_query
+from api.ports import DeadLettersPort
+from api.reading import encode
+from api.schemas import AttentionVerb
+from domain.commands import MarkSettled, RetryNow, SkipToCompensation
+from domain.errors import RefusalKind, Refused
+
+DEAD_LETTERS_MAX = 200
+
+
+class DeadLettersQuery(BaseModel):
+    """How many are shown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: Annotated[int, Field(ge=1, le=DEAD_LETTERS_MAX)] = 50
+
+
+class StaffEndpoints:
+    """The handlers of ``/api/orders/{order_id}/attention`` and ``/api/dead-letters``."""
+
+    def __init__(self, door: Door, dead_letters: DeadLettersPort) -> None:
+        self._door = door
+        self._dead_letters = dead_letters
+
+    async def attend(self, asked: Incoming) -> Answer:
+        """Retry every step at once, give up going forward, or say that it was settled outside."""
+        wish, body = await self._door.wish_with(asked, AttentionVerb, ADMIN)
+        command: RetryNow | SkipToCompensation | MarkSettled
+        match body.action:
+            case "retry":
+                command = RetryNow()
+            case "skip_to_compensation":
+                command = SkipToCompensation(body.note or "")
+            case "mark_settled":
+                command = MarkSettled(body.note or "")
+        return order_answer(200, await self._door.command(asked, wish, command, by_staff=True))
+
+    async def list_dead_letters(self, asked: Incoming) -> Answer:
+        """Show the oldest; they stay where they are."""
+        await self._door.admit(asked, ADMIN)
+        query = read_query(DeadLettersQuery, asked)
+        letters = await self._dead_letters.list(limit=query.limit)
+        return json_answer(200, encode({"data": [asdict(letter) for letter in letters]}))
+
+    async def show_dead_letter(self, asked: Incoming) -> Answer:
+        """Show one."""
+        await self._door.admit(asked, ADMIN)
+        letter = await self._dead_letters.find(asked.param("letter_id"))
+        if letter is None:
+            raise _not_found()
+        return json_answer(200, encode(asdict(letter)))
+
+    async def resend_dead_letter(self, asked: Incoming) -> Answer:
+        """Send one again to where it came from."""
+        await self._door.wish(asked, ADMIN)
+        if not await self._dead_letters.resend(asked.param("letter_id")):
+            raise _not_found()
+        return Answer(204)
+
+
+def _not_found() -> Refused:
+    return Refused(RefusalKind.NOT_FOUND, "dead_letter_not_found", "There is no such dead letter.")

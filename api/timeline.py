@@ -1,0 +1,104 @@
+"""An order's history: every event it had, and how long each stage took.
+
+Reads only.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from api.auth import ORDERS_READ
+from api.door import Door
+from api.exchange import Answer, Incoming, json_answer
+from api.order_ids import order_id_of
+from api.ports import QueriesPort
+from api.reading import OrderReader, encode
+from domain.document import time_text
+from domain.order import Order, Stage, Status
+from storage.commits import StoredEvent
+
+
+class _Data(msgspec.Struct):
+    status: str = ""
+    changed: list[str] = []
+
+
+class _Body(msgspec.Struct):
+    """What the timeline shows of an event's CloudEvent."""
+
+    data: _Data
+
+
+_body = msgspec.json.Decoder(_Body).decode
+
+
+class TimelineEndpoints:
+    """The handler of ``/api/orders/{order_id}/timeline``."""
+
+    def __init__(self, door: Door, queries: QueriesPort, reader: OrderReader) -> None:
+        self._door = door
+        self._queries = queries
+        self._reader = reader
+
+    async def show(self, asked: Incoming) -> Answer:
+        """ObtenerHistorialDePedidos of one order."""
+        caller = await self._door.admit(asked, ORDERS_READ)
+        order = await self._reader.order(order_id_of(asked), caller)
+        events = await self._queries.timeline(order.id)
+        return json_answer(200, encode(represent_timeline(order, events)))
+
+
+def represent_timeline(order: Order, events: tuple[StoredEvent, ...]) -> dict[str, Any]:
+    """Give the timeline's document: ``data`` oldest first, ``stages`` in the order they were gone through."""
+    data: list[dict[str, Any]] = []
+    gave_up_at: datetime | None = None
+    for event in events:
+        said = _body(event.body).data
+        if gave_up_at is None and said.status in (Status.CANCELLING, Status.CANCELLED):
+            gave_up_at = event.at
+        data.append(
+            {
+                "sequence": event.sequence,
+                "type": event.type,
+                "at": time_text(event.at),
+                "version": event.version,
+                "actor": {"type": event.actor_type, "id": event.actor_id},
+                "changed": said.changed,
+            }
+        )
+    return {"data": data, "stages": _stages(order, gave_up_at or order.cancelled_at)}
+
+
+def _stages(order: Order, gave_up_at: datetime | None) -> list[dict[str, Any]]:
+    """The stages that were begun. The one in which an order was given up ends when compensation begins."""
+    reached: list[tuple[Stage, datetime | None]] = [
+        (Stage.CREATE, order.created_at),
+        (Stage.VALIDATE, order.validated_at),
+        (Stage.PAY, order.paid_at),
+        (Stage.CONFIRM, order.confirmed_at),
+        (Stage.PREPARE, order.prepared_at),
+        (Stage.SHIP, order.shipped_at),
+        (Stage.DELIVER, order.delivered_at),
+    ]
+    stages = [_stage(Stage.CREATE, order.created_at, order.created_at)]
+    for (_, started_at), (stage, finished_at) in pairwise(reached):
+        if started_at is None:
+            break
+        stages.append(_stage(stage, started_at, finished_at or gave_up_at))
+    if gave_up_at is not None:
+        stages.append(_stage(Stage.COMPENSATE, gave_up_at, order.cancelled_at))
+    return stages
+
+
+def _stage(stage: Stage, started_at: datetime, finished_at: datetime | None) -> dict[str, Any]:
+    took = None if finished_at is None else max(0, round((finished_at - started_at).total_seconds() * 1000))
+    return {
+        "stage": stage.value,
+        "started_at": time_text(started_at),
+        "finished_at": None if finished_at is None else time_text(finished_at),
+        "duration_ms": took,
+    }
