@@ -16,10 +16,10 @@ RARE = ["repeat", "event", "decided", "time", "wake", "edit", "restart", "price"
     "cancel",
 ]
 ACTIONS = st.tuples(st.sampled_from(LIKELY + RARE), st.integers(0, 12), st.integers(0, 4))
-LIVES = st.lists(ACTIONS, max_size=70)
+LIVES = st.lists(ACTIONS, min_size=30, max_size=90)  # lists without a least size are mostly short
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=1200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(life=LIVES, cached=st.booleans(), units=st.sampled_from([3, 20, 20]), pays=st.booleans())
 def test_whatever_happens_an_order_comes_to_rest_with_its_money_and_stock_where_they_belong(
     life: list[tuple[str, int, int]], cached: bool, units: int, pays: bool

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from domain.order import Status, amended
+from tests.unit.sagas.making import prepared
+
+
+def test_an_amended_order_is_what_replace_gives_and_the_old_one_stays_as_it_was() -> None:
+    order = prepared().order
+    version = order.version
+    assert amended(order, version=99, status=Status.SHIPPED) == replace(order, version=99, status=Status.SHIPPED)
+    assert (order.version, order.status) == (version, Status.PREPARED)
+
+
+def test_an_order_has_no_other_fields_than_its_own() -> None:
+    with pytest.raises(AttributeError):
+        amended(prepared().order, colour="red")
