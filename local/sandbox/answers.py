@@ -1,0 +1,51 @@
+"""Answers as the partners' contract shapes them: JSON bodies, problems with a code, times in UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status and a JSON body; ``retry_after_s`` goes with a 429."""
+
+    status: int
+    body: bytes
+    retry_after_s: int | None = None
+
+
+def ok(value: Any, status: int = HTTPStatus.OK) -> Answer:
+    """Encode ``value`` as the body of a success."""
+    return Answer(status, encode(value))
+
+
+def problem(status: int, code: str, detail: str = "", **more: Any) -> Answer:
+    """Give an RFC 9457 problem with the partners' ``code``."""
+    return Answer(status, encode({"status": status, "code": code, "detail": detail} | more))
+
+
+def conflict(code: str, detail: str = "", **more: Any) -> Answer:
+    """Give a 409 with its code."""
+    return problem(HTTPStatus.CONFLICT, code, detail, **more)
+
+
+def not_found(what: str) -> Answer:
+    """Give a 404."""
+    return problem(HTTPStatus.NOT_FOUND, "not_found", f"no such {what}")
+
+
+def invalid(detail: str) -> Answer:
+    """Give a 400."""
+    return problem(HTTPStatus.BAD_REQUEST, "invalid_request", detail)
+
+
+def instant(at_ms: int) -> str:
+    """Write milliseconds since 1970 as RFC 3339 UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

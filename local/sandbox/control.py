@@ -1,0 +1,176 @@
+"""``/sandbox``: what steers the sandbox and looks into it. Not a part of any partner's contract.
+
+| method, path | does |
+|---|---|
+| GET `/sandbox/health` | `{"status": "ok"}` |
+| GET, PUT, POST, DELETE `/sandbox/knobs` | list; replace (`{"knobs": [...]}`), add one, remove all |
+| GET `/sandbox/ledger` | charges, refunds, holds, stock, totals; `?order_id=` for one order, `?totals=1` for sums only |
+| PUT `/sandbox/products/{sku}` | `{prices?, tax_rate?, name?, stock?, sellable?}`; publishes `InventarioActualizado` |
+| PUT `/sandbox/customers/{id}` | `{name?, email?, status?, addresses?}`; publishes `ClienteActualizado` |
+| POST `/sandbox/holds/{order_id}/expire` | the hold's time is over; nothing is published |
+| POST `/sandbox/holds/{order_id}/lose` | the hold is lost; publishes `InventarioActualizado` with `lost_holds` |
+| POST `/sandbox/payments/{id}/settle` | `{status: confirmed or rejected, code?, copies?}`; publishes its end |
+| POST `/sandbox/payments/{id}/announce` | `{copies?}`; publishes its end once more |
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final, Literal
+from urllib.parse import parse_qs, unquote
+
+import msgspec
+
+from local.sandbox.answers import Answer, conflict, invalid, not_found, ok
+from local.sandbox.customers import shown
+from local.sandbox.desk import Desk
+from local.sandbox.knobs import Knob
+from local.sandbox.payments import shown as shown_payment
+from local.sandbox.records import PaymentRecord, ProductRecord, RefundRecord
+
+
+class _KnobsBody(msgspec.Struct):
+    knobs: list[Knob]
+
+
+class _SettleBody(msgspec.Struct):
+    status: Literal["confirmed", "rejected"] = "confirmed"
+    code: str | None = None
+    copies: int = 1
+
+
+_ANY: Final = msgspec.json.Decoder(dict[str, Any])
+_SETTLE: Final = msgspec.json.Decoder(_SettleBody)
+
+
+class Control:
+    """The handlers below ``/sandbox`` for one desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def handle(self, method: str, parts: list[str], query: str, body: bytes) -> Answer:
+        """Answer one request; ``parts`` is its path after ``/sandbox``, not yet unquoted."""
+        try:
+            match method, [unquote(part) for part in parts]:
+                case "GET", ["health"]:
+                    return ok({"status": "ok"})
+                case (("GET" | "PUT" | "POST" | "DELETE"), ["knobs"]):
+                    return self._knobs(method, body)
+                case "GET", ["ledger"]:
+                    return self._ledger(parse_qs(query))
+                case "PUT", ["products", sku]:
+                    return self._change_product(sku, body)
+                case "PUT", ["customers", customer_id]:
+                    return self._change_customer(customer_id, body)
+                case "POST", ["holds", order_id, ("expire" | "lose") as how]:
+                    return self._end_hold(order_id, is_told=how == "lose")
+                case "POST", ["payments", payment_id, ("settle" | "announce") as how]:
+                    return self._tell_of_payment(payment_id, how, body)
+        except (msgspec.MsgspecError, ValueError) as error:
+            return invalid(str(error))
+        return not_found("resource")
+
+    def _knobs(self, method: str, body: bytes) -> Answer:
+        knobs = self._desk.knobs
+        if method == "PUT":
+            knobs.replace(msgspec.json.decode(body, type=_KnobsBody).knobs)
+        elif method == "POST":
+            knobs.add(msgspec.json.decode(body, type=Knob))
+        elif method == "DELETE":
+            knobs.replace([])
+        return ok({"knobs": knobs.all()})
+
+    def _ledger(self, query: dict[str, list[str]]) -> Answer:
+        """Everything that a checker of laws needs; ``totals`` per currency, ``stock`` per sku."""
+        desk = self._desk
+        order_id = query["order_id"][0] if "order_id" in query else None
+        charges: list[dict[str, Any]] = []
+        refunds: list[dict[str, Any]] = []
+        totals: dict[str, dict[str, int]] = {}
+        orders: dict[str, str] = {}
+        for record in desk.payments.records():
+            orders.setdefault(record.payment_id, getattr(record, "order_id", ""))
+            _add(totals, record)
+            if order_id in (None, orders[record.payment_id]):
+                (charges if isinstance(record, PaymentRecord) else refunds).append(_entry(record))
+        sums = {
+            "totals": totals,
+            "stock": desk.stock.totals(),
+            "requests": desk.requests,
+            "conflicts": desk.payments.conflicts,
+            "events": {
+                "published": desk.events.published,
+                "waiting": desk.events.waiting,
+                "dropped": desk.events.dropped,
+            },
+        }
+        if "totals" in query:
+            return ok(sums)
+        return ok({"charges": charges, "refunds": refunds, "holds": desk.stock.holds(order_id)} | sums)
+
+    def _change_product(self, sku: str, body: bytes) -> Answer:
+        """Change a product and tell of it; of changed prices the first, since an event has room for one."""
+        changes = _ANY.decode(body)
+        product = self._desk.stock.change(sku, changes)
+        currency = next(iter(changes.get("prices") or ()), None)
+        if currency is None:
+            self._tell_of_product(product)
+        else:
+            self._tell_of_product(product, unit_price={"amount": product.prices[currency], "currency": currency})
+        return ok(product)
+
+    def _change_customer(self, customer_id: str, body: bytes) -> Answer:
+        customer = self._desk.customers.change(customer_id, _ANY.decode(body))
+        source = f"/usersvc/customers/{customer_id}"
+        self._desk.events.offer("usersvc", "ClienteActualizado", source, shown(customer))
+        return ok(customer)
+
+    def _end_hold(self, order_id: str, *, is_told: bool) -> Answer:
+        skus = self._desk.stock.expire(order_id)
+        if not skus:
+            return conflict("not_held", "nothing is held for this order")
+        product = self._desk.stock.product(skus[0])
+        if is_told and product is not None:
+            self._tell_of_product(product, lost_holds=[order_id])
+        return self._desk.stock.get(order_id)
+
+    def _tell_of_product(self, product: ProductRecord, **more: Any) -> None:
+        data = {
+            "sku": product.sku,
+            "available": max(self._desk.stock.available(product.sku), 0),
+            "version": product.version,
+            "tax_rate": product.tax_rate,
+            "name": product.name,
+        }
+        self._desk.events.offer(
+            "productsvc", "InventarioActualizado", f"/productsvc/products/{product.sku}", data | more
+        )
+
+    def _tell_of_payment(self, payment_id: str, how: str, body: bytes) -> Answer:
+        wish = _SETTLE.decode(body or b"{}")
+        if self._desk.payments.payment(payment_id) is None:
+            return not_found("payment")
+        if how == "settle":
+            is_done = self._desk.settle(payment_id, wish.status, wish.code, wish.copies)
+        else:
+            is_done = self._desk.announce(payment_id, wish.copies)
+        if not is_done:
+            return conflict("not_now", "it has ended before" if how == "settle" else "it has not ended yet")
+        answer = self._desk.payments.get(payment_id)
+        return Answer(HTTPStatus.OK, answer.body)
+
+
+def _add(totals: dict[str, dict[str, int]], record: PaymentRecord | RefundRecord) -> None:
+    of_currency = totals.setdefault(record.currency, {"charged": 0, "refunded": 0})
+    if record.status == "confirmed":
+        of_currency["charged"] += record.amount
+    elif record.status == "refunded":
+        of_currency["refunded"] += record.amount
+
+
+def _entry(record: PaymentRecord | RefundRecord) -> dict[str, Any]:
+    if isinstance(record, PaymentRecord):
+        asked = record.asked
+        return shown_payment(record) | {"at_ms": record.at_ms, "method": asked["method"], "asked": asked["amount"]}
+    return msgspec.to_builtins(record)  # type: ignore[no-any-return]

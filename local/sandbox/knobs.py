@@ -1,0 +1,191 @@
+"""Knobs: how the sandbox is made to misbehave while it runs (``/sandbox/knobs``).
+
+A knob has an ``effect``, and fields that say which requests it is for; a field that is left out fits every request.
+
+| effect | does |
+|---|---|
+| ``delay`` | answers ``delay_ms`` later (a number, or ``[least, most]``); other effects still apply |
+| ``fail`` | does nothing and answers ``status`` (503) with ``code`` |
+| ``throttle`` | does nothing and answers 429 with ``Retry-After: retry_after_s`` |
+| ``hang`` / ``drop`` | does nothing, and never answers / cuts the connection |
+| ``do_and_fail`` / ``do_and_hang`` / ``do_and_drop`` | does it, then answers ``status`` / never answers / cuts |
+| ``garbage`` | does it and answers 200 with what is not JSON |
+| ``decline`` | charge: rejected with ``code`` (``card_declined``); refund: rejected |
+| ``mismatch`` | charge: takes ``amount_delta`` more (100), or another ``currency`` |
+| ``processing`` | charge, refund: 202 now, the end (and its event) after ``delay_ms`` (500) |
+| ``silence`` | charge, refund: 202 now, and nothing ever after |
+| ``event_first`` | charge: the event is on the broker before the answer is given |
+| ``event_twice`` | charge: the same event twice |
+| ``no_event`` | charge: no event, neither now nor later |
+| ``refuse`` | put_hold: out of stock; commit_hold: the hold has expired |
+| ``expire`` | put_hold: what is held is lost after ``delay_ms`` (0) |
+
+``operation`` is one of ``OPERATIONS``. The first knob of the list that fits wins for each kind of effect. ``times``
+limits how often a knob acts, ``probability`` how likely it does; ``hits`` counts how often it did.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from local.sandbox.payments import Plan
+
+KNOBS_MAX: Final = 256
+PROCESSING_MS: Final = 500
+NEVER: Final = -1
+
+OPERATIONS: Final = {
+    "list_products": "product",
+    "put_hold": "product",
+    "get_hold": "product",
+    "delete_hold": "product",
+    "commit_hold": "product",
+    "charge": "payment",
+    "get_payment": "payment",
+    "refund": "payment",
+    "get_refund": "payment",
+    "get_customer": "user",
+}
+Effect = Literal[
+    "delay", "fail", "throttle", "hang", "drop", "do_and_fail", "do_and_hang", "do_and_drop", "garbage",
+    "decline", "mismatch", "processing", "silence", "event_first", "event_twice", "no_event", "refuse", "expire",
+]  # fmt: skip
+BEFORE: Final = frozenset(("fail", "throttle", "hang", "drop"))
+AFTER: Final = frozenset(("do_and_fail", "do_and_hang", "do_and_drop", "garbage"))
+
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=600_000)]
+
+
+class Knob(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One way to misbehave; see the table above."""
+
+    effect: Effect
+    partner: Literal["product", "payment", "user"] | None = None
+    operation: str | None = None
+    order_id: str | None = None
+    customer_id: str | None = None
+    sku: str | None = None
+    method: str | None = None
+    token: str | None = None
+    probability: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    times: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    delay_ms: Milliseconds | tuple[Milliseconds, Milliseconds] | None = None
+    status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 503
+    code: str | None = None
+    amount_delta: int = 100
+    currency: str | None = None
+    retry_after_s: Annotated[int, msgspec.Meta(ge=0)] = 1
+    hits: int = 0
+
+    def delay(self, default_ms: int) -> int:
+        """How long this time, in milliseconds."""
+        if isinstance(self.delay_ms, tuple):
+            return random.randint(min(self.delay_ms), max(self.delay_ms))  # noqa: S311 - misbehaviour, not secrecy
+        return default_ms if self.delay_ms is None else self.delay_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a request, for knobs to fit or not."""
+
+    operation: str
+    order_id: str | None = None
+    customer_id: str | None = None
+    skus: tuple[str, ...] = ()
+    method: str | None = None
+    token: str | None = None
+
+
+NO_EFFECTS: Final[dict[str, Knob]] = {}
+
+# Tokens that make a new charge misbehave without a knob, as test cards do at real gateways.
+TOKENS: Final[dict[str, dict[str, Knob]]] = {
+    token: {knob.effect: knob for knob in knobs}
+    for token, knobs in {
+        "tok_declined": [Knob(effect="decline")],
+        "tok_insufficient_funds": [Knob(effect="decline", code="insufficient_funds")],
+        "tok_fraud": [Knob(effect="decline", code="fraud_suspected")],
+        "tok_expired_card": [Knob(effect="decline", code="expired_card")],
+        "tok_timeout": [Knob(effect="do_and_hang")],
+        "tok_dropped": [Knob(effect="do_and_drop")],
+        "tok_error": [Knob(effect="do_and_fail", status=500)],
+        "tok_processing": [Knob(effect="processing")],
+        "tok_processing_declined": [Knob(effect="processing"), Knob(effect="decline")],
+        "tok_mismatch": [Knob(effect="mismatch")],
+        "tok_mismatch_currency": [Knob(effect="mismatch", amount_delta=0, currency="CHF")],
+        "tok_silence": [Knob(effect="silence")],
+        "tok_event_first": [Knob(effect="event_first")],
+        "tok_event_twice": [Knob(effect="event_twice")],
+        "tok_no_event": [Knob(effect="no_event")],
+    }.items()
+}
+
+
+class Knobs:
+    """The knobs that are set now, in order. Raises ``ValueError`` for too many, or such that make no sense."""
+
+    def __init__(self) -> None:
+        self._knobs: list[Knob] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._knobs)
+
+    def all(self) -> list[Knob]:
+        """The knobs as they are, with their hits."""
+        return self._knobs
+
+    def replace(self, knobs: list[Knob]) -> None:
+        """Set these knobs and no others."""
+        if len(knobs) > KNOBS_MAX:
+            raise ValueError(f"at most {KNOBS_MAX} knobs can be set")
+        for knob in knobs:
+            if knob.operation is not None and knob.operation not in OPERATIONS:
+                raise ValueError(f"no such operation: {knob.operation}; there are {', '.join(OPERATIONS)}")
+        self._knobs = knobs
+
+    def add(self, knob: Knob) -> None:
+        """Set one more knob, after the others."""
+        self.replace([*self._knobs, knob])
+
+    def effects(self, facts: Facts) -> dict[str, Knob]:
+        """Which effects this request meets; using up a knob's ``times`` and counting its hits."""
+        met: dict[str, Knob] = {}
+        for knob in self._knobs:
+            if knob.effect in met or not _fits(knob, facts) or knob.times == 0:
+                continue
+            if knob.probability < 1.0 and random.random() >= knob.probability:  # noqa: S311 - see above
+                continue
+            knob.hits += 1
+            if knob.times is not None:
+                knob.times -= 1
+            met[knob.effect] = knob
+        return met
+
+
+def plan(effects: dict[str, Knob]) -> Plan:
+    """What a new charge or refund comes to under these effects."""
+    decline, mismatch, processing = effects.get("decline"), effects.get("mismatch"), effects.get("processing")
+    after_ms = None if processing is None else processing.delay(PROCESSING_MS)
+    return Plan(
+        is_accepted=decline is None,
+        code=(decline and decline.code) or "card_declined",
+        amount_delta=mismatch.amount_delta if mismatch else 0,
+        currency=mismatch.currency if mismatch else None,
+        after_ms=NEVER if "silence" in effects else after_ms,
+    )
+
+
+def _fits(knob: Knob, facts: Facts) -> bool:
+    return (
+        knob.operation in (None, facts.operation)
+        and knob.partner in (None, OPERATIONS[facts.operation])
+        and knob.order_id in (None, facts.order_id)
+        and knob.customer_id in (None, facts.customer_id)
+        and (knob.sku is None or knob.sku in facts.skus)
+        and knob.method in (None, facts.method)
+        and knob.token in (None, facts.token)
+    )
