@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -33,6 +34,7 @@ from api.orders import OrderEndpoints, OrderLimits
 from api.payments import PaymentEndpoints
 from api.ports import (
     DeadLettersPort,
+    FiguresPort,
     HealthPort,
     PromotionsPort,
     QueriesPort,
@@ -62,7 +64,7 @@ class Collaborators:
     memory: RememberPort
     dead_letters: DeadLettersPort
     health: HealthPort
-    metrics_text: Callable[[], bytes]
+    figures: FiguresPort
     asyncapi: Mapping[str, Any]
 
 
@@ -110,13 +112,13 @@ def bare_app(rules: Rules, lifespan: Lifespan | None = None) -> FastAPI:
 def furnish(app: FastAPI, with_: Collaborators, rules: Rules) -> None:
     """Make the application answer every operation of the table, and describe itself."""
     table = operations(_endpoints(with_, rules))
-    document = openapi_document(table)
-    app.openapi = lambda: document  # type: ignore[method-assign]
+    document = cache(lambda: openapi_document(table))
+    app.openapi = document  # type: ignore[method-assign]
     for operation in table:
         app.router.routes.append(Route(operation.path, operation.handler, operation.method))
     described: tuple[tuple[str, Handler], ...] = (
-        ("/openapi.json", _constant(msgspec.json.encode(document))),
-        ("/asyncapi.json", _constant(msgspec.json.encode(with_.asyncapi))),
+        ("/openapi.json", _page(lambda: msgspec.json.encode(document()))),
+        ("/asyncapi.json", _page(lambda: msgspec.json.encode(with_.asyncapi))),
         ("/docs", _docs),
     )
     for path, handler in described:
@@ -137,7 +139,7 @@ def _endpoints(with_: Collaborators, rules: Rules) -> Endpoints:
         timeline=TimelineEndpoints(door, with_.queries, reader),
         promotions=PromotionEndpoints(door, with_.promotions, cursors),
         staff=StaffEndpoints(door, with_.dead_letters),
-        health=HealthEndpoints(door, with_.health, with_.metrics_text, metrics_are_open=rules.metrics_are_open),
+        health=HealthEndpoints(door, with_.health, with_.figures, metrics_are_open=rules.metrics_are_open),
     )
 
 

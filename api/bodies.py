@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from api.exchange import Incoming
 from api.problems import Problem
@@ -64,16 +64,16 @@ def checked(model: type[M], raw: bytes) -> M:
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
-        raise problem_of(error) from None
+        raise problem_of(error, is_choice=issubclass(model, RootModel)) from None
 
 
-def problem_of(error: ValidationError, fallback: str = "invalid_request") -> Problem:
-    """Say what pydantic found, in our words."""
+def problem_of(error: ValidationError, fallback: str = "invalid_request", *, is_choice: bool = False) -> Problem:
+    """Say what pydantic found, in our words. ``is_choice``: places begin with the name of the alternative chosen."""
     faults: list[FieldError] = []
     for found in error.errors(include_url=False, include_context=False, include_input=False):
-        code = _code(found["loc"], found["type"])
+        loc = found["loc"][1:] if is_choice else found["loc"]
         message = found["msg"]
-        faults.append(FieldError(_pointer(found["loc"]), code, message[0].upper() + message[1:]))
+        faults.append(FieldError(_pointer(loc), _code(loc, found["type"]), message[0].upper() + message[1:]))
     headline = next((f.code for f in faults if f.code in _HEADLINES), fallback)
     first = faults[0]
     detail = f"{first.pointer or 'The body'}: {first.message}."

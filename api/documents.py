@@ -338,14 +338,16 @@ class PromotionsDocument(Document):
 
 
 class DeadLetterDocument(Document):
-    """A message that could not be handled."""
+    """A message that could not be handled. ``id`` stands for its content; ``body`` is cut at 8 KiB."""
 
     id: str
+    message_id: str | None
     reason: str
     detail: str
+    attempts: int
     exchange: str
     routing_key: str
-    message_id: str | None
+    first_received: str
     size_bytes: int
     body: str
 

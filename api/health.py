@@ -5,14 +5,12 @@ Open to all but the metrics, which want an admin's token unless the service list
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.auth import ADMIN
 from api.door import Door
 from api.exchange import Answer, Incoming, json_answer
-from api.ports import HealthPort
+from api.ports import FiguresPort, HealthPort
 from api.problems import retry_after
 from api.reading import encode
 
@@ -22,12 +20,10 @@ NEEDED = ("postgresql", "shards")
 class HealthEndpoints:
     """The handlers of ``/health/live``, ``/health/ready`` and ``/metrics``."""
 
-    def __init__(
-        self, door: Door, health: HealthPort, metrics_text: Callable[[], bytes], *, metrics_are_open: bool
-    ) -> None:
+    def __init__(self, door: Door, health: HealthPort, figures: FiguresPort, *, metrics_are_open: bool) -> None:
         self._door = door
         self._health = health
-        self._metrics_text = metrics_text
+        self._figures = figures
         self._metrics_are_open = metrics_are_open
 
     async def live(self, asked: Incoming) -> Answer:  # noqa: ARG002 - it answers, that is all
@@ -52,4 +48,4 @@ class HealthEndpoints:
         """Prometheus text, of all processes of the API together."""
         if not self._metrics_are_open:
             await self._door.admit(asked, ADMIN)
-        return Answer(200, self._metrics_text(), [(b"content-type", CONTENT_TYPE_LATEST.encode())])
+        return Answer(200, await self._figures.text(), [(b"content-type", CONTENT_TYPE_LATEST.encode())])

@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document, made from the table of operations: every answer, every problem, every header.
 
-It is made once, when the process starts.
+It is made once, when it is first asked for.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from actors.replies import Reply
 from domain.commands import Message
 from domain.order import Order
 from domain.promotions import Promotion
+from messaging.dead_letters import DeadLetter
 from storage.commits import StoredEvent
 from storage.filters import OrderFilters, PageKey, Sort
 from storage.queries import Bucket, GroupBy, OrderPage
@@ -105,20 +106,6 @@ class RememberPort(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
-    """A message that could not be handled. ``id`` names it while it lies there; ``body`` is cut at a bound."""
-
-    id: str
-    reason: str
-    detail: str
-    exchange: str
-    routing_key: str
-    message_id: str | None
-    size_bytes: int
-    body: str
-
-
 class DeadLettersPort(Protocol):
     """The dead letters of RabbitMQ. Every method raises ``Unavailable`` when RabbitMQ is away."""
 
@@ -126,12 +113,12 @@ class DeadLettersPort(Protocol):
         """Give the oldest dead letters; they stay."""
         ...
 
-    async def find(self, letter_id: str) -> DeadLetter | None:
+    async def find(self, key: str) -> DeadLetter | None:
         """Give one, or None."""
         ...
 
-    async def resend(self, letter_id: str) -> bool:
-        """Send one again to where it came from, and take it away then; False where there is none."""
+    async def resend(self, key: str) -> bool:
+        """Send one to the inbox again, and take it away then; False where there is none."""
         ...
 
 
@@ -149,4 +136,12 @@ class HealthPort(Protocol):
 
     async def check(self) -> Mapping[str, Health]:
         """Give the health of ``postgresql``, ``shards``, ``redis``, ``rabbitmq`` and each partner; never raises."""
+        ...
+
+
+class FiguresPort(Protocol):
+    """The metrics."""
+
+    async def text(self) -> bytes:
+        """Give them as Prometheus text; never raises."""
         ...

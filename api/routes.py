@@ -56,6 +56,7 @@ class Endpoints:
 def operations(at: Endpoints) -> tuple[Operation, ...]:
     """Give every operation; the most frequent come first, for routes are tried in turn."""
     return (
+        _creation(at.orders),
         *_of_lists(at.lists, at.timeline),
         *_of_orders(at.orders),
         *_of_items(at.items),
@@ -66,39 +67,42 @@ def operations(at: Endpoints) -> tuple[Operation, ...]:
     )
 
 
+def _creation(at: OrderEndpoints) -> Operation:
+    return Operation(
+        id="CrearPedido",
+        method="POST",
+        path=ORDERS,
+        handler=at.create,
+        summary="Create an order",
+        description="With `Prefer: wait=5` the answer shows the order once it is validated or cancelled.",
+        tag="orders",
+        scopes=(ORDERS_WRITE,),
+        body=schemas.NewOrder,
+        key="required",
+        if_match=True,
+        wait=True,
+        success={
+            201: Success(
+                description="The order, `created`",
+                model=doc.OrderDocument,
+                headers=("Location", "ETag", "Preference-Applied"),
+            )
+        },
+        errors=(
+            "customer_mismatch",
+            "too_many_lines",
+            "invalid_quantity",
+            "metadata_too_large",
+            "invalid_currency",
+            "currency_not_supported",
+            "shipping_method_not_supported",
+            *_DISCOUNT_ERRORS,
+        ),
+    )
+
+
 def _of_orders(at: OrderEndpoints) -> tuple[Operation, ...]:
     return (
-        Operation(
-            id="CrearPedido",
-            method="POST",
-            path=ORDERS,
-            handler=at.create,
-            summary="Create an order",
-            description="With `Prefer: wait=5` the answer shows the order once it is validated or cancelled.",
-            tag="orders",
-            scopes=(ORDERS_WRITE,),
-            body=schemas.NewOrder,
-            key="required",
-            if_match=True,
-            wait=True,
-            success={
-                201: Success(
-                    description="The order, `created`",
-                    model=doc.OrderDocument,
-                    headers=("Location", "ETag", "Preference-Applied"),
-                )
-            },
-            errors=(
-                "customer_mismatch",
-                "too_many_lines",
-                "invalid_quantity",
-                "metadata_too_large",
-                "invalid_currency",
-                "currency_not_supported",
-                "shipping_method_not_supported",
-                *_DISCOUNT_ERRORS,
-            ),
-        ),
         Operation(
             id="ObtenerPedidoPorId",
             method="GET",

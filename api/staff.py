@@ -5,8 +5,7 @@ Translates between HTTP and commands. The rules are in the order.
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,8 +19,10 @@ from api.reading import encode
 from api.schemas import AttentionVerb
 from domain.commands import MarkSettled, RetryNow, SkipToCompensation
 from domain.errors import RefusalKind, Refused
+from messaging.dead_letters import DeadLetter
 
 DEAD_LETTERS_MAX = 200
+BODY_SHOWN_MAX_BYTES = 8192
 
 
 class DeadLettersQuery(BaseModel):
@@ -57,7 +58,7 @@ class StaffEndpoints:
         await self._door.admit(asked, ADMIN)
         query = read_query(DeadLettersQuery, asked)
         letters = await self._dead_letters.list(limit=query.limit)
-        return json_answer(200, encode({"data": [asdict(letter) for letter in letters]}))
+        return json_answer(200, encode({"data": [represent_dead_letter(letter) for letter in letters]}))
 
     async def show_dead_letter(self, asked: Incoming) -> Answer:
         """Show one."""
@@ -65,14 +66,30 @@ class StaffEndpoints:
         letter = await self._dead_letters.find(asked.param("letter_id"))
         if letter is None:
             raise _not_found()
-        return json_answer(200, encode(asdict(letter)))
+        return json_answer(200, encode(represent_dead_letter(letter)))
 
     async def resend_dead_letter(self, asked: Incoming) -> Answer:
-        """Send one again to where it came from."""
+        """Send one to our inbox again; other consumers of the partner's exchange don't get it."""
         await self._door.wish(asked, ADMIN)
         if not await self._dead_letters.resend(asked.param("letter_id")):
             raise _not_found()
         return Answer(204)
+
+
+def represent_dead_letter(letter: DeadLetter) -> dict[str, Any]:
+    """Give a dead letter's document; ``id`` stands for its content, and of a long body the beginning is shown."""
+    return {
+        "id": letter.key,
+        "message_id": letter.message_id,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "attempts": letter.attempts,
+        "exchange": letter.exchange,
+        "routing_key": letter.routing_key,
+        "first_received": letter.first_received,
+        "size_bytes": len(letter.body),
+        "body": letter.body[:BODY_SHOWN_MAX_BYTES].decode("utf-8", "replace"),
+    }
 
 
 def _not_found() -> Refused:

@@ -1,5 +1,7 @@
 """Drives the application without a socket, and stands in for the rest of the service."""
 
+# ruff: noqa: ARG002 - fakes have the signatures of the ports, and need less
+
 from __future__ import annotations
 
 import json
@@ -18,12 +20,13 @@ from actors.replies import Reply
 from api.app import Collaborators, Rules, create_app
 from api.auth import Authenticator, TokenRules
 from api.keys import KeySet
-from api.ports import DeadLetter, Health
+from api.ports import Health
 from domain.commands import CreateOrder, Message, Pay
 from domain.document import represent, represent_payment
 from domain.order import Order, OrderLine, Status
 from domain.payments import Payment, PaymentStatus
 from domain.promotions import Promotion
+from messaging.dead_letters import DeadLetter
 from storage.commits import StoredEvent
 from storage.errors import StorageUnavailable
 from storage.filters import OrderFilters, PageKey, Sort
@@ -113,7 +116,7 @@ class FakeQueries:
     """Committed rows."""
 
     rows: dict[str, Order] = field(default_factory=dict)
-    page: OrderPage = OrderPage((), None)
+    page: OrderPage = field(default_factory=lambda: OrderPage((), None))
     events: tuple[StoredEvent, ...] = ()
     figures: dict[str, Any] = field(default_factory=lambda: {"orders": 1})
     away: bool = False
@@ -227,6 +230,13 @@ class FakeHealth:
         return self.found
 
 
+class FakeFigures:
+    """Metrics."""
+
+    async def text(self) -> bytes:
+        return b"figures 1\n"
+
+
 @dataclass
 class Answered:
     """What came back."""
@@ -313,7 +323,7 @@ class World:
                 memory=self.redis,
                 dead_letters=self.dead_letters,
                 health=self.health,
-                metrics_text=lambda: b"figures 1\n",
+                figures=FakeFigures(),
                 asyncapi={"asyncapi": "3.0.0"},
             ),
             Rules(**{"shipping_prices": PRICES, "cursor_secret": b"secret", **rules}),

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from api.auth import Authenticator, Caller, TokenRules
+from api.keys import KeySet
+from api.problems import Problem
+from domain.errors import Unavailable
+from tests.unit.api.driving import EVERY_SCOPE, KEY, ORDER_ID, World, token
+
+RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+ED_KEY = Ed25519PrivateKey.generate()
+
+
+def jwk_of(key: Any, kid: str) -> dict[str, Any]:
+    algorithm = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.OKPAlgorithm
+    return {**algorithm.to_jwk(key.public_key(), as_dict=True), "kid": kid, "use": "sig"}
+
+
+class Publisher:
+    """A key set that can be changed, and go away."""
+
+    def __init__(self, *keys: dict[str, Any]) -> None:
+        self.keys = list(keys)
+        self.away = False
+        self.fetches = 0
+
+    async def fetch(self) -> bytes:
+        self.fetches += 1
+        if self.away:
+            raise OSError("away")
+        return json.dumps({"keys": self.keys}).encode()
+
+
+class Clock:
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def caller_of(text: str, rules: TokenRules | None = None, key_set: KeySet | None = None) -> Caller:
+    return await Authenticator(rules or TokenRules(key=KEY), key_set).caller(f"Bearer {text}")
+
+
+async def refused(text: str, rules: TokenRules | None = None, key_set: KeySet | None = None) -> Problem:
+    with pytest.raises(Problem) as caught:
+        await caller_of(text, rules, key_set)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ({"scope": "orders:read orders:write"}, {"orders:read", "orders:write"}),
+        ({"scp": ["orders:read"]}, {"orders:read"}),
+        ({"scope": ["orders:read"], "scp": "orders:write"}, {"orders:read", "orders:write"}),
+        ({"scope": 7}, set()),
+        ({}, set()),
+    ],
+)
+async def test_scopes_are_read_from_a_text_or_a_list(claims: dict[str, Any], scopes: set[str]) -> None:
+    caller = await caller_of(jwt.encode({"sub": "s", **claims}, KEY, algorithm="HS256"))
+    assert caller.scopes == scopes
+
+
+async def test_admin_implies_every_scope() -> None:
+    caller = await caller_of(token("admin"))
+    assert caller.may("promotions:write")
+    assert not (await caller_of(token("orders:read"))).may("promotions:write")
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer  ", "Basic abc", "abc"])
+async def test_without_a_bearer_token_nobody_is_known(header: str | None) -> None:
+    with pytest.raises(Problem) as caught:
+        await Authenticator(TokenRules(key=KEY), None).caller(header)
+    assert caught.value.code == "unauthorized"
+
+
+def _unsigned() -> str:
+    part = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
+    claims = base64.urlsafe_b64encode(b'{"sub":"s","scope":"admin"}').rstrip(b"=").decode()
+    return f"{part}.{claims}."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        token(key="another key that is just as long as the first one"),
+        token(exp=int(time.time()) - 1),
+        token(nbf=int(time.time()) + 600),
+        token(sub=""),
+        token(customer_id=7),
+        token(customer_id=""),
+        jwt.encode({"scope": "admin"}, KEY, algorithm="HS256"),
+        jwt.encode({"sub": "s"}, KEY + KEY, algorithm="HS512"),
+        jwt.encode({"sub": "s"}, RSA_KEY, algorithm="RS256"),
+        _unsigned(),
+        "a.b.c",
+        "nonsense",
+        "é" * 10,
+        "x" * 10_000,
+    ],
+)
+async def test_a_token_that_fails_any_check_is_refused(text: str) -> None:
+    assert (await refused(text)).code == "invalid_token"
+
+
+async def test_issuer_and_audience_are_checked_where_they_are_set() -> None:
+    rules = TokenRules(key=KEY, issuer="https://issuer", audience="ordersvc")
+    assert (await caller_of(token(iss="https://issuer", aud=["ordersvc", "x"]), rules)).subject == "tester"
+    for claims in ({}, {"iss": "https://issuer"}, {"aud": "ordersvc"}, {"iss": "other", "aud": "ordersvc"}):
+        assert (await refused(token(**claims), rules)).code == "invalid_token"
+
+
+async def test_an_audience_is_passed_over_where_none_is_set() -> None:
+    assert (await caller_of(token(aud="elsewhere"))).subject == "tester"
+
+
+def test_a_short_key_fails_the_start() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        Authenticator(TokenRules(key="short"), None)
+
+
+async def test_public_keys_are_accepted_for_their_own_algorithms() -> None:
+    key_set = KeySet(Publisher(jwk_of(RSA_KEY, "r"), jwk_of(ED_KEY, "e")).fetch)
+    for key, algorithm, kid in ((RSA_KEY, "RS256", "r"), (ED_KEY, "EdDSA", "e")):
+        text = jwt.encode({"sub": algorithm}, key, algorithm=algorithm, headers={"kid": kid})  # type: ignore[arg-type]
+        assert (await caller_of(text, TokenRules(), key_set)).subject == algorithm
+        assert (
+            await caller_of(jwt.encode({"sub": "x"}, key, algorithm=algorithm), TokenRules(), key_set)
+        ).subject == "x"  # type: ignore[arg-type]
+
+
+async def test_a_public_key_is_never_taken_for_a_shared_one() -> None:
+    publisher = Publisher(jwk_of(RSA_KEY, "r"))
+    pem = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    head = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"r"}').rstrip(b"=")
+    body = base64.urlsafe_b64encode(b'{"sub":"thief","scope":"admin"}').rstrip(b"=")
+    signature = base64.urlsafe_b64encode(hmac.digest(pem, head + b"." + body, hashlib.sha256)).rstrip(b"=")
+    forged = b".".join((head, body, signature)).decode()
+    for rules in (TokenRules(), TokenRules(key=KEY)):
+        assert (await refused(forged, rules, KeySet(publisher.fetch))).code == "invalid_token"
+
+
+async def test_a_key_of_one_kind_is_not_used_for_the_other() -> None:
+    key_set = KeySet(Publisher(jwk_of(RSA_KEY, "k")).fetch)
+    text = jwt.encode({"sub": "s"}, ED_KEY, algorithm="EdDSA", headers={"kid": "k"})
+    assert (await refused(text, TokenRules(), key_set)).code == "invalid_token"
+
+
+async def test_an_unknown_key_is_asked_for_but_not_more_often_than_a_bound() -> None:
+    publisher, clock = Publisher(jwk_of(RSA_KEY, "old")), Clock()
+    key_set = KeySet(publisher.fetch, clock=clock)
+    text = jwt.encode({"sub": "s"}, ED_KEY, algorithm="EdDSA", headers={"kid": "new"})
+    for _ in range(5):
+        assert (await refused(text, TokenRules(), key_set)).code == "invalid_token"
+    assert publisher.fetches == 1
+    publisher.keys.append(jwk_of(ED_KEY, "new"))
+    clock.now += 6
+    assert (await caller_of(text, TokenRules(), key_set)).subject == "s"
+    assert publisher.fetches == 2
+
+
+async def test_a_key_that_the_set_has_dropped_is_not_accepted_any_more() -> None:
+    publisher, clock = Publisher(jwk_of(RSA_KEY, "r"), jwk_of(ED_KEY, "e")), Clock()
+    key_set = KeySet(publisher.fetch, clock=clock, fresh_s=300)
+    authenticator = Authenticator(TokenRules(), key_set)
+    text = "Bearer " + jwt.encode({"sub": "s"}, RSA_KEY, algorithm="RS256", headers={"kid": "r"})
+    other = "Bearer " + jwt.encode({"sub": "o"}, ED_KEY, algorithm="EdDSA", headers={"kid": "e"})
+    assert (await authenticator.caller(text)).subject == "s"
+    publisher.keys.pop(0)
+    clock.now += 301
+    assert (await authenticator.caller(other)).subject == "o"  # reads the set again
+    with pytest.raises(Problem):
+        await authenticator.caller(text)
+
+
+async def test_a_key_set_that_goes_away_is_trusted_for_a_while_and_then_not() -> None:
+    publisher, clock = Publisher(jwk_of(RSA_KEY, "r")), Clock()
+    key_set = KeySet(publisher.fetch, clock=clock, fresh_s=300, stale_max_s=3600)
+    text = jwt.encode({"sub": "s"}, RSA_KEY, algorithm="RS256", headers={"kid": "r"})
+    await caller_of(text, TokenRules(), key_set)
+    publisher.away = True
+    clock.now += 3000
+    assert (await caller_of(text, TokenRules(), key_set)).subject == "s"
+    clock.now += 3000
+    with pytest.raises(Unavailable, match="keys_unavailable"):
+        await caller_of(text, TokenRules(), key_set)
+
+
+async def test_a_key_set_with_strange_entries_gives_the_others() -> None:
+    strange = [{"kty": "EC", "crv": "P-256"}, {"kty": "RSA", "kid": "broken"}, {"kty": "oct", "k": "c2VjcmV0"}]
+    key_set = KeySet(Publisher(*strange, jwk_of(ED_KEY, "e")).fetch)
+    assert await key_set.find("EdDSA", "e") is not None
+    assert await key_set.find("RS256", "broken") is None
+
+
+async def test_a_checked_token_is_remembered_until_it_expires_at_most() -> None:
+    clock = Clock(time.time())
+    authenticator = Authenticator(TokenRules(key=KEY), None, clock)
+    text = f"Bearer {token(exp=int(clock.now) + 30)}"
+    first = await authenticator.caller(text)
+    assert await authenticator.caller(text) is first
+    clock.now += 31
+    assert await authenticator.caller(text) is not first  # checked again (by the real clock it has not expired)
+
+
+async def test_remembered_tokens_are_bounded() -> None:
+    authenticator = Authenticator(TokenRules(key=KEY, remembered_max_tokens=2), None)
+    for sub in ("a", "b", "c"):
+        await authenticator.caller(f"Bearer {token(sub=sub)}")
+    assert len(authenticator._remembered) == 2
+
+
+READ, WRITE = "orders:read", "orders:write"
+ORDER = f"/api/orders/{ORDER_ID}"
+MATRIX = [
+    ("POST", "/api/orders", WRITE),
+    ("GET", "/api/orders", READ),
+    ("GET", "/api/orders/statistics", READ),
+    ("GET", ORDER, READ),
+    ("DELETE", ORDER, WRITE),
+    ("POST", f"{ORDER}/items", WRITE),
+    ("DELETE", f"{ORDER}/items/i", WRITE),
+    ("PUT", f"{ORDER}/items/i/quantity", WRITE),
+    ("POST", f"{ORDER}/discounts", WRITE),
+    ("DELETE", f"{ORDER}/discounts/c", WRITE),
+    ("POST", f"{ORDER}/payments", "payments:write"),
+    ("GET", f"{ORDER}/payments", READ),
+    ("GET", f"{ORDER}/payments/status", READ),
+    ("GET", f"{ORDER}/payments/p", READ),
+    ("GET", f"{ORDER}/timeline", READ),
+    ("GET", "/api/customers/c/orders", READ),
+    ("GET", "/api/promotions", "promotions:write"),
+    ("POST", "/api/promotions", "promotions:write"),
+    ("GET", "/api/promotions/c", "promotions:write"),
+    ("PATCH", "/api/promotions/c", "promotions:write"),
+    ("DELETE", "/api/promotions/c", "promotions:write"),
+    ("POST", f"{ORDER}/attention", "admin"),
+    ("GET", "/api/dead-letters", "admin"),
+    ("GET", "/api/dead-letters/d", "admin"),
+    ("POST", "/api/dead-letters/d/resend", "admin"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "scope"), MATRIX)
+async def test_every_operation_wants_a_token_and_its_scope(world: World, method: str, path: str, scope: str) -> None:
+    nobody = await world.ask(method, path, token=None)
+    assert (nobody.status, nobody.code) == (401, "unauthorized")
+    assert nobody.headers["www-authenticate"] == 'Bearer realm="ordersvc"'
+    wrong = await world.ask(method, path, token="wrong")
+    assert (wrong.status, wrong.code) == (401, "invalid_token")
+    assert 'error="invalid_token"' in wrong.headers["www-authenticate"]
+    others = " ".join(each for each in EVERY_SCOPE.split() if each != scope)
+    poor = await world.ask(method, path, token=token(others))
+    assert (poor.status, poor.code) == (403, "insufficient_scope")
+    assert f'scope="{scope}"' in poor.headers["www-authenticate"]
+    for enough in (scope, "admin"):
+        assert (await world.ask(method, path, token=token(enough))).status not in (401, 403)
+
+
+async def test_a_missing_scope_is_told_before_what_is_not_there(world: World) -> None:
+    answered = await world.ask("GET", "/api/orders/no-such", token=token("orders:write"))
+    assert answered.status == 403
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/openapi.json", "/docs", "/asyncapi.json"])
+async def test_some_pages_are_open(world: World, path: str) -> None:
+    assert (await world.ask("GET", path, token=None)).status == 200
