@@ -143,9 +143,12 @@ def _endpoints(with_: Collaborators, rules: Rules) -> Endpoints:
     )
 
 
-def _constant(document: bytes) -> Handler:
+def _page(make: Callable[[], bytes]) -> Handler:
+    """Show a document that is made when it is first asked for."""
+    made = cache(make)
+
     async def show(asked: Incoming) -> Answer:  # noqa: ARG001 - a handler
-        return json_answer(200, document)
+        return json_answer(200, made())
 
     return show
 
