@@ -31,21 +31,24 @@ def give_back_all(draft: Draft) -> None:
 
 
 def give_back_surplus(draft: Draft) -> None:
-    """Start refunds of what a paid order holds beyond its total, the latest payment first, and of foreign money."""
+    """Start refunds of what a paid order holds beyond its total, what came last first, and of foreign money."""
     order = draft.order
     if order.status not in HAS_ITS_PRICE:
         return
     excess = money_kept(order) - totals(order).total
-    excess -= sum(_refused_amount(each) for each in order.payments if is_blocked(draft, each))
-    for payment in reversed(order.payments):
-        amount = outstanding(payment)
-        if amount <= 0 or is_blocked(draft, payment):
+    for payment in order.payments:
+        if payment.currency == order.currency and is_blocked(draft, payment):
+            excess -= _refused_amount(payment)
+    for entry in reversed(order.ledger):
+        source = draft.payment(entry.payment_id)
+        if entry.type is not TransactionType.CHARGE or source is None or is_blocked(draft, source):
             continue
-        if payment.currency == order.currency:
-            amount = min(amount, excess)
+        amount = outstanding(source)
+        if source.currency == order.currency:
+            amount = max(0, min(amount, excess))
             excess -= amount
         if amount > 0:
-            _start(draft, payment, amount, REASON_SURPLUS)
+            _start(draft, source, amount, REASON_SURPLUS)
 
 
 def answered(draft: Draft, said: RefundAnswered) -> bool:

@@ -31,10 +31,12 @@ from domain.commands import (
     Message,
     NewLine,
     Pay,
+    PaymentConfirmed,
     Ship,
     Wake,
 )
 from domain.errors import Refused
+from domain.money import Money
 from domain.order import Address, CancelReason, Customer, Order, Product, Status
 from domain.promotions import Promotion, PromotionKind
 from sagas.decision import Decision, Rules
@@ -215,3 +217,20 @@ def at(status: Status) -> Story:
             return validated().cancels()
         case Status.CANCELLED:
             return validated().cancels().released()
+
+
+def answered(story: Story, status: str, code: str | None = None) -> PaymentAnswered:
+    asked = story.order.payments[-1]
+    return PaymentAnswered(
+        payment_id=asked.payment_id, status=status, amount=Money(asked.amount, asked.currency), code=code
+    )
+
+
+def paid_event(story: Story, *, payment: int = 0, amount: Money | None = None) -> PaymentConfirmed:
+    asked = story.order.payments[payment]
+    return PaymentConfirmed(payment_id=asked.payment_id, amount=amount or Money(asked.amount, asked.currency))
+
+
+def refund_said(story: Story, status: str) -> RefundAnswered:
+    refund = story.order.payments[-1].refunds[-1]
+    return RefundAnswered(refund_id=refund.refund_id, status=status, amount=Money(refund.amount, "EUR"))

@@ -1,54 +1,36 @@
-"""What is undone when an order is cancelled, in which order, and what staff may do when that does not go on."""
+"""What is undone when an order is cancelled, in which order."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
 from domain.calls import (
-    CommitHold,
     Declined,
     GiveBack,
     HoldAnswered,
     NotKnown,
     NotSent,
     Outcome,
-    RefundAnswered,
     ReleaseHold,
     Unknown,
-    Verify,
     VerifyRefund,
 )
 from domain.commands import (
     CallAnswered,
     Cancel,
-    MarkSettled,
     PaymentConfirmed,
-    RetryNow,
     Ship,
     SkipToCompensation,
 )
 from domain.document import payment_status, represent, totals
-from domain.errors import RefusalKind
 from domain.money import Money
 from domain.order import CancelReason, HoldState, Status
 from domain.payments import PaymentStatus, RefundStatus
 from domain.shipments import ShipmentLine
 from sagas.stages import deadline
-from tests.unit.sagas.making import ASKING, CREATE, RULES, Story, at, prepared, validated
-
-
-def refund_said(story: Story, status: str) -> RefundAnswered:
-    refund = story.order.payments[-1].refunds[-1]
-    return RefundAnswered(refund_id=refund.refund_id, status=status, amount=Money(refund.amount, "EUR"))
-
-
-def rejected_refund() -> Story:
-    story = prepared().cancels()
-    story.answer(refund_said(story, "rejected"))
-    return story
+from tests.unit.sagas.making import ASKING, CREATE, RULES, Story, at, prepared, refund_said, validated
 
 
 def test_an_order_that_asked_for_nothing_is_cancelled_at_once() -> None:
@@ -201,19 +183,6 @@ def test_a_refund_that_is_declined_waits_for_staff(outcome: Outcome) -> None:
     assert story.requests == []
 
 
-def test_staff_try_a_rejected_refund_again_under_a_new_id() -> None:
-    story = rejected_refund()
-    refund = story.order.payments[0].refunds[0]
-    assert (story.order.status, story.requests) == (Status.CANCELLING, [])
-    assert story.wakes(after_s=86_400).order is None
-    story.says(RetryNow())
-    assert story.order.attention == ()
-    assert story.give_back.refund_id != refund.refund_id
-    assert story.give_back.amount.amount == refund.amount
-    story.refunded().released()
-    assert story.order.status is Status.CANCELLED
-
-
 def test_cancelling_tries_again_what_was_refused_as_a_surplus_before() -> None:
     story = validated().pays()
     first = story.order.payments[0]
@@ -236,117 +205,12 @@ def test_cancelling_tries_again_what_was_refused_as_a_surplus_before() -> None:
 
 def test_a_surplus_that_was_refused_is_not_taken_from_another_payment_instead() -> None:
     story = validated().pays()
-    first = story.order.payments[0]
+    story.answer(Declined(422, "declined"))
+    story.pays()
     story.answer(Declined(422, "declined"))
     story.pays().confirmed()
-    late = PaymentConfirmed(payment_id=first.payment_id, amount=Money(first.amount, "EUR"))
-    story.says(late)
+    first, second, _ = story.order.payments
+    story.says(PaymentConfirmed(payment_id=first.payment_id, amount=Money(first.amount, "EUR")))
     story.answer(Declined(409, "exceeds_captured"), of=GiveBack)
-    story.committed()
-    story.says(late)
-    assert not any(isinstance(request, GiveBack) for request in story.requests)
-
-
-def test_staff_say_that_a_rejected_refund_was_settled_outside() -> None:
-    story = rejected_refund()
-    story.says(MarkSettled("paid back by transfer"))
-    assert story.told.events[-1].data["note"] == "paid back by transfer"
-    assert totals(story.order).refunded == totals(story.order).paid
-    assert story.order.attention == ()
-    story.released()
-    assert story.order.status is Status.CANCELLED
-
-
-def test_staff_say_that_a_mismatched_payment_was_settled_outside_and_the_order_can_be_paid_again() -> None:
-    story = validated().pays()
-    story.says(PaymentConfirmed(payment_id=story.order.payments[0].payment_id, amount=Money(5, "EUR")))
-    story.says(MarkSettled("given back in cash"))
-    assert (story.order.payments[0].status, story.order.attention) == (PaymentStatus.REFUNDED, ())
-    story.calls.clear()
-    story.pays().confirmed()
-    assert story.order.status is Status.CONFIRMED
-
-
-def test_staff_say_that_a_payment_without_an_outcome_was_settled_and_it_is_still_watched() -> None:
-    story = validated().pays()
-    story.answer(Unknown("timeout"))
-    for _ in range(RULES.step_attention_attempts):
-        story.wakes()
-        story.answer(Unknown("timeout"), of=Verify)
-    story.says(MarkSettled("the bank says no"))
-    assert (story.order.payments[0].status, story.order.payments[0].code) == (
-        PaymentStatus.REJECTED,
-        "settled_outside",
-    )
-    assert story.order.attention == ()
-    assert [step.subject for step in story.order.steps] == [story.order.payments[0].payment_id]
-
-
-@pytest.mark.parametrize("settle_commit", [True, False])
-def test_staff_say_that_the_stock_was_settled_outside(settle_commit: bool) -> None:
-    story = at(Status.CONFIRMED) if settle_commit else validated().cancels()
-    for _ in range(RULES.step_attention_attempts):
-        story.answer(Unknown("timeout"))
-        story.wakes()
-    story.says(MarkSettled("by telephone"))
-    assert story.order.status is (Status.PREPARED if settle_commit else Status.CANCELLED)
-    assert story.order.attention == ()
-
-
-def test_there_is_nothing_to_settle_where_nothing_needs_attention() -> None:
-    refused = prepared().refuses(MarkSettled("x"))
-    assert (refused.kind, refused.code) == (RefusalKind.CONFLICT, "nothing_to_settle")
-
-
-def test_retrying_now_makes_a_call_that_waits_and_leaves_one_that_is_out() -> None:
-    story = validated().cancels()
-    assert story.says(RetryNow()).order is None
-    story.answer(Unknown("timeout"))
-    story.says(RetryNow())
-    assert story.requests == [ReleaseHold()]
-    assert story.calls[0].attempt == 2
-
-
-def test_giving_up_going_forward_cancels_as_staff() -> None:
-    story = at(Status.CONFIRMED)
-    story.calls.clear()
-    story.says(SkipToCompensation("stock is broken"))
-    assert (story.order.status, story.order.cancel_reason) == (Status.CANCELLING, CancelReason.STAFF)
-    assert story.order.cancel_note == "stock is broken"
-    assert [type(request) for request in story.requests] == [GiveBack]
-
-
-def test_a_lost_hold_is_asked_for_once_more_and_the_second_loss_gives_the_money_back() -> None:
-    story = at(Status.CONFIRMED)
-    story.answer(Declined(409, "hold_expired"))
-    assert (story.order.status, story.order.hold, story.order.revision) == (Status.CONFIRMED, HoldState.LOST, 2)
-    story.held()
-    assert story.requests == [CommitHold(2)]
-    story.answer(NotKnown())
-    assert (story.order.status, story.order.cancel_reason) == (Status.CANCELLING, CancelReason.OUT_OF_STOCK)
-    story.refunded().released()
-    assert story.order.status is Status.CANCELLED
-
-
-@pytest.mark.parametrize("outcome", [Declined(409, "hold_released"), NotKnown(), HoldAnswered(1, "expired")])
-def test_a_new_hold_that_is_refused_gives_the_money_back(outcome: Outcome) -> None:
-    story = at(Status.CONFIRMED)
-    story.answer(outcome)
-    story.answer(Declined(409, "out_of_stock"))
-    assert (story.order.status, story.order.cancel_reason) == (Status.CANCELLING, CancelReason.OUT_OF_STOCK)
-    assert [type(request) for request in story.requests] == [GiveBack]
-
-
-def test_a_new_hold_that_meets_a_commit_of_ours_means_that_the_stock_is_committed() -> None:
-    story = at(Status.CONFIRMED)
-    story.answer(Declined(409, "hold_expired"))
-    story.answer(Declined(409, "already_committed"))
-    assert story.order.status is Status.PREPARED
-
-
-def test_the_new_hold_of_a_paid_order_lasts_a_whole_window() -> None:
-    story = at(Status.CONFIRMED)
-    story.now += timedelta(seconds=4000)
-    story.answer(Declined(409, "hold_expired"))
-    (hold,) = story.requests
-    assert hold.expires_at == story.now + timedelta(seconds=RULES.payment_window_s)  # type: ignore[attr-defined]
+    story.says(PaymentConfirmed(payment_id=second.payment_id, amount=Money(second.amount, "EUR")))
+    assert [request.payment_id for request in story.requests if isinstance(request, GiveBack)] == [second.payment_id]

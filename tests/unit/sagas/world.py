@@ -43,12 +43,13 @@ from domain.commands import (
     SkipToCompensation,
     Wake,
 )
-from domain.derived import has_mismatch, totals
+from domain.derived import has_mismatch
 from domain.errors import Refused
 from domain.order import CancelReason, Order, Status
 from domain.shipments import ShipmentLine
-from sagas.decision import Decision, Rules
+from sagas.decision import Rules
 from sagas.stages import deadline, decide, resume
+from tests.unit.sagas.lawful import check_decision
 from tests.unit.sagas.making import ASKING, CREATE, CUSTOMER, FREE, INK, KNOWN, NOW, PEN, message
 from tests.unit.sagas.partners import Bank, Stock
 
@@ -59,24 +60,6 @@ LATE_S = (
     3600.0,
     10_000.0,
 )  # some are even later than PAYMENT_SETTLE_S allows for: the watch sees them
-LEGAL = {
-    (None, "created"),
-    ("created", "validated"),
-    ("created", "cancelling"),
-    ("created", "cancelled"),
-    ("validated", "created"),
-    ("validated", "paid"),
-    ("validated", "cancelling"),
-    ("validated", "cancelled"),
-    ("paid", "confirmed"),
-    ("paid", "cancelling"),
-    ("confirmed", "prepared"),
-    ("confirmed", "cancelling"),
-    ("prepared", "shipped"),
-    ("prepared", "cancelling"),
-    ("shipped", "delivered"),
-    ("cancelling", "cancelled"),
-}
 
 
 class World:
@@ -111,51 +94,13 @@ class World:
         except Refused:
             return
         assert decide(self.order, letter, self.now, self.rules) == decision, "deciding twice is the same"
-        self.check(decision)
+        self.last_status = check_decision(self.order, decision, self.last_status)
         if decision.order is not None:
             self.order = decision.order
         self.calls += decision.calls
         self.uses += [claim.code for claim in decision.claims]
         for code in decision.releases:
             self.uses.remove(code)
-
-    def check(self, decision: Decision) -> None:
-        """Laws of a single decision: versions and sequences without a gap, only legal ways, intents before calls."""
-        before, after = self.order, decision.order
-        if after is None:
-            assert not decision.calls
-            assert not decision.events
-            assert not decision.ledger
-            return
-        assert after.version == (before.version if before else 0) + 1
-        assert after.ledger == (before.ledger if before else ()) + decision.ledger
-        sequence = before.event_seq if before else 0
-        notices = before.notice_seq if before else 0
-        for event in decision.events:
-            sequence += 1
-            assert (event.sequence, event.version) == (sequence, after.version)
-            status, previous = str(event.data["status"]), event.data["previous_status"]
-            assert previous == self.last_status
-            assert previous == status or (previous, status) in LEGAL
-            self.last_status = status
-            if event.notice is not None:
-                notices += 1
-                assert event.notice.sequence == notices
-        assert (after.event_seq, after.notice_seq) == (sequence, notices)
-        assert self.last_status == after.status.value
-        keys = [step.key for step in after.steps]
-        assert len(keys) == len(set(keys))
-        assert {call.key for call in decision.calls} <= set(keys)
-        sums = totals(after)
-        assert sums.total == sums.items - sums.discount + sums.shipping + sums.tax
-        assert bool(after.discounts) or sums.discount == 0
-        self.check_liveness(after)
-
-    def check_liveness(self, order: Order) -> None:
-        """L5: what is not closed has a deadline, or waits for somebody and says so."""
-        if order.is_closed or deadline(order) is not None:
-            return
-        assert order.status in (Status.PREPARED, Status.SHIPPED) or order.attention
 
     # What may happen.
 
