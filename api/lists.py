@@ -73,7 +73,7 @@ class OrderQuery(BaseModel):
 class StatisticsQuery(BaseModel):
     """ObtenerEstadísticasPedidos. ``from`` left out: 30 days before ``to``; ``to`` left out: now."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     since: Time | None = Field(default=None, alias="from")
     until: Time | None = Field(default=None, alias="to")

@@ -1,0 +1,48 @@
+"""From settings to the values that the front door goes by. Pure, but for reading a key set later on."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from pathlib import Path
+
+from api.app import Rules
+from api.auth import Authenticator, TokenRules
+from api.keys import KeySet, fetcher_of
+from settings import Settings
+
+
+def rules_of(config: Settings) -> Rules:
+    """What the front door goes by. Cursors are signed with what all processes know and nobody else does."""
+    secret = config.jwt_key.get_secret_value() or config.database_url.get_secret_value()
+    return Rules(
+        shipping_prices=config.shipping_prices,
+        cursor_secret=hashlib.sha256(b"cursors\0" + secret.encode()).digest(),
+        rate_limit_per_min=config.rate_limit_per_min,
+        body_max_bytes=config.request_body_max_bytes,
+        prefer_wait_max_s=config.prefer_wait_max_s,
+        statistics_cache_s=config.statistics_cache_s,
+        metrics_are_open=is_loopback(config.http_host),
+    )
+
+
+def authenticator_of(config: Settings) -> Authenticator:
+    """Who may come in. Raises ``ValueError`` when there is neither a key nor a key set, or the key is too short."""
+    key = config.jwt_key.get_secret_value()
+    if not key and not config.jwks_url:
+        raise ValueError("set ORDERSVC_JWT_KEY or ORDERSVC_JWKS_URL: without a key no token can be checked")
+    key_set = KeySet(fetcher_of(config.jwks_url)) if config.jwks_url else None
+    return Authenticator(TokenRules(key=key, issuer=config.jwt_issuer, audience=config.jwt_audience), key_set)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a listening address is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def metrics_folder(config: Settings) -> Path | None:
+    """Where several processes of the API keep their figures; None where there is one process only."""
+    return None if config.api_processes == 1 else config.state_dir / "api-metrics"

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from api.exchange import Trace
+from tests.unit.api.driving import World
+
+ITEMS = "/api/orders/0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00/items"
+JSON = {"content-type": "application/json"}
+BODY = b'{"sku":"S","quantity":1}'
+
+
+async def test_a_body_may_come_in_pieces(world: World) -> None:
+    answered = await world.ask("POST", ITEMS, headers=JSON, chunks=(BODY[:5], b"", BODY[5:]))
+    assert answered.status == 201
+
+
+async def test_a_body_that_is_announced_too_large_is_refused_unread(world: World) -> None:
+    answered = await world.ask("POST", ITEMS, headers={**JSON, "content-length": "262145"}, chunks=(BODY,))
+    assert (answered.status, answered.code) == (413, "body_too_large")
+
+
+async def test_a_body_that_grows_too_large_is_refused_while_it_comes(world: World) -> None:
+    answered = await world.ask("POST", ITEMS, headers=JSON, chunks=(b" " * 200_000, b" " * 62_145, b"never read"))
+    assert (answered.status, answered.code) == (413, "body_too_large")
+
+
+async def test_a_body_of_just_the_limit_is_read(world: World) -> None:
+    answered = await world.ask("POST", ITEMS, headers=JSON, chunks=(BODY + b" " * (262_144 - len(BODY)),))
+    assert answered.status == 201
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"a":NaN}', b"\xff", b'{"a":"\xff"}', b"[" * 100_000, b"{} {}"])
+async def test_a_body_that_is_no_json_is_refused(world: World, body: bytes) -> None:
+    answered = await world.ask("POST", ITEMS, headers=JSON, chunks=(body,))
+    assert (answered.status, answered.code) == (400, "malformed_json")
+
+
+@pytest.mark.parametrize("media_type", [None, "text/plain", "application/x-www-form-urlencoded", "json", "text/json+x"])
+async def test_a_body_of_another_type_is_refused(world: World, media_type: str | None) -> None:
+    headers = {} if media_type is None else {"content-type": media_type}
+    answered = await world.ask("POST", ITEMS, headers=headers, chunks=(BODY,))
+    assert (answered.status, answered.code) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "Application/JSON", "application/x+json"])
+async def test_json_has_several_names(world: World, media_type: str) -> None:
+    answered = await world.ask("POST", ITEMS, headers={"content-type": media_type}, chunks=(BODY,))
+    assert answered.status == 201
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+    ],
+)
+def test_a_trace_that_can_not_be_understood_is_begun_anew(header: str | None) -> None:
+    trace = Trace(header)
+    assert len(trace.trace_id) == 32
+    assert trace.trace_id != "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert Trace(trace.parent).trace_id == trace.trace_id
+
+
+def test_a_trace_of_a_later_version_is_continued() -> None:
+    assert Trace("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-more").parent.endswith("-00")

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from storage.filters import OrderFilters, PageKey, Sort
+from storage.queries import Bucket, OrderPage
+from tests.unit.api.driving import NOW, ORDER_ID, World, an_order, token
+
+
+async def test_a_page_has_orders_and_says_whether_there_are_more(world: World) -> None:
+    world.queries.page = OrderPage((an_order(),), None)
+    document = (await world.ask("GET", "/api/orders")).json
+    assert [order["id"] for order in document["data"]] == [ORDER_ID]
+    assert document["page"] == {"next_cursor": None, "has_more": False}
+    assert world.queries.listed == [(OrderFilters(), Sort.NEWEST_FIRST, 50, None)]
+
+
+async def test_every_filter_is_handed_on(world: World) -> None:
+    query = (
+        "customer_id=c-1&status=paid&status=created&payment_status=unpaid&number=ORD-000000042&sku=SKU-1"
+        "&created_from=2026-11-01&created_to=2026-11-24T10:00:00%2B01:00&total_min=0&total_max=99"
+        "&needs_attention=true&sort=-total&limit=200"
+    )
+    assert (await world.ask("GET", "/api/orders", query=query)).status == 200
+    assert world.queries.listed == [
+        (
+            OrderFilters(
+                customer_id="c-1",
+                statuses=("created", "paid"),
+                payment_status="unpaid",
+                number="ORD-000000042",
+                sku="SKU-1",
+                created_from=datetime(2026, 11, 1, tzinfo=UTC),
+                created_to=datetime(2026, 11, 24, 9, tzinfo=UTC),
+                total_min=0,
+                total_max=99,
+                needs_attention=True,
+            ),
+            Sort.DEAREST_FIRST,
+            200,
+            None,
+        )
+    ]
+
+
+async def test_a_plus_that_was_not_escaped_is_understood(world: World) -> None:
+    await world.ask("GET", "/api/orders", query="created_from=2026-11-24T10:00:00+01:00")
+    assert world.queries.listed[0][0].created_from == datetime(2026, 11, 24, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("limit=0", "/limit"),
+        ("limit=201", "/limit"),
+        ("limit=ten", "/limit"),
+        ("status=lost", "/status/0"),
+        ("payment_status=maybe", "/payment_status"),
+        ("created_from=1700000000", "/created_from"),
+        ("created_from=yesterday", "/created_from"),
+        ("total_min=-1", "/total_min"),
+        ("total_max=1.5", "/total_max"),
+        ("needs_attention=perhaps", "/needs_attention"),
+        ("sort=name", "/sort"),
+        ("number=42", "/number"),
+        ("sku=%00", "/sku"),
+        ("surprise=1", "/surprise"),
+        ("limit=1&limit=2", "/limit"),
+    ],
+)
+async def test_a_parameter_that_can_not_be_used_is_named(world: World, query: str, pointer: str) -> None:
+    answered = await world.ask("GET", "/api/orders", query=query)
+    assert (answered.status, answered.code) == (422, "invalid_parameter")
+    assert answered.json["errors"][0]["pointer"] == pointer
+
+
+async def test_a_query_has_a_bound(world: World) -> None:
+    answered = await world.ask("GET", "/api/orders", query="&".join(["status=paid"] * 101))
+    assert (answered.status, answered.code) == (422, "invalid_parameter")
+
+
+@pytest.mark.parametrize(
+    ("sort", "value"), [("created_at", NOW + timedelta(microseconds=7)), ("-created_at", NOW), ("total", 7125)]
+)
+async def test_a_cursor_goes_on_where_the_page_ended(world: World, sort: str, value: datetime | int) -> None:
+    world.queries.page = OrderPage((an_order(),), PageKey(value, ORDER_ID))
+    first = (await world.ask("GET", "/api/orders", query=f"sort={sort}&status=paid&status=created&limit=1")).json
+    assert first["page"]["has_more"] is True
+    cursor = first["page"]["next_cursor"]
+    query = f"sort={sort}&status=created&status=paid&limit=2&cursor={cursor}"
+    assert (await world.ask("GET", "/api/orders", query=query)).status == 200
+    assert world.queries.listed[1][3] == PageKey(value, ORDER_ID)
+
+
+async def test_a_cursor_is_bound_to_its_filters_and_can_not_be_forged(world: World) -> None:
+    world.queries.page = OrderPage((an_order(),), PageKey(NOW, ORDER_ID))
+    cursor = (await world.ask("GET", "/api/orders", query="status=paid")).json["page"]["next_cursor"]
+    forged = ("B" if cursor[0] == "A" else "A") + cursor[1:]
+    for query in (
+        f"cursor={cursor}",
+        f"status=created&cursor={cursor}",
+        f"status=paid&sort=total&cursor={cursor}",
+        f"status=paid&cursor={forged}",
+        f"status=paid&cursor={cursor[:-3]}",
+        "status=paid&cursor=nonsense",
+        "status=paid&cursor=%C3%A9",
+        "status=paid&cursor=",
+    ):
+        answered = await world.ask("GET", "/api/orders", query=query)
+        assert (answered.status, answered.code) == (400, "invalid_cursor"), query
+    other = await world.ask("GET", "/api/orders", query=f"status=paid&cursor={cursor}", token=token(customer_id="c-1"))
+    assert other.code == "invalid_cursor"
+
+
+async def test_a_cursor_of_the_customers_own_path_is_one_of_the_list_by_customer(world: World) -> None:
+    world.queries.page = OrderPage((an_order(),), PageKey(NOW, ORDER_ID))
+    cursor = (await world.ask("GET", "/api/customers/c-1/orders")).json["page"]["next_cursor"]
+    assert (await world.ask("GET", "/api/orders", query=f"customer_id=c-1&cursor={cursor}")).status == 200
+    assert (await world.ask("GET", "/api/customers/c-2/orders", query=f"cursor={cursor}")).code == "invalid_cursor"
+
+
+async def test_a_customers_token_lists_its_own_orders_only(world: World) -> None:
+    own = token(customer_id="c-1")
+    assert (await world.ask("GET", "/api/orders", token=own)).status == 200
+    assert (await world.ask("GET", "/api/orders", query="customer_id=c-1", token=own)).status == 200
+    assert (await world.ask("GET", "/api/customers/c-1/orders", token=own)).status == 200
+    assert {listed[0].customer_id for listed in world.queries.listed} == {"c-1"}
+    for path, query in (("/api/orders", "customer_id=c-2"), ("/api/customers/c-2/orders", "")):
+        answered = await world.ask("GET", path, query=query, token=own)
+        assert (answered.status, answered.code) == (404, "customer_not_found")
+
+
+async def test_a_customers_path_and_another_customers_filter_contradict(world: World) -> None:
+    assert (await world.ask("GET", "/api/customers/c-1/orders", query="customer_id=c-1")).status == 200
+    answered = await world.ask("GET", "/api/customers/c-1/orders", query="customer_id=c-2")
+    assert (answered.status, answered.code) == (422, "invalid_parameter")
+
+
+async def test_statistics_are_remembered_for_each_caller_and_question(world: World) -> None:
+    for _ in range(2):
+        assert (await world.ask("GET", "/api/orders/statistics", query="bucket=day")).json == {"orders": 1}
+    assert len(world.queries.reckoned) == 1
+    await world.ask("GET", "/api/orders/statistics", query="bucket=hour")
+    await world.ask("GET", "/api/orders/statistics", query="bucket=day", token=token(customer_id="c-1"))
+    assert [each["customer_id"] for each in world.queries.reckoned] == [None, None, "c-1"]
+
+
+async def test_statistics_reach_thirty_days_back_unless_told_otherwise(world: World) -> None:
+    await world.ask("GET", "/api/orders/statistics", query="to=2026-11-24T00:00:00Z&bucket=month")
+    asked = world.queries.reckoned[0]
+    assert asked["until"] - asked["since"] == timedelta(days=30)
+    assert asked["bucket"] is Bucket.MONTH
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "from=2026-11-24&to=2026-11-23",
+        "from=2020-01-01&to=2026-01-01&bucket=hour",
+        "bucket=week",
+        "group_by=customer",
+        "since=2026-01-01",
+    ],
+)
+async def test_statistics_that_can_not_be_made_are_refused(world: World, query: str) -> None:
+    answered = await world.ask("GET", "/api/orders/statistics", query=query)
+    assert (answered.status, answered.code) == (422, "invalid_parameter")

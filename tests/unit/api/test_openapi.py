@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+
+from api.problems import CODES
+from domain.order import Address, Customer, Status
+from domain.payments import PaymentStatus, Refund, RefundStatus, Transaction, TransactionType
+from domain.promotions import Discount, Promotion, PromotionKind
+from domain.shipments import Shipment, ShipmentLine, ShipmentStatus
+from storage.queries import OrderPage
+from tests.unit.api.driving import NOW, ORDER_ID, PAYMENT_ID, World, a_payment, an_order, token
+from tests.unit.api.test_auth import MATRIX
+
+
+@pytest.fixture
+async def document(world: World) -> dict[str, Any]:
+    described: dict[str, Any] = (await world.ask("GET", "/openapi.json")).json
+    return described
+
+
+def operations_of(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method.upper(), path): operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+
+
+def references(node: Any) -> set[str]:
+    if isinstance(node, dict):
+        own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
+        return own.union(*(references(each) for each in node.values()))
+    return set().union(*(references(each) for each in node)) if isinstance(node, list) else set()
+
+
+async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for reference in references(document):
+        node: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            node = node[part]
+        assert node
+
+
+async def test_every_operation_says_who_may_use_it(document: dict[str, Any]) -> None:
+    operations = operations_of(document)
+    for method, path, scope in MATRIX:
+        matching = [
+            operation
+            for (of_method, template), operation in operations.items()
+            if of_method == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), path)
+        ]
+        assert any({"bearer": [scope]} in operation["security"] for operation in matching), (method, path)
+
+
+async def test_every_operation_has_an_id_of_its_own_and_describes_its_path(document: dict[str, Any]) -> None:
+    operations = operations_of(document)
+    assert len({operation["operationId"] for operation in operations.values()}) == len(operations)
+    for (_, path), operation in operations.items():
+        described = {each["name"] for each in operation["parameters"] if each["in"] == "path"}
+        assert described == set(re.findall(r"{(\w+)}", path))
+
+
+async def test_every_error_is_a_problem_with_an_example(document: dict[str, Any]) -> None:
+    schema = {**document["components"]["schemas"]["ProblemDocument"], "components": document["components"]}
+    described: set[str] = set()
+    for operation in operations_of(document).values():
+        for status, answer in operation["responses"].items():
+            if "application/problem+json" not in answer.get("content", {}):
+                assert int(status) < 400 or status == "503"
+                continue
+            for code, example in answer["content"]["application/problem+json"]["examples"].items():
+                jsonschema.validate(example["value"], schema)
+                assert str(CODES[code][0]) == status
+                described.add(code)
+    # What routing says is no operation's; the rest can be said by some operation.
+    assert set(CODES) - described <= {"not_found", "method_not_allowed", "total_too_large", "order_set_aside"}
+
+
+async def test_every_body_has_examples_that_fit_it(document: dict[str, Any]) -> None:
+    for operation in operations_of(document).values():
+        if "requestBody" not in operation:
+            continue
+        media = operation["requestBody"]["content"]["application/json"]
+        schema = {**media["schema"], "components": document["components"]}
+        for example in media.get("examples", {}).values():
+            jsonschema.validate(example["value"], schema)
+
+
+async def test_keys_are_described_where_they_are_heeded(document: dict[str, Any]) -> None:
+    for (method, path), operation in operations_of(document).items():
+        keys = [each for each in operation["parameters"] if each["name"] == "Idempotency-Key"]
+        assert bool(keys) == (method != "GET"), (method, path)
+        required = method == "POST" and path in ("/api/orders", "/api/orders/{order_id}/payments")
+        assert any(each["required"] for each in keys) == required
+
+
+def full_order() -> Any:
+    promotion = Promotion(code="P", kind=PromotionKind.FREE_SHIPPING)
+    refund = Refund(refund_id=PAYMENT_ID, status=RefundStatus.REFUNDED, amount=1, reason="late", created_at=NOW)
+    return an_order(
+        status=Status.SHIPPED,
+        number="ORD-000000042",
+        customer=Customer(customer_id="c-1001", name="N", email="e@x", status="active", version=1, addresses=()),
+        shipping_address=Address(address_id="a", line1="1", line2=None, city="C", postal_code="P", country="ES"),
+        discounts=(Discount(code="P", promotion=promotion, amount=0, reason="min_subtotal"),),
+        payments=(a_payment(status=PaymentStatus.CONFIRMED, refunds=(refund,)),),
+        ledger=(
+            Transaction(
+                transaction_id=ORDER_ID,
+                type=TransactionType.CHARGE,
+                payment_id=PAYMENT_ID,
+                refund_id=None,
+                amount=7125,
+                currency="EUR",
+                at=NOW,
+            ),
+        ),
+        shipments=(
+            Shipment(
+                shipment_id=PAYMENT_ID,
+                status=ShipmentStatus.SHIPPED,
+                carrier="C",
+                tracking_number="T",
+                tracking_url=None,
+                lines=(ShipmentLine(ORDER_ID, 2),),
+                shipped_at=NOW,
+            ),
+        ),
+        metadata={"a": "b"},
+        validated_at=NOW,
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "template"),
+    [
+        (f"/api/orders/{ORDER_ID}", "/api/orders/{order_id}"),
+        ("/api/orders", "/api/orders"),
+        (f"/api/orders/{ORDER_ID}/payments", "/api/orders/{order_id}/payments"),
+        (f"/api/orders/{ORDER_ID}/payments/status", "/api/orders/{order_id}/payments/status"),
+        (f"/api/orders/{ORDER_ID}/payments/{PAYMENT_ID}", "/api/orders/{order_id}/payments/{payment_id}"),
+        (f"/api/orders/{ORDER_ID}/timeline", "/api/orders/{order_id}/timeline"),
+        ("/health/ready", "/health/ready"),
+        ("/health/live", "/health/live"),
+        ("/api/promotions/P", "/api/promotions/{code}"),
+    ],
+)
+async def test_what_is_answered_is_what_is_described(
+    world: World, document: dict[str, Any], path: str, template: str
+) -> None:
+    order = world.queries.keep(full_order())
+    world.queries.page = OrderPage((order,), None)
+    world.promotions.rows["P"] = Promotion(code="P", kind=PromotionKind.PERCENTAGE, fraction="0.1", starts_at=NOW)
+    answered = await world.ask("GET", path, token=token("admin"))
+    assert answered.status == 200
+    content = document["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]
+    jsonschema.validate(answered.json, {**content["schema"], "components": document["components"]})

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from domain.commands import ActorType, MarkSettled, RetryNow, SkipToCompensation
+from messaging.dead_letters import DeadLetter
+from tests.unit.api.driving import ORDER_ID, World, token
+
+ATTENTION = f"/api/orders/{ORDER_ID}/attention"
+ADMIN = token("admin")
+
+
+@pytest.mark.parametrize(
+    ("body", "command"),
+    [
+        ({"action": "retry"}, RetryNow()),
+        ({"action": "skip_to_compensation", "note": "lost"}, SkipToCompensation("lost")),
+        ({"action": "mark_settled", "note": "by bank"}, MarkSettled("by bank")),
+    ],
+)
+async def test_each_verb_becomes_its_command(world: World, body: dict[str, str], command: object) -> None:
+    answered = await world.ask("POST", ATTENTION, json=body, token=ADMIN)
+    assert answered.status == 200
+    assert world.router.message.body == command
+    assert world.router.message.actor.type is ActorType.STAFF
+
+
+@pytest.mark.parametrize(
+    "body", [{"action": "mark_settled"}, {"action": "skip_to_compensation"}, {"action": "pray"}, {}]
+)
+async def test_a_verb_has_to_be_known_and_explained(world: World, body: dict[str, Any]) -> None:
+    answered = await world.ask("POST", ATTENTION, json=body, token=ADMIN)
+    assert (answered.status, answered.code) == (422, "invalid_request")
+    assert not world.router.asked
+
+
+def a_letter(**changes: Any) -> DeadLetter:
+    values: dict[str, Any] = {
+        "key": "0a1b",
+        "message_id": "m-1",
+        "reason": "unreadable",
+        "detail": "not JSON",
+        "attempts": 1,
+        "exchange": "paymentsvc.events",
+        "routing_key": "PagoConfirmado",
+        "first_received": "2026-11-24T10:15:30Z",
+        "body": b"\xff{",
+    }
+    return DeadLetter(**{**values, **changes})
+
+
+async def test_dead_letters_are_listed_and_shown_with_bodies_that_may_be_anything(world: World) -> None:
+    world.dead_letters.rows["0a1b"] = a_letter(body=b"\xff" + b"x" * 20_000)
+    (listed,) = (await world.ask("GET", "/api/dead-letters", token=ADMIN)).json["data"]
+    assert (await world.ask("GET", "/api/dead-letters/0a1b", token=ADMIN)).json == listed
+    assert listed["id"] == "0a1b"
+    assert listed["size_bytes"] == 20_001
+    assert len(listed["body"]) == 8192
+    assert listed["body"].startswith("\ufffdx")
+
+
+async def test_a_dead_letter_is_sent_again_once(world: World) -> None:
+    world.dead_letters.rows["0a1b"] = a_letter()
+    assert (await world.ask("POST", "/api/dead-letters/0a1b/resend", token=ADMIN)).status == 204
+    for method, path in (("POST", "/api/dead-letters/0a1b/resend"), ("GET", "/api/dead-letters/0a1b")):
+        answered = await world.ask(method, path, token=ADMIN)
+        assert (answered.status, answered.code) == (404, "dead_letter_not_found")
+
+
+async def test_how_many_dead_letters_are_listed_is_bounded(world: World) -> None:
+    answered = await world.ask("GET", "/api/dead-letters", query="limit=201", token=ADMIN)
+    assert (answered.status, answered.code) == (422, "invalid_parameter")
