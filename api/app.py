@@ -102,6 +102,7 @@ def bare_app(rules: Rules, lifespan: Lifespan | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # the edge counts, and traces are our own
         lifespan=lifespan,
     )
     app.add_exception_handler(HTTPException, _no_route)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from api.app import Collaborators, Rules, create_app
+from api.auth import Authenticator, TokenRules
+from api.dependencies import HealthChecks, accepts_connections
+from api.letters import DeadLetters
+from storage.cache import Cache
+from storage.promotions import Promotions
+from storage.queries import Queries
+from storage.redis import QuietRedis
+from storage.snapshots import OrderStore
+from tests.unit.api.driving import KEY, PRICES, FakeFigures, FakeRouter, World
+
+GROUP = "slices-0-of-1"
+
+
+class RealWorld(World):
+    """The application among real servers; only the orders' owners are missing."""
+
+    def __init__(self, queries: Queries, cache: Cache, amqp_url: str, store: OrderStore, epoch: int) -> None:
+        self.router = FakeRouter()
+        self.store = store
+        self.epoch = epoch
+        self.cache = cache
+        self.app = create_app(
+            Collaborators(
+                authenticator=Authenticator(TokenRules(key=KEY), None),
+                router=self.router,
+                queries=queries,
+                promotions=Promotions(queries.database),
+                rate_counter=cache,
+                memory=cache,
+                dead_letters=DeadLetters(amqp_url),
+                health=HealthChecks(
+                    {
+                        "postgresql": queries.is_well,
+                        "redis": cache.is_well,
+                        "rabbitmq": accepts_connections(amqp_url),
+                        "payment": accepts_connections("http://127.0.0.1:9"),
+                    }
+                ),
+                figures=FakeFigures(),
+                asyncapi={},
+            ),
+            Rules(shipping_prices=PRICES, cursor_secret=b"secret", rate_limit_per_min=300),
+        )
+
+
+@pytest.fixture
+async def real(database_url: str, redis_url: str, amqp_url: str) -> AsyncIterator[RealWorld]:
+    queries = await Queries.open(database_url, application_name="test-api")
+    store = await OrderStore.open(database_url, application_name="test-api-orders")
+    cache = Cache(QuietRedis(redis_url))
+    yield RealWorld(queries, cache, amqp_url, store, await store.take(GROUP, "order-shard-0"))
+    await cache.close()
+    await store.close()
+    await queries.close()
