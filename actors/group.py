@@ -52,6 +52,7 @@ class Publisher(Protocol):
     """The part of ``messaging.publisher.Publisher`` that a group needs."""
 
     def offer(self, order_id: str, events: Sequence[Outbound]) -> None: ...
+    def forget(self, order_ids: Iterable[str]) -> None: ...
 
 
 class PartnerCalls(Protocol):
@@ -235,6 +236,8 @@ class Group:
         )
         self._actors[order_id] = actor
         if loaded is not None and order is not None:
+            # What the publisher remembers may be from an earlier ownership: the database knows what is still to be said.
+            self._around.publisher.forget([order_id])
             if loaded.unpublished:
                 self._around.publisher.offer(order_id, [_outbound(e) for e in loaded.unpublished])
             self._resume(actor, order)

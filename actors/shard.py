@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from actors.group import Group, GroupStore, Surroundings
-from actors.groups import Layout, residue
+from actors.groups import DEDICATED, Layout, residue
 from actors.mailbox import Letter
 from actors.wire import Moved, Told, decode_letters, encode_told
 from domain.calls import Call, NotSent
@@ -50,6 +50,7 @@ class ShardStore(GroupStore, Protocol):
     """What a shard needs of storage besides what its groups do."""
 
     async def take(self, group: str, shard: str) -> int: ...
+    async def dedicate(self, order_id: str, shard: str) -> int: ...
     async def running(self, group: tuple[int, int], after: tuple[datetime, str] | None, limit: int) -> Sequence[tuple[str, datetime]]: ...
     async def due(self, group: tuple[int, int], ahead_s: float, limit: int) -> Sequence[tuple[str, datetime]]: ...
     async def unpublished_orders(self, group: tuple[int, int], older_than_s: float, limit: int) -> Sequence[str]: ...
@@ -182,8 +183,19 @@ class OrderShard:
             task.add_done_callback(lambda _: self._taking.pop(name, None))
         return await asyncio.shield(task)
 
+    async def adopt(self) -> None:
+        """Become the owner of the dedicated order that this process is named after; whoever had it has stopped it."""
+        order_id = self.home.removeprefix(DEDICATED)
+        epoch = await self._store.dedicate(order_id, self.name)
+        former = self._groups.pop(self.home, None)
+        if former is not None:
+            await former.stop()
+        self._host(self.home, epoch)
+
     async def _take_over(self, name: str) -> Group:
-        epoch = await self._store.take(name, self.name)
+        return self._host(name, await self._store.take(name, self.name))
+
+    def _host(self, name: str, epoch: int) -> Group:
         log.info("group_taken", shard=self.name, group=name, epoch=epoch)
         group = self._groups[name] = Group(name, epoch, self._around, self._replaced)
         if group.dedicated_order_id is not None:

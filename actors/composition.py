@@ -1,0 +1,174 @@
+"""From settings to policies, and the pieces that several processes make for themselves: rules, limits, a router.
+
+Together with ``runtime.py`` this is one of the two places where collaborators are put together (the other is the API's).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from actors.committer import CommitPolicy
+from actors.dedicated import DedicatedPolicy
+from actors.group import GroupLimits
+from actors.groups import Layout
+from actors.peers import PeerGone, Peers
+from actors.router import Router, RouterLimits
+from messaging.publisher import PublisherLimits
+from partners.http import PartnerHttp
+from partners.payment import PaymentClient
+from partners.product import ProductClient
+from partners.resilience import Client, Limits
+from partners.user import UserClient
+from sagas.decision import Rules
+from settings import Settings
+from storage.postgres import PoolLimits
+from storage.snapshots import OrderStore
+
+ROUTER_POOL_MAX_CONNECTIONS = 2
+
+
+def rules_of(settings: Settings) -> Rules:
+    """What decisions depend on."""
+    return Rules(
+        payment_window_s=settings.payment_window_s,
+        payment_settle_s=settings.payment_settle_s,
+        payment_watch_s=settings.payment_watch_s,
+        shipping_prices=settings.shipping_prices,
+        shipping_tax_rate=settings.shipping_tax_rate,
+        call_lost_s=settings.partner_total_timeout_s * 2 + settings.ask_timeout_s,
+    )
+
+
+def group_limits_of(settings: Settings) -> GroupLimits:
+    """Bounds of a shard's groups."""
+    return GroupLimits(
+        mailbox_max_messages=settings.mailbox_max_messages,
+        queue_max_messages=settings.shard_queue_max_messages,
+        resident_max_orders=settings.shard_resident_max_orders,
+        idle_s=settings.actor_idle_s,
+    )
+
+
+def commit_policy_of(settings: Settings) -> CommitPolicy:
+    """Bounds of a group commit."""
+    return CommitPolicy(batch_max_orders=settings.flush_max_orders, retry_for_s=settings.commit_timeout_s)
+
+
+def pool_limits_of(settings: Settings, max_connections: int) -> PoolLimits:
+    """Bounds of a database pool."""
+    return PoolLimits(
+        max_connections=max_connections,
+        connect_timeout_s=settings.database_connect_timeout_s,
+        statement_timeout_s=settings.database_statement_timeout_s,
+    )
+
+
+def publisher_limits_of(settings: Settings) -> PublisherLimits:
+    """Bounds of a publisher."""
+    return PublisherLimits(
+        queue_max_events=settings.publisher_queue_max_events,
+        confirms_in_flight_max=settings.publisher_confirms_in_flight_max,
+    )
+
+
+def dedicated_policy_of(settings: Settings) -> DedicatedPolicy:
+    """Which orders get a process of their own."""
+    return DedicatedPolicy(
+        mode=settings.dedicated_policy,
+        min_total=settings.dedicated_min_total,
+        customers=frozenset(settings.dedicated_customers),
+    )
+
+
+def bulkhead_limits_of(settings: Settings) -> Limits:
+    """Bounds of a bulkhead."""
+    return Limits(
+        concurrency_max_calls=settings.bulkhead_concurrency_max_calls,
+        queue_max_calls=settings.bulkhead_queue_max_calls,
+        try_timeout_s=settings.partner_call_timeout_s + 0.5,
+        total_timeout_s=settings.partner_total_timeout_s,
+        attempts_max=settings.partner_attempts_max,
+        breaker_failures_max=settings.breaker_failures_max,
+        breaker_reset_s=settings.breaker_reset_s,
+    )
+
+
+def client_of(partner: str, settings: Settings) -> Client:
+    """The client of a partner, on the running event loop. Raises ``ValueError`` for a URL that is none."""
+    url, client = {
+        "product": (settings.product_url, ProductClient),
+        "payment": (settings.payment_url, PaymentClient),
+        "user": (settings.user_url, UserClient),
+    }[partner]
+    http = PartnerHttp(
+        url,
+        call_timeout_s=settings.partner_call_timeout_s,
+        connections_max=settings.bulkhead_concurrency_max_calls,
+    )
+    made: Client = client(http)
+    return made
+
+
+def make_peers(settings: Settings, *, max_peers: int = 2048) -> Peers:
+    """The other processes, as this one is to see them."""
+    return Peers(
+        ping_every_s=settings.heartbeat_every_s, pings_missed_max=settings.heartbeat_missed_max, max_peers=max_peers
+    )
+
+
+class PeerShards:
+    """Shards over Ray: the router's view of ``Peers``."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    def is_up(self, name: str) -> bool:
+        """Whether its link stands; looks for it from now on."""
+        try:
+            return self._peers.get(name).is_up
+        except PeerGone:
+            return False
+
+    async def deliver(self, name: str, group: str, batch: bytes, *, take: bool) -> bytes:
+        """Hand a batch to a shard. Raises ``PeerGone``."""
+        told: bytes = await self._peers.get(name).call("handle", group, batch, take)
+        return told
+
+    async def watch(self, name: str, order_id: str, until: str) -> None:
+        """Wait, on the shard's link, for the order to get somewhere."""
+        link = self._peers.get(name).link
+        if link is not None:
+            await link.watch(order_id, until)
+
+
+async def open_router(settings: Settings, peers: Peers, store: OrderStore) -> Router:
+    """A router that finds owners in ``store`` and shards among ``peers``, ready to ask."""
+    layout = Layout(settings.shards)
+
+    async def read() -> Mapping[str, str]:
+        return {group: owner.shard for group, owner in (await store.owners()).items()}
+
+    router = Router(
+        layout,
+        PeerShards(peers),
+        read,
+        RouterLimits(
+            ask_timeout_s=settings.ask_timeout_s,
+            queue_max_messages=settings.router_queue_max_messages,
+            batch_max_messages=settings.router_batch_max_messages,
+            calls_in_flight=settings.router_calls_in_flight_max,
+        ),
+    )
+    for name in layout.shard_names():
+        peers.get(name)
+    await router.start()
+    return router
+
+
+async def open_router_store(settings: Settings, name: str) -> OrderStore:
+    """A small pool for a process that only routes."""
+    return await OrderStore.open(
+        settings.database_url.get_secret_value(),
+        application_name=name,
+        limits=pool_limits_of(settings, ROUTER_POOL_MAX_CONNECTIONS),
+    )
