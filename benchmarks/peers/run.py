@@ -11,58 +11,25 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from benchmarks.client import Client, request_bytes
 from benchmarks.load import Outcome, closed_loop
 from benchmarks.peers.install import Peers
+from benchmarks.program import Run, end, running
 from local.state import is_free
 
 START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 10.0
-ROUND_TIMEOUT_S = 300.0
-LINE_MAX_BYTES = 16 * 1024 * 1024
 PORT_FIRST = 18_100
 PORT_LAST = 18_900
 HERE = Path(__file__).parent
 
-Run = Callable[[int, int], Awaitable[Outcome]]
 
-
-@contextlib.asynccontextmanager
-async def dbos(peers: Peers, dsn: str) -> AsyncIterator[Run]:
+def dbos(peers: Peers, dsn: str) -> AbstractAsyncContextManager[Run]:
     """Give a function ``(in_flight, sagas)`` that runs sagas on DBOS with its system tables in the database ``dsn``."""
-    pipe = asyncio.subprocess.PIPE
-    program = str(HERE / "dbos_sagas.py")
-    process = await asyncio.create_subprocess_exec(
-        str(peers.python), program, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, limit=LINE_MAX_BYTES
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    into, out = process.stdin, process.stdout
-
-    async def ask(question: dict[str, object], timeout_s: float) -> dict[str, object]:
-        into.write(json.dumps(question).encode() + b"\n")
-        answer = await asyncio.wait_for(out.readline(), timeout_s)
-        if not answer:
-            raise RuntimeError("the DBOS program ended")
-        said: dict[str, object] = json.loads(answer)
-        return said
-
-    async def run(in_flight: int, sagas: int) -> Outcome:
-        said = await ask({"in_flight": in_flight, "sagas": sagas}, ROUND_TIMEOUT_S)
-        latencies_s, seconds = said["latencies_s"], said["seconds"]
-        assert isinstance(latencies_s, list)
-        assert isinstance(seconds, float)
-        return Outcome(latencies_s={"saga": latencies_s}, failed=0, seconds=seconds)
-
-    try:
-        await ask({"dsn": dsn}, START_TIMEOUT_S)
-        yield run
-    finally:
-        into.close()
-        await _end(process)
+    return running(str(peers.python), str(HERE / "dbos_sagas.py"), start={"dsn": dsn})
 
 
 @contextlib.asynccontextmanager
@@ -103,8 +70,10 @@ async def restate(peers: Peers) -> AsyncIterator[Run]:
 
                 yield run
         finally:
-            await _end(handler)
-            await _end(server)
+            for process in (handler, server):
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+                await end(process)
 
 
 async def _register(admin: int, service: int) -> None:
@@ -119,18 +88,6 @@ async def _register(admin: int, service: int) -> None:
             if time.monotonic() > until:
                 raise RuntimeError(f"Restate did not start: {response.status} {response.body[:300]!r}")
             await asyncio.sleep(0.1)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Ask a process to end, then make it."""
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 def _free_ports(count: int) -> list[int]:

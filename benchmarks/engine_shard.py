@@ -1,0 +1,152 @@
+"""The engine alone as a Ray actor: the real shard, group commit and store, with partners that answer at once beside it.
+
+It differs from the service's own shard in two things: calls to partners are answered in this process instead of being
+sent to a bulkhead, and events stay in the outbox instead of going to RabbitMQ (the other engines publish nothing).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable, Sequence
+
+from actors import composition
+from actors.catalogue import Catalogue
+from actors.clock import DatabaseClock
+from actors.failpoints import Failpoint
+from actors.group import Surroundings
+from actors.groups import Layout
+from actors.link import Endpoint, LinkServer
+from actors.numbers import OrderNumbers
+from actors.shard import OrderShard, ShardPolicy
+from actors.watches import Watches
+from actors.wire import decode_told, encode_letters
+from benchmarks.partners import answer_at_once
+from domain.calls import Call
+from domain.commands import Actor, ActorType, CallAnswered, Message
+from domain.order import Order, Status
+from messaging.publisher import Outbound
+from settings import Settings
+from storage.snapshots import OrderStore
+
+CATALOGUE_MAX_ENTRIES = 20_000
+CATALOGUE_MAX_AGE_S = 3600.0
+PREPARED = (Status.PREPARED, Status.SHIPPED, Status.DELIVERED, Status.CANCELLED)
+
+
+class OutboxOnly:
+    """A publisher that leaves events where they are committed."""
+
+    def offer(self, order_id: str, events: Sequence[Outbound]) -> None:
+        """Leave them in the outbox."""
+
+    def forget(self, order_ids: Iterable[str]) -> None:
+        """Nothing is remembered."""
+
+
+class InstantPartners:
+    """Takes calls and answers each as a message to its order, through the shard's own front door."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.shard: OrderShard | None = None
+
+    def send(self, calls: Iterable[Call]) -> None:
+        """Answer calls whose intents are committed, as one batch a group."""
+        groups: dict[str, list[tuple[str, Message]]] = {}
+        for call in calls:
+            answered = CallAnswered(call.key, call.attempt, answer_at_once(call))
+            actor = Actor(ActorType.PARTNER, "instant")
+            message = Message(id=f"answer:{call.key}:{call.attempt}", body=answered, actor=actor)
+            groups.setdefault(self._layout.group_of(call.order_id), []).append((call.order_id, message))
+        for group, letters in groups.items():
+            task = asyncio.get_running_loop().create_task(self._deliver(group, letters))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def answered(self, order_id: str, key: str) -> None:
+        """Nothing is repeated here."""
+
+    def forget(self, order_ids: Iterable[str]) -> None:
+        """Nothing is remembered."""
+
+    async def _deliver(self, group: str, letters: list[tuple[str, Message]]) -> None:
+        assert self.shard is not None
+        decode_told(await self.shard.handle(group, encode_letters(letters), take=False))
+
+
+class EngineShard:
+    """A shard as ``actors.peers`` and ``actors.router`` know one: ``hello``, ``handle``, and watches on its link."""
+
+    def __init__(self, name: str, config: Settings) -> None:
+        self._name = name
+        self._config = config
+        self._shard: OrderShard | None = None
+        self._prepared: dict[str, asyncio.Event] = {}
+        self._starting: asyncio.Task[Endpoint] | None = None
+
+    async def hello(self) -> Endpoint:
+        """Start when greeted first, and tell where the link listens."""
+        if self._starting is None:
+            self._starting = asyncio.get_running_loop().create_task(self._start())
+        return await asyncio.shield(self._starting)
+
+    async def handle(self, group: str, batch: bytes, take: bool) -> bytes:
+        """Deliver a batch of messages."""
+        assert self._shard is not None
+        return await self._shard.handle(group, batch, take=take)
+
+    async def _start(self) -> Endpoint:
+        config = self._config
+        layout = Layout(config.shards)
+        store = await OrderStore.open(
+            config.database_url.get_secret_value(),
+            application_name=self._name,
+            limits=composition.pool_limits_of(config, config.database_pool_max_connections),
+        )
+        partners = InstantPartners(layout)
+
+        def around(_: OrderShard) -> Surroundings:
+            return Surroundings(
+                shard=self._name,
+                store=store,
+                publisher=OutboxOnly(),
+                calls=partners,
+                clock=DatabaseClock(store.now, time.monotonic),
+                catalogue=Catalogue(
+                    product_max_age_s=CATALOGUE_MAX_AGE_S,
+                    customer_max_age_s=CATALOGUE_MAX_AGE_S,
+                    max_entries=CATALOGUE_MAX_ENTRIES,
+                    monotonic=time.monotonic,
+                ),
+                numbers=OrderNumbers(store.take_numbers),
+                watches=Watches(),
+                rules=composition.rules_of(config),
+                limits=composition.group_limits_of(config),
+                commit_policy=composition.commit_policy_of(config),
+                failpoint=Failpoint(""),
+                monotonic=time.monotonic,
+                on_committed=self._committed,
+            )
+
+        home = f"slices-{self._name.rsplit('-', 1)[1]}-of-{layout.shards}"
+        # Nothing is ever published here, so there is nothing to sweep: an hour is never.
+        policy = ShardPolicy(answer_within_s=config.ask_timeout_s * 0.95, sweep_every_s=3600.0)
+        self._shard = partners.shard = OrderShard(self._name, home, layout, store, policy, around)
+        await self._shard.start()
+        return await LinkServer("127.0.0.1", self._watch).start(os.getpid())
+
+    async def _watch(self, order_id: str, until: str) -> None:
+        assert self._shard is not None
+        if until == "prepared":
+            await self._prepared.setdefault(order_id, asyncio.Event()).wait()
+            self._prepared.pop(order_id, None)
+        else:
+            await self._shard.watch(order_id, until)
+
+    def _committed(self, group: str, order: Order) -> None:
+        del group
+        if order.status in PREPARED and order.status is not Status.SHIPPED:
+            self._prepared.setdefault(order.id, asyncio.Event()).set()
