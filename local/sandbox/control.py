@@ -4,7 +4,7 @@
 |---|---|
 | GET `/sandbox/health` | `{"status": "ok"}` |
 | GET, PUT, POST, DELETE `/sandbox/knobs` | list; replace (`{"knobs": [...]}`), add one, remove all |
-| GET `/sandbox/ledger` | charges, refunds, holds, stock, totals; `?order_id=` for one order, `?totals=1` for sums only |
+| GET `/sandbox/ledger` | charges, refunds, holds, stock, sums; `?order_id=` for one order, `?totals=1` for sums only |
 | PUT `/sandbox/products/{sku}` | `{prices?, tax_rate?, name?, stock?, sellable?}`; publishes `InventarioActualizado` |
 | PUT `/sandbox/customers/{id}` | `{name?, email?, status?, addresses?}`; publishes `ClienteActualizado` |
 | POST `/sandbox/holds/{order_id}/expire` | the hold's time is over; nothing is published |
