@@ -13,6 +13,7 @@ from actors.group import GroupLimits
 from actors.groups import Layout
 from actors.peers import PeerGone, Peers
 from actors.router import Router, RouterLimits
+from messaging.bridge import BridgeLimits, Deliver, EventBridge
 from messaging.publisher import PublisherLimits
 from partners.http import PartnerHttp
 from partners.payment import PaymentClient
@@ -172,3 +173,27 @@ async def open_router_store(settings: Settings, name: str) -> OrderStore:
         application_name=name,
         limits=pool_limits_of(settings, ROUTER_POOL_MAX_CONNECTIONS),
     )
+
+
+def make_bridge(settings: Settings, deliver: Deliver) -> EventBridge:
+    """The bridge that hands partners' events to ``deliver``."""
+    return EventBridge(
+        settings.amqp_url.get_secret_value(),
+        deliver=deliver,
+        limits=BridgeLimits(
+            prefetch_max_messages=settings.bridge_prefetch_max_messages,
+            message_max_bytes=settings.bridge_message_max_bytes,
+            deliver_timeout_s=settings.ask_timeout_s * 2,
+        ),
+    )
+
+
+def bridge_figures(bridge: EventBridge) -> dict[str, float]:
+    """What the metrics show of a bridge."""
+    return {
+        "delivered_total": bridge.delivered,
+        "retried_total": bridge.retried,
+        "dead_lettered_total": bridge.dead_lettered,
+        "at_work_messages": bridge.at_work,
+        "connected": float(bridge.is_connected),
+    }

@@ -75,7 +75,7 @@ class _Process:
 
     async def _begin(self) -> Endpoint:
         set_up_logs(self.config.log_level, process=self.name)
-        link = LinkServer(ray.util.get_node_ip_address() if self.config.ray_address == "auto" else SHARD_LINK_HOST, self._watch)
+        link = LinkServer(SHARD_LINK_HOST, self._watch)
         await self._compose(composition.make_peers(self.config))
         endpoint = await link.start(os.getpid())
         log.info("process_started", pid=os.getpid())
