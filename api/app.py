@@ -45,6 +45,7 @@ from api.ports import (
 from api.problems import answer_to
 from api.promotions import PromotionEndpoints
 from api.reading import OrderReader
+from api.replays import Replays
 from api.routes import Endpoints, operations
 from api.staff import StaffEndpoints
 from api.timeline import TimelineEndpoints
@@ -131,6 +132,7 @@ def _endpoints(with_: Collaborators, rules: Rules) -> Endpoints:
     door = Door(with_.authenticator, limits, with_.router, body_max_bytes=rules.body_max_bytes)
     reader = OrderReader(with_.queries)
     cursors = Cursors(rules.cursor_secret)
+    replays = Replays(with_.memory)
     order_limits = OrderLimits(shipping_prices=rules.shipping_prices, prefer_wait_max_s=rules.prefer_wait_max_s)
     return Endpoints(
         orders=OrderEndpoints(door, with_.router, reader, order_limits),
@@ -138,8 +140,8 @@ def _endpoints(with_: Collaborators, rules: Rules) -> Endpoints:
         payments=PaymentEndpoints(door, with_.router, reader, prefer_wait_max_s=rules.prefer_wait_max_s),
         lists=ListEndpoints(door, with_.queries, cursors, with_.memory, statistics_cache_s=rules.statistics_cache_s),
         timeline=TimelineEndpoints(door, with_.queries, reader),
-        promotions=PromotionEndpoints(door, with_.promotions, cursors),
-        staff=StaffEndpoints(door, with_.dead_letters),
+        promotions=PromotionEndpoints(door, with_.promotions, cursors, replays),
+        staff=StaffEndpoints(door, with_.dead_letters, replays),
         health=HealthEndpoints(door, with_.health, with_.figures, metrics_are_open=rules.metrics_are_open),
     )
 

@@ -30,7 +30,10 @@ _REF = "#/components/schemas/{model}"
 _UUID: Json = {"type": "string", "format": "uuid"}
 _TEXT: Json = {"type": "string"}
 
-_PATH_SCHEMAS: dict[str, Json] = {"order_id": _UUID, "item_id": _UUID, "payment_id": _UUID}
+_TAG: Json = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*")$', "examples": ['"7"']}
+_TAGS: Json = {"type": "string", "examples": ['"7"']}
+
+_PATH_SCHEMAS: dict[str, Json] = {"order_id": _UUID}
 _HEADERS: dict[str, Json] = {
     "ETag": {"description": "The order's version", "schema": _TEXT, "example": '"7"'},
     "Location": {"description": "Where it is", "schema": {"type": "string", "format": "uri-reference"}},
@@ -130,13 +133,13 @@ def _query_parameters(operation: Operation) -> list[Json]:
 def _header_parameters(operation: Operation) -> list[Json]:
     found: list[tuple[str, bool, str, Json]] = []
     if operation.key is not None:
-        schema: Json = {"type": "string", "minLength": 1, "maxLength": 255}
+        schema: Json = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
         said = "A new one for each new wish, the same for each repeat (quoted or bare)"
         found.append(("Idempotency-Key", operation.key == "required", said, schema))
     if operation.if_match:
-        found.append(("If-Match", False, "Only if the order still has this version", {**_TEXT, "examples": ['"7"']}))
+        found.append(("If-Match", False, "Only if the order still has this version", _TAG))
     if operation.if_none_match:
-        found.append(("If-None-Match", False, "304 while the order has this version", {**_TEXT, "examples": ['"7"']}))
+        found.append(("If-None-Match", False, "304 while the order has this version", _TAGS))
     if operation.wait:
         found.append(("Prefer", False, "`wait=N`: wait up to N seconds", {**_TEXT, "examples": ["wait=5"]}))
     return [
@@ -175,8 +178,9 @@ def problem_codes(operation: Operation) -> tuple[str, ...]:
         codes.append("invalid_idempotency_key")
         if operation.key == "required":
             codes.append("idempotency_key_missing")
+        codes.append("idempotency_key_reused")
     if operation.key is not None and operation.if_match:  # A command of an order.
-        codes += ["idempotency_key_reused", "invalid_if_match", "version_conflict", "order_busy", "outcome_unknown"]
+        codes += ["invalid_if_match", "version_conflict", "order_busy", "outcome_unknown"]
     return tuple(sorted(set(codes)))
 
 

@@ -6,7 +6,7 @@ Translates between HTTP and commands. The rules are in the order.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from pydantic import BaseModel, ConfigDict
@@ -24,10 +24,10 @@ from api.problems import Problem
 from api.reading import OrderReader
 from api.schemas import Cancelled, Delivered, NewOrder, NewStatus, Note, Shipped
 from domain.commands import Cancel, CreateOrder, Deliver, NewLine, Ship
-from domain.errors import FieldError
+from domain.errors import FieldError, Refused
 from domain.order import CancelReason
 from domain.shipments import ShipmentLine
-from storage.errors import StorageUnavailable
+from storage.errors import StorageUnavailable, UndecodableSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +60,7 @@ class OrderEndpoints:
         wish, body = await self._door.wish_with(asked, NewOrder, ORDERS_WRITE, key_required=True)
         command = self._creation(wish.caller, body)
         order_id = order_id_for(wish.caller.subject, wish.key or "")
+        command = replace(command, order_id=order_id)
         reply = await self._door.send(asked, wish, order_id, command)
         version, document = reply.version, reply.document
         location = (b"location", b"/api/orders/" + order_id.encode())
@@ -69,7 +70,7 @@ class OrderEndpoints:
         await self._router.wait(order_id, "validated", seconds)
         try:
             shown = await self._reader.shown(order_id, wish.caller)
-        except StorageUnavailable:
+        except (StorageUnavailable, UndecodableSnapshot, Refused):
             pass  # It is made, whatever keeps us from reading it: tell what the command answered.
         else:
             version, document = shown.version, shown.document

@@ -19,7 +19,7 @@ from domain.derived import IN_FLIGHT
 from domain.document import represent_payment, represent_payment_status, represent_payments
 from domain.errors import RefusalKind, Refused
 from domain.payments import Payment
-from storage.errors import StorageUnavailable
+from storage.errors import StorageUnavailable, UndecodableSnapshot
 
 
 class PaymentEndpoints:
@@ -43,10 +43,9 @@ class PaymentEndpoints:
             return json_answer(202, reply.document, location)
         await self._router.wait(order_id, f"payment:{payment_id}", seconds)
         try:
-            order = await self._reader.order(order_id, wish.caller)
-        except StorageUnavailable:
+            payment = _find((await self._reader.order(order_id, wish.caller)).payments, payment_id)
+        except (StorageUnavailable, UndecodableSnapshot, Refused):
             return json_answer(202, reply.document, location)  # It is under way, whatever keeps us from reading it.
-        payment = _find(order.payments, payment_id)
         status = 202 if payment.status in IN_FLIGHT else 201
         return json_answer(status, encode(represent_payment(payment)), location, preference_applied(seconds))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -14,13 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from api.auth import PROMOTIONS_WRITE
 from api.bodies import problem_of
 from api.cursors import Cursors
-from api.door import Door
+from api.door import Door, Wish
 from api.exchange import Answer, Incoming, json_answer
 from api.lists import PAGE_DEFAULT, PAGE_MAX
 from api.parameters import read_query
 from api.ports import PromotionsPort
 from api.problems import Problem
 from api.reading import encode
+from api.replays import Replays
 from api.schemas import NewPromotion, PromotionChange
 from domain.document import time_text
 from domain.errors import RefusalKind, Refused
@@ -41,10 +43,11 @@ class PromotionsQuery(BaseModel):
 class PromotionEndpoints:
     """The handlers of ``/api/promotions``."""
 
-    def __init__(self, door: Door, promotions: PromotionsPort, cursors: Cursors) -> None:
+    def __init__(self, door: Door, promotions: PromotionsPort, cursors: Cursors, replays: Replays) -> None:
         self._door = door
         self._promotions = promotions
         self._cursors = cursors
+        self._replays = replays
 
     async def list_all(self, asked: Incoming) -> Answer:
         """Every promotion, by code."""
@@ -67,23 +70,28 @@ class PromotionEndpoints:
         return _promotion_answer(200, await self._find(asked.param("code")))
 
     async def create(self, asked: Incoming) -> Answer:
-        """Make one. Repeated with the same key and content, it is the same promotion."""
+        """Make one."""
         wish, body = await self._door.wish_with(asked, NewPromotion, PROMOTIONS_WRITE)
-        promotion = _promotion(body)
-        location = (b"location", b"/api/promotions/" + promotion.code.encode())
+        return await self._replays.once(asked, wish, partial(self._create, asked, wish, _promotion(body)))
+
+    async def _create(self, asked: Incoming, wish: Wish, promotion: Promotion) -> Answer:
+        """A code that is taken by the same content, under a key whose answer is forgotten, is taken for a repeat."""
         if not await self._promotions.create(promotion):
             if wish.key is None or await self._promotions.find(promotion.code) != promotion:
                 raise Problem("promotion_exists", f"The code {promotion.code} is taken.")
             asked.told.append((b"idempotent-replayed", b"true"))
         answer = _promotion_answer(201, promotion)
-        answer.headers.append(location)
+        answer.headers.append((b"location", b"/api/promotions/" + promotion.code.encode()))
         return answer
 
     async def change(self, asked: Incoming) -> Answer:
         """Change what the body names. Orders that have the promotion keep it as it was."""
-        _, change = await self._door.wish_with(asked, PromotionChange, PROMOTIONS_WRITE)
+        wish, change = await self._door.wish_with(asked, PromotionChange, PROMOTIONS_WRITE)
+        return await self._replays.once(asked, wish, partial(self._change, asked.param("code"), change))
+
+    async def _change(self, code: str, change: PromotionChange) -> Answer:
         for _ in range(CHANGE_ATTEMPTS):
-            before = await self._find(asked.param("code"))
+            before = await self._find(code)
             after = _changed(before, change)
             if after == before or await self._promotions.change(before, after):
                 return _promotion_answer(200, after)
@@ -91,8 +99,11 @@ class PromotionEndpoints:
 
     async def delete(self, asked: Incoming) -> Answer:
         """End one for good. Orders that have it keep it."""
-        await self._door.wish(asked, PROMOTIONS_WRITE)
-        if not await self._promotions.delete(asked.param("code")):
+        wish = await self._door.wish(asked, PROMOTIONS_WRITE)
+        return await self._replays.once(asked, wish, partial(self._delete, asked.param("code")))
+
+    async def _delete(self, code: str) -> Answer:
+        if not await self._promotions.delete(code):
             raise _not_found()
         return Answer(204)
 

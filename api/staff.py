@@ -5,6 +5,7 @@ Translates between HTTP and commands. The rules are in the order.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +17,7 @@ from api.orders import order_answer
 from api.parameters import read_query
 from api.ports import DeadLettersPort
 from api.reading import encode
+from api.replays import Replays
 from api.schemas import AttentionVerb
 from domain.commands import MarkSettled, RetryNow, SkipToCompensation
 from domain.errors import RefusalKind, Refused
@@ -36,9 +38,10 @@ class DeadLettersQuery(BaseModel):
 class StaffEndpoints:
     """The handlers of ``/api/orders/{order_id}/attention`` and ``/api/dead-letters``."""
 
-    def __init__(self, door: Door, dead_letters: DeadLettersPort) -> None:
+    def __init__(self, door: Door, dead_letters: DeadLettersPort, replays: Replays) -> None:
         self._door = door
         self._dead_letters = dead_letters
+        self._replays = replays
 
     async def attend(self, asked: Incoming) -> Answer:
         """Retry every step at once, give up going forward, or say that it was settled outside."""
@@ -70,8 +73,11 @@ class StaffEndpoints:
 
     async def resend_dead_letter(self, asked: Incoming) -> Answer:
         """Send one to our inbox again; other consumers of the partner's exchange don't get it."""
-        await self._door.wish(asked, ADMIN)
-        if not await self._dead_letters.resend(asked.param("letter_id")):
+        wish = await self._door.wish(asked, ADMIN)
+        return await self._replays.once(asked, wish, partial(self._resend, asked.param("letter_id")))
+
+    async def _resend(self, key: str) -> Answer:
+        if not await self._dead_letters.resend(key):
             raise _not_found()
         return Answer(204)
 

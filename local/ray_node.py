@@ -57,7 +57,10 @@ class RayNode:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self.token_file),
             "RAY_USAGE_STATS_ENABLED": "0",
-            # A message of one process to another never leaves the machine.
+            # Ray takes 127.0.0.1 for another address of the machine unless it is told that there is no cluster to join.
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            # Ray would take loopback for the machine's outer address; this has it stay on loopback.
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_ADDRESS": self.address,
         }
 
@@ -99,6 +102,10 @@ class RayNode:
         said = self.child is not None and "ready" in self.child.said().splitlines()
         return said and await answers("127.0.0.1", self.port) is not None
 
+    async def dashboard_is_ready(self) -> bool:
+        """Whether the dashboard takes connections, which it does some seconds after the node itself."""
+        return await answers("127.0.0.1", self.dashboard_port) is not None
+
     async def stop(self) -> None:
         """End the node with all that runs on it, and remove its sockets and logs where they are not in the state folder."""
         if self.child is not None:
@@ -124,4 +131,3 @@ class RayNode:
         if note.exists():
             shutil.rmtree(note.read_text(), ignore_errors=True)
             note.unlink()
-
