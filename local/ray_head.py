@@ -2,10 +2,10 @@
 
     python -m local.ray_head        settings by the environment, see ``local.ray_node``; prints ``ready``
 
-`ray start` waits for the dashboard before it starts the raylet, and either imports a good part of Ray while nothing else
-runs; here both come up together. A GCS that dies is started again on its port (its tables are on disk, so nothing else
-has to be); a dashboard likewise; without its raylet the node is nothing, and ends. Processes of the node are tied to
-this one by the kernel. It rests on Ray's private `Node`, which is why Ray's version is pinned.
+`ray start` waits for the dashboard before it starts the raylet; here the dashboard comes up while the node is in use
+already. A GCS that dies is started again on its port (its tables are on disk, so nothing else has to be); a dashboard
+likewise; without its raylet the node is nothing, and ends. Processes of the node are tied to this one by the kernel.
+It rests on Ray's private `Node`, which is why Ray's version is pinned.
 """
 
 from __future__ import annotations
@@ -25,15 +25,10 @@ RESTARTS_MAX = 20
 
 
 class HeadNode(Node):
-    """A head node that starts its raylet first and its dashboard beside it."""
+    """A head node that can be used before its dashboard is up."""
 
     def start_api_server(self, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
         """Called by Ray before it starts the raylet: not yet."""
-
-    def start_ray_processes(self) -> None:
-        """Start the raylet, then, without waiting for it, the dashboard."""
-        super().start_ray_processes()
-        self.start_dashboard()
 
     def start_dashboard(self) -> None:
         """Return when the dashboard answers; the node does without one that does not start."""
@@ -79,6 +74,7 @@ def main() -> None:
     node = HeadNode(parameters(dict(os.environ)), head=True, shutdown_at_exit=True, spawn_reaper=True)
     signal.signal(signal.SIGTERM, _end)
     print("ready", flush=True)
+    node.start_dashboard()
     restarts = 0
     while True:
         time.sleep(WATCH_EVERY_S)
