@@ -6,7 +6,7 @@ Translates between HTTP and commands. The rules are in the order.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
 
 from pydantic import BaseModel, ConfigDict
@@ -58,10 +58,8 @@ class OrderEndpoints:
     async def create(self, asked: Incoming) -> Answer:
         """CrearPedido. The order's id follows from the caller and the key, so that a repeat meets the same order."""
         wish, body = await self._door.wish_with(asked, NewOrder, ORDERS_WRITE, key_required=True)
-        command = self._creation(wish.caller, body)
         order_id = order_id_for(wish.caller.subject, wish.key or "")
-        command = replace(command, order_id=order_id)
-        reply = await self._door.send(asked, wish, order_id, command)
+        reply = await self._door.send(asked, wish, order_id, self._creation(wish.caller, body, order_id))
         version, document = reply.version, reply.document
         location = (b"location", b"/api/orders/" + order_id.encode())
         seconds = wait_s(asked.header(b"prefer"), self._limits.prefer_wait_max_s)
@@ -76,7 +74,7 @@ class OrderEndpoints:
             version, document = shown.version, shown.document
         return json_answer(201, document, etag(version), location, preference_applied(seconds))
 
-    def _creation(self, caller: Caller, body: NewOrder) -> CreateOrder:
+    def _creation(self, caller: Caller, body: NewOrder, order_id: str) -> CreateOrder:
         customer_id = body.customer_id or caller.customer_id
         if customer_id is None:
             fault = FieldError("/customer_id", "required", "Field required")
@@ -92,6 +90,7 @@ class OrderEndpoints:
             fault = FieldError("/currency", "currency_not_supported", "No shipping price in this currency")
             raise Problem("currency_not_supported", f"There is no shipping price in {body.currency}.", errors=(fault,))
         return CreateOrder(
+            order_id=order_id,
             customer_id=customer_id,
             currency=body.currency,
             lines=tuple([NewLine(item.sku, item.quantity) for item in body.items]),

@@ -41,7 +41,11 @@ async def test_a_creation_becomes_a_message_whose_ids_follow_from_caller_and_key
     assert message.fingerprint
     assert message.actor.type is ActorType.CLIENT
     assert message.body == CreateOrder(
-        customer_id="c-1001", currency="EUR", lines=(NewLine("SKU-1", 2),), metadata={"channel": "web"}
+        order_id=order_id,
+        customer_id="c-1001",
+        currency="EUR",
+        lines=(NewLine("SKU-1", 2),),
+        metadata={"channel": "web"},
     )
 
 

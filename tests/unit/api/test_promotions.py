@@ -75,11 +75,42 @@ async def test_a_code_is_taken_once(world: World) -> None:
     assert (answered.status, answered.code) == (409, "promotion_exists")
 
 
-async def test_making_one_again_with_a_key_and_the_same_content_is_a_replay(world: World) -> None:
+async def test_a_repeat_is_answered_as_the_first_time_and_does_nothing(world: World) -> None:
+    for method, path, body, status in (
+        ("POST", "/api/promotions", NEW, 201),
+        ("PATCH", PROMOTION, {"active": False}, 200),
+        ("DELETE", PROMOTION, None, 204),
+    ):
+        first = await world.ask(method, path, json=body, key="k")
+        after = dict(world.promotions.rows)
+        again = await world.ask(method, path, json=body, key="k")
+        assert (first.status, again.status) == (status, status)
+        assert again.body == first.body
+        assert again.headers.get("location") == first.headers.get("location")
+        assert "idempotent-replayed" not in first.headers
+        assert again.headers["idempotent-replayed"] == "true"
+        assert world.promotions.rows == after
+
+
+async def test_a_key_that_stood_for_other_content_is_refused(world: World) -> None:
     await world.ask("POST", "/api/promotions", json=NEW, key="k")
+    other = await world.ask("POST", "/api/promotions", json={**NEW, "code": "OTHER"}, key="k")
+    assert (other.status, other.code) == (422, "idempotency_key_reused")
+    assert set(world.promotions.rows) == {"WELCOME10"}
+
+
+async def test_a_refusal_leaves_the_key_unused(world: World) -> None:
+    await world.ask("POST", "/api/promotions", json=NEW)
+    assert (await world.ask("POST", "/api/promotions", json={**NEW, "fraction": "0.2"}, key="k")).status == 409
+    assert (await world.ask("POST", "/api/promotions", json={**NEW, "code": "OTHER"}, key="k")).status == 201
+
+
+async def test_a_repeat_whose_answer_is_forgotten_is_judged_by_its_content(world: World) -> None:
+    await world.ask("POST", "/api/promotions", json=NEW, key="k")
+    world.redis.kept.clear()
     again = await world.ask("POST", "/api/promotions", json=NEW, key="k")
-    assert again.status == 201
-    assert again.headers["idempotent-replayed"] == "true"
+    assert (again.status, again.headers["idempotent-replayed"]) == (201, "true")
+    world.redis.kept.clear()
     other = await world.ask("POST", "/api/promotions", json={**NEW, "fraction": "0.2"}, key="k")
     assert (other.status, other.code) == (409, "promotion_exists")
 
