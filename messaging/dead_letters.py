@@ -25,7 +25,7 @@ STEP_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A message that was set aside, and why. ``key`` stands for its content: the same message twice has the same key."""
+    """A message that was set aside, and why. ``key`` stands for its content: the same message has the same."""
 
     key: str
     message_id: str | None
@@ -46,11 +46,8 @@ async def count_dead_letters(url: str) -> int:
 
 async def list_dead_letters(url: str, *, limit: int = 100) -> list[DeadLetter]:
     """The first ``limit`` (1000 at most) of them; they stay in the queue."""
-    letters: list[DeadLetter] = []
     async with _opened(url) as (_, queue):
-        async for message in _each(queue, min(limit, LIST_MAX_LETTERS)):
-            letters.append(_letter(message))
-    return letters
+        return [_letter(message) async for message in _each(queue, min(limit, LIST_MAX_LETTERS))]
 
 
 async def find_dead_letter(url: str, key: str) -> DeadLetter | None:
@@ -85,7 +82,7 @@ async def resend_dead_letters(url: str, keys: Collection[str] | None = None, *, 
 
 @asynccontextmanager
 async def _opened(url: str) -> AsyncIterator[tuple[AbstractChannel, AbstractQueue]]:
-    """The queue on a channel of its own. What was got from it and not acknowledged goes back when the channel closes."""
+    """The queue on a channel of its own. What was got and not acknowledged goes back when the channel closes."""
     async with await aio_pika.connect(url, timeout=LinkPolicy().connect_timeout_s) as connection:
         await topology.declare(connection)
         async with connection.channel(publisher_confirms=True, on_return_raises=True) as channel:
