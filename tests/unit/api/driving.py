@@ -1,7 +1,5 @@
 """Drives the application without a socket, and stands in for the rest of the service."""
 
-# ruff: noqa: ARG002 - fakes have the signatures of the ports, and need less
-
 from __future__ import annotations
 
 import json
