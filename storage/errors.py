@@ -14,6 +14,17 @@ class CommitUnknown(Exception):
     """
 
 
+class Unwritable(Exception):
+    """A commit that can never be written, because of its own data.
+
+    The message says what was wrong, without the data: that may be personal. ``constraint``: the one that it breaks, or None.
+    """
+
+    def __init__(self, reason: str, constraint: str | None) -> None:
+        super().__init__(reason)
+        self.constraint = constraint
+
+
 class Unstorable(ValueError):
     """An argument that no column can hold (a NUL character, a number too great): no row has it, and none can get it."""
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import msgspec
 
-from storage.errors import CommitUnknown, StorageUnavailable, Unstorable
+from storage.errors import CommitUnknown, StorageUnavailable, Unstorable, Unwritable
 
 Record = asyncpg.Record
 if TYPE_CHECKING:  # the driver's classes take parameters in its stubs alone
@@ -34,7 +35,10 @@ WRITER_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "o
 
 # The server was told to stop while it worked: it may have committed and not been able to say so.
 STOPPED = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.PostgresConnectionError)
-LOST = (*STOPPED, asyncpg.InterfaceError, OSError, TimeoutError)
+# The driver's own confusion belongs to them: it is what a statement gets that is sent while such an end is being read.
+LOST = (*STOPPED, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+# What encoding raises; the driver's own error for that is a ValueError too.
+UNENCODABLE = (msgspec.MsgspecError, OverflowError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,11 @@ class Database:
             raise StorageUnavailable(f"no connection: {_told(error)}") from error
         try:
             yield lent
+        except (CommitUnknown, StorageUnavailable) as error:
+            if isinstance(error.__cause__, LOST):
+                with suppress(asyncpg.InterfaceError):  # it may be closed and given back already
+                    lent.terminate()  # nobody knows what state it is in
+            raise
         finally:
             await self._pool.release(lent)
 
@@ -164,15 +173,14 @@ def certain() -> Iterator[None]:
 
 @contextmanager
 def committing() -> Iterator[None]:
-    """For a commit: lost connections become ``CommitUnknown``, and what the server refused ``StorageUnavailable``.
-
-    An error that the data itself caused passes through (``is_poison`` tells).
+    """For a commit: ``CommitUnknown`` where the connection was lost, ``StorageUnavailable`` where the server refused,
+    and ``Unwritable`` where the data itself is the cause.
     """
     try:
         yield
-    except (asyncpg.PostgresError, *LOST) as error:
+    except (asyncpg.PostgresError, *LOST, *UNENCODABLE) as error:
         if is_poison(error):
-            raise
+            raise _unwritable(error) from error
         if isinstance(error, LOST):
             raise CommitUnknown(_told(error)) from error
         raise StorageUnavailable(_told(error)) from error
@@ -182,10 +190,15 @@ def is_poison(error: BaseException) -> bool:
     """Tell whether the data caused the error, so that repeating can't help: it can't be encoded, is out of range,
     breaks a constraint (classes 22 and 23), or is too large (class 54).
     """
-    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-        return True  # the driver could not encode it
     state = getattr(error, "sqlstate", None) or ""
-    return state[:2] in {"22", "23", "54"}
+    return isinstance(error, UNENCODABLE) or state[:2] in {"22", "23", "54"}
+
+
+def _unwritable(error: BaseException) -> Unwritable:
+    constraint = getattr(error, "constraint_name", None)
+    column = getattr(error, "column_name", None)
+    state = getattr(error, "sqlstate", None)
+    return Unwritable(f"{type(error).__name__}({constraint or column or state or 'can not be encoded'})", constraint)
 
 
 def _told(error: BaseException) -> str:

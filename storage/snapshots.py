@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-import asyncpg
-import msgspec
 import structlog
 
 from domain.promotions import Promotion
 from storage.claims import flush_with_claims
 from storage.commits import Commit, FlushResult, Loaded, Owner, StoredEvent
-from storage.errors import CommitUnknown, StorageUnavailable
+from storage.errors import CommitUnknown, StorageUnavailable, Unwritable
 from storage.flush import flush_once, warm_flush
 from storage.loading import Loading
 from storage.ownership import Ownership
@@ -38,8 +36,6 @@ delete from inbox where ctid = any(array(
     for update skip locked))
 returning 1
 """
-# What the data of an order can cause, in the encoder, in the driver, and in the server.
-UNWRITABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, msgspec.MsgspecError, OverflowError, TypeError, ValueError)
 INBOX_CONSTRAINT = "message_has_effect_once"
 
 
@@ -84,12 +80,12 @@ class OrderStore(Loading, Ownership):
                 if not committed:
                     raise
                 raise CommitUnknown(f"a part of the batch was committed: {error}") from error
-            except UNWRITABLE as error:
+            except Unwritable as error:
                 if len(part) > 1:
                     middle = len(part) // 2
                     parts += [part[middle:], part[:middle]]
-                elif getattr(error, "constraint_name", None) != INBOX_CONSTRAINT:
-                    poisoned[part[0].order.id] = _why(error)
+                elif error.constraint != INBOX_CONSTRAINT:
+                    poisoned[part[0].order.id] = str(error)
                 continue
             if not owned:
                 break
@@ -144,10 +140,3 @@ class OrderStore(Loading, Ownership):
         forgotten.
         """
         return len(await self._database.fetch(PRUNE_INBOX, keep_days, limit))
-
-
-def _why(error: BaseException) -> str:
-    """What was wrong with the data, without the data: it may be personal."""
-    name = getattr(error, "constraint_name", None) or getattr(error, "column_name", None)
-    state = getattr(error, "sqlstate", None)
-    return f"{type(error).__name__}({name or state or 'can not be encoded'})"

@@ -10,7 +10,7 @@ from storage.postgres import PoolLimits
 from storage.snapshots import OrderStore
 from tests.integration.storage.conftest import GROUP
 from tests.integration.storage.cut import wire_to
-from tests.integration.storage.orders import a_commit, an_order, next_of
+from tests.integration.storage.orders import a_commit, an_order
 
 STORES_BACKENDS = "select pid from pg_stat_activity where application_name = $1 and datname = current_database()"
 ENDS_WITHIN_S = 10.0
@@ -71,21 +71,27 @@ async def test_a_statement_that_the_server_gave_up_on_was_certainly_not_committe
 
 
 async def test_connections_that_were_ended_are_replaced(
-    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+    database_url: str, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    order = an_order()
-    await store.flush(GROUP, epoch, [a_commit(order)])
-    for row in await sql.fetch(STORES_BACKENDS, "test-store"):
-        await sql.execute("select pg_terminate_backend($1)", row["pid"])
-    again = next_of(order)
-    async with asyncio.timeout(ENDS_WITHIN_S):
-        while True:
-            try:
-                result = await store.flush(GROUP, epoch, [a_commit(again)])
-            except (CommitUnknown, StorageUnavailable):
-                continue
-            break
-    assert result.committed == {order.id}
+    """A flush that was sent while its connection's end was being read met an error of the driver that belonged to none
+    of its trees, and the commits of the group stood still for ever.
+    """
+    brief = await OrderStore.open(database_url, application_name="brief", limits=PoolLimits(max_connections=1))
+    for round_number in range(60):
+        for row in await sql.fetch(STORES_BACKENDS, "brief"):
+            await sql.execute("select pg_terminate_backend($1)", row["pid"])
+        for _ in range(round_number % 6):
+            await asyncio.sleep(0)  # each time the end is read a little further before the flush is sent
+        order = an_order()
+        async with asyncio.timeout(ENDS_WITHIN_S):
+            while True:
+                try:
+                    result = await brief.flush(GROUP, epoch, [a_commit(order)])
+                except (CommitUnknown, StorageUnavailable):
+                    continue
+                break
+        assert result.committed == {order.id}, result
+    await brief.close()
 
 
 async def test_a_pool_without_a_free_connection_says_so_in_time(
