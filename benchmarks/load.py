@@ -7,6 +7,7 @@ for everyone who would have come meanwhile (no coordinated omission).
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -93,4 +94,20 @@ async def open_loop(job: Job, *, rate_per_s: float, seconds: float) -> Outcome:
         running.add(task)
         task.add_done_callback(running.discard)
     await asyncio.gather(*running)
+    return Outcome(latencies_s=tally.latencies_s, failed=tally.failed, seconds=time.perf_counter() - began_at)
+
+
+async def closed_loop_for(job: Job, *, seconds: float, in_flight: int) -> Outcome:
+    """Do jobs, ``in_flight`` at a time, and start none after ``seconds``."""
+    tally = _Tally()
+    began_at = time.perf_counter()
+    numbers = itertools.count()
+
+    async def worker() -> None:
+        while time.perf_counter() - began_at < seconds:
+            await tally.run(job, next(numbers), time.perf_counter())
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(in_flight):
+            workers.create_task(worker())
     return Outcome(latencies_s=tally.latencies_s, failed=tally.failed, seconds=time.perf_counter() - began_at)

@@ -6,15 +6,16 @@ Only values and bytes; nothing is sent here. Ids are made from a counter and a r
 from __future__ import annotations
 
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
+from uuid import uuid4
 
 import msgspec
 
 from benchmarks.client import request_bytes
 
 LINES = 3
-CUSTOMERS = ("c-1001", "c-1002", "c-1003")
-SKUS = ("SKU-1", "SKU-2", "SKU-3")
+# The sandbox knows any customer and any product of these forms.
+CUSTOMERS = tuple(f"load-customer-{number}" for number in range(1, 101))
+SKUS = tuple(f"load-sku-{number}" for number in range(1, 101))
 PRICE = 1999
 
 
@@ -97,7 +98,7 @@ def event_of(document: dict[str, Any]) -> dict[str, Any]:
     version = document["version"]
     return {
         "specversion": "1.0",
-        "id": str(uuid5(NAMESPACE_URL, f"{document['id']}/{version}")),
+        "id": str(uuid4()),
         "source": f"/ordersvc/orders/{document['id']}",
         "type": "PedidoCreado" if version == 1 else "PedidoActualizado",
         "subject": document["id"],

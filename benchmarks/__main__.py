@@ -1,0 +1,64 @@
+"""``./dev bench``: run one measurement or all of them, print the tables, draw the pictures, write the JSON."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import sys
+from pathlib import Path
+
+from benchmarks.options import Options
+from benchmarks.report import Report, Verdict, write_json
+
+NAMES = ("engine", "create", "life", "latency", "resident", "stored", "scale")
+ROUNDS_MAX = 50
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=NAMES, help="the measurement")
+    parser.add_argument("--all", action="store_true", help="all of them, one after the other")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each side; figures are medians (3)")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
+    parser.add_argument("--peers", action="store_true", help="engine: install and run DBOS and Restate too")
+    parser.add_argument("--state", type=Path, help="state folder of a running service; else one is started")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write {name, machine, figures, targets}")
+    parser.add_argument("--pictures", type=Path, default=Path("benchmarks-out"), help="folder for the SVGs")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when a target is missed")
+    return parser
+
+
+async def measure(name: str, options: Options) -> Report:
+    """Run one measurement; each imports only what it needs."""
+    module = importlib.import_module(f"benchmarks.{name}")
+    measured: Report = await module.measure(options)
+    return measured
+
+
+def main() -> int:
+    """Do what the command line says; give the exit code."""
+    parser = arguments()
+    chosen = parser.parse_args()
+    if bool(chosen.name) == chosen.all:
+        parser.error("name one measurement, or --all")
+    if not 1 <= chosen.rounds <= ROUNDS_MAX:
+        parser.error(f"1 to {ROUNDS_MAX} rounds")
+    options = Options(rounds=chosen.rounds, quick=chosen.quick, peers=chosen.peers, state=chosen.state)
+    reports = []
+    for name in NAMES if chosen.all else (chosen.name,):
+        report = asyncio.run(measure(name, options))
+        reports.append(report)
+        print(report.text(), end="\n\n", flush=True)
+        draw = importlib.import_module("benchmarks.picture").draw
+        if draw(report, chosen.pictures / f"{name}.svg"):
+            print(f"picture: {chosen.pictures / f'{name}.svg'}\n", flush=True)
+    if chosen.json is not None:
+        write_json(chosen.json, reports)
+    missed = [t.key for r in reports for t in r.targets if t.verdict(r.figures.get(t.key)) is Verdict.MISSED]
+    return 1 if chosen.strict and missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""A customer at the front door: whole lives of orders over REST, a request after the other, as the contract has them."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+import msgspec
+
+from benchmarks.client import Client, Response, request_bytes
+from benchmarks.traffic import create_request
+
+WAIT_S = 10
+PREPARED_TRIES_MAX = 400
+PREPARED_POLL_S = 0.01
+PAYMENT = b'{"method":"card","token":"tok_visa"}'
+SHIPPED = b'{"status":"shipped","carrier":"Correos","tracking_number":"PQ4F6P"}'
+DELIVERED = b'{"status":"delivered"}'
+AFTER_PREPARED = ("prepared", "shipped", "delivered", "cancelled", "cancelling")
+
+
+class Shop:
+    """Requests to one service with one token. ``tag`` keeps the idempotency keys of runs apart."""
+
+    def __init__(self, client: Client, token: str, tag: str | None = None) -> None:
+        self._client = client
+        self._token = token
+        self._tag = tag or uuid4().hex
+
+    async def create(self, index: int, *, wait_s: int = 0, body: bytes | None = None) -> Response:
+        """Create the ``index``-th order of this run."""
+        return await self._client.send(create_request(self._token, index, self._tag, wait_s=wait_s, body=body))
+
+    async def get(self, target: str) -> Response:
+        """Read something."""
+        return await self._client.send(request_bytes("GET", target, token=self._token))
+
+    async def pay(self, order_id: str, *, wait_s: int = WAIT_S) -> Response:
+        """Pay the balance."""
+        return await self._change("POST", f"/api/orders/{order_id}/payments", PAYMENT, wait_s)
+
+    async def set_status(self, order_id: str, body: bytes) -> Response:
+        """Ship or deliver."""
+        return await self._change("PUT", f"/api/orders/{order_id}/status", body, 0)
+
+    async def life(self, index: int) -> str:
+        """Take one order from creation to delivery; ``life`` when it got there, else nothing."""
+        created = await self.create(index, wait_s=WAIT_S)
+        if created.status != 201:
+            return ""
+        order_id = order_id_of(created)
+        paid = await self.pay(order_id)
+        if paid.status not in {201, 202} or not await self._until_prepared(order_id):
+            return ""
+        for body in (SHIPPED, DELIVERED):
+            if (await self.set_status(order_id, body)).status != 200:
+                return ""
+        return "life"
+
+    async def _until_prepared(self, order_id: str) -> bool:
+        for _ in range(PREPARED_TRIES_MAX):
+            shown = await self.get(f"/api/orders/{order_id}")
+            if shown.status == 200 and msgspec.json.decode(shown.body)["status"] in AFTER_PREPARED:
+                return True
+            await asyncio.sleep(PREPARED_POLL_S)
+        return False
+
+    async def _change(self, method: str, target: str, body: bytes, wait_s: int) -> Response:
+        headers = [("idempotency-key", uuid4().hex)]
+        if wait_s:
+            headers.append(("prefer", f"wait={wait_s}"))
+        return await self._client.send(
+            request_bytes(method, target, token=self._token, body=body, headers=tuple(headers))
+        )
+
+
+def order_id_of(response: Response) -> str:
+    """Take the order's id from the ``Location`` of its creation."""
+    return response.headers["location"].rsplit("/", 1)[1]
