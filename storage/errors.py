@@ -17,7 +17,8 @@ class CommitUnknown(Exception):
 class Unwritable(Exception):
     """A commit that can never be written, because of its own data.
 
-    The message says what was wrong, without the data: that may be personal. ``constraint``: the one that it breaks, or None.
+    The message says what was wrong, without the data: that may be personal. ``constraint``: the one that it breaks, or
+    None.
     """
 
     def __init__(self, reason: str, constraint: str | None) -> None:
