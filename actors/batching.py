@@ -52,7 +52,10 @@ class MicroBatcher(Generic[T]):
         """Queue an item; raises ``Unavailable`` (``overloaded``) when the queue is full."""
         if len(self._queue) >= self._queue_max_items:
             raise Unavailable(
-                "overloaded", f"{self._queue_max_items} messages are waiting already", retry_after_s=1.0, overloaded=True
+                "overloaded",
+                f"{self._queue_max_items} messages are waiting already",
+                retry_after_s=1.0,
+                overloaded=True,
             )
         self._queue.append(item)
         self._schedule()

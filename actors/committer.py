@@ -79,7 +79,7 @@ class CommitCounts:
 class Committer:
     """Commits the proposals of one group, in batches, one flush at a time."""
 
-    def __init__(  # noqa: PLR0913 - one place, each named
+    def __init__(
         self,
         *,
         group: str,
@@ -205,7 +205,9 @@ class Committer:
         stored: dict[str, Loaded] = await self._insist(lambda: self._store.load(ids)) if ids else {}
         left: list[Proposal] = []
         for proposal in batch:
-            if proposal.commit is not None and self._stands(proposal.commit.order, stored.get(proposal.commit.order.id)):
+            if proposal.commit is not None and self._stands(
+                proposal.commit.order, stored.get(proposal.commit.order.id)
+            ):
                 self.counts.unknown_resolved += 1
                 self.counts.commits += 1
                 proposal.settle(Verdict.COMMITTED, "")

@@ -13,6 +13,7 @@ from actors.group import GroupLimits
 from actors.groups import Layout
 from actors.peers import PeerGone, Peers
 from actors.router import Router, RouterLimits
+from domain.calls import Partner
 from messaging.bridge import BridgeLimits, Deliver, EventBridge
 from messaging.publisher import PublisherLimits
 from partners.http import PartnerHttp
@@ -96,18 +97,19 @@ def bulkhead_limits_of(settings: Settings) -> Limits:
 
 def client_of(partner: str, settings: Settings) -> Client:
     """The client of a partner, on the running event loop. Raises ``ValueError`` for a URL that is none."""
-    url, client = {
-        "product": (settings.product_url, ProductClient),
-        "payment": (settings.payment_url, PaymentClient),
-        "user": (settings.user_url, UserClient),
-    }[partner]
+    url: str = getattr(settings, f"{partner}_url")
     http = PartnerHttp(
         url,
         call_timeout_s=settings.partner_call_timeout_s,
         connections_max=settings.bulkhead_concurrency_max_calls,
     )
-    made: Client = client(http)
-    return made
+    match Partner(partner):
+        case Partner.PRODUCT:
+            return ProductClient(http)
+        case Partner.PAYMENT:
+            return PaymentClient(http)
+        case Partner.USER:
+            return UserClient(http)
 
 
 def make_peers(settings: Settings, *, max_peers: int = 2048) -> Peers:

@@ -15,7 +15,12 @@ class Deadlines:
     """A heap of (time, order id). An order that was committed again may stand in it twice; a ring too many is harmless."""
 
     def __init__(
-        self, now: Callable[[], datetime], ring: Callable[[str], None], *, horizon_s: float = 10.0, max_entries: int = 100_000
+        self,
+        now: Callable[[], datetime],
+        ring: Callable[[str], None],
+        *,
+        horizon_s: float = 10.0,
+        max_entries: int = 100_000,
     ) -> None:
         self._now = now
         self._ring = ring

@@ -221,7 +221,9 @@ class Group:
         return letters
 
     def _arrive(self, order_id: str, loaded: Loaded | None, letters: list[Letter]) -> None:
-        if self.is_replaced or (loaded is not None and loaded.dedicated_group != self._dedicated_name(order_id, loaded)):
+        if self.is_replaced or (
+            loaded is not None and loaded.dedicated_group != self._dedicated_name(order_id, loaded)
+        ):
             moved = Moved((loaded.dedicated_group if loaded is not None else None) or "")
             for letter in letters:
                 letter.tell(moved)
@@ -231,9 +233,7 @@ class Group:
             return
         order = loaded.order if loaded is not None else None
         keys = dict(loaded.keys) if loaded is not None else {}
-        actor = OrderActor(
-            order_id, order, keys, self, mailbox_max_messages=self._around.limits.mailbox_max_messages
-        )
+        actor = OrderActor(order_id, order, keys, self, mailbox_max_messages=self._around.limits.mailbox_max_messages)
         self._actors[order_id] = actor
         if loaded is not None and order is not None:
             # What the publisher remembers may be from an earlier ownership: the database knows what is still to be said.
@@ -299,9 +299,8 @@ class Group:
         if order is None:
             raise AssertionError("a decision without effect is confirmed, not proposed")
         message = letter.message
-        around = self._around
         asked = message.actor.type in (ActorType.CLIENT, ActorType.STAFF)
-        reply = make_reply(order, decision.answer, around.clock.now()) if asked else Reply(document=b"", version=order.version)
+        reply = make_reply(order, decision.answer) if asked else Reply(document=b"", version=order.version)
         events = tuple(_stored(order.id, event) for event in decision.events)
         totals = document.totals(order)
         commit = Commit(
@@ -336,7 +335,7 @@ class Group:
             self._around.calls.answered(letter.order_id, letter.message.body.key)
         if isinstance(told, tuple):
             if letter.message.actor.type in (ActorType.CLIENT, ActorType.STAFF):
-                answer: Reply | Refused = make_reply(told[0], told[1], self._around.clock.now())
+                answer: Reply | Refused = make_reply(told[0], told[1])
             else:
                 answer = Reply(document=b"", version=told[0].version)
         else:
@@ -555,4 +554,3 @@ def _outbound(event: StoredEvent) -> Outbound:
 def _first(actors: OrderedDict[str, OrderActor], count: int) -> Iterable[OrderActor]:
     for _, actor in zip(range(count), actors.values(), strict=False):
         yield actor
-

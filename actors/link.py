@@ -100,7 +100,7 @@ class Link:
         reader, self._writer = await asyncio.wait_for(
             asyncio.open_connection(self.endpoint.host, self.endpoint.port, limit=LINE_MAX_BYTES), self._silence_max_s
         )
-        self._writer.write(f"hello {self.endpoint.secret}\n".encode())
+        self._write(f"hello {self.endpoint.secret}\n".encode())
         self._heard_s = loop.time()
         self._tasks = [loop.create_task(self._listen(reader)), loop.create_task(self._ping())]
 
@@ -124,11 +124,15 @@ class Link:
         self._watch_number += 1
         number = str(self._watch_number)
         future = self._watches[number] = asyncio.get_running_loop().create_future()
-        self._writer.write(f"watch {number} {order_id} {until}\n".encode())
+        self._write(f"watch {number} {order_id} {until}\n".encode())
         try:
             await future
         finally:
             self._watches.pop(number, None)
+
+    def _write(self, line: bytes) -> None:
+        if self._writer is not None:
+            self._writer.write(line)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         loop = asyncio.get_running_loop()
@@ -148,8 +152,7 @@ class Link:
         loop = asyncio.get_running_loop()
         asked_s = loop.time()
         while True:
-            if self._writer is not None:
-                self._writer.write(b"ping\n")
+            self._write(b"ping\n")
             await asyncio.sleep(self._ping_every_s)
             # A loop that was itself held up must not call the other one hung: only time in which we could listen counts.
             held_up_s = loop.time() - asked_s - self._ping_every_s

@@ -12,7 +12,6 @@ from typing import Any
 
 import ray
 import structlog
-from ray.actor import ActorHandle
 
 from actors.link import Endpoint, Link
 
@@ -45,7 +44,7 @@ class Peer:
         search_max_s: float = 1.0,
     ) -> None:
         self.name = name
-        self.handle: ActorHandle[Any] | None = None
+        self.handle: Any = None
         self.link: Link | None = None
         self.found = asyncio.Event()
         self._ping_every_s = ping_every_s
@@ -66,7 +65,7 @@ class Peer:
         """Where it listens and its process id, while it is up."""
         return self.link.endpoint if self.link is not None else None
 
-    async def call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - what the method gives
+    async def call(self, method: str, *arguments: object) -> Any:
         """Call a method of the actor; raises ``PeerGone`` at once when the process goes while the answer is awaited."""
         link, handle = self.link, self.handle
         if link is None or handle is None or link.lost.done():
@@ -96,15 +95,12 @@ class Peer:
         wait_s = self._search_first_s
         while True:
             try:
-                await self._find()
+                link = await self._find()
             except (OSError, TimeoutError, ValueError, ray.exceptions.RayError):
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, self._search_max_s)
                 continue
             wait_s = self._search_first_s
-            link = self.link
-            if link is None:
-                continue
             self.found.set()
             log.info("peer_found", peer=self.name, pid=link.endpoint.pid)
             if self._on_found is not None:
@@ -115,7 +111,7 @@ class Peer:
             if self._on_lost is not None:
                 self._on_lost(self.name, why)
 
-    async def _find(self) -> None:
+    async def _find(self) -> Link:
         loop = asyncio.get_running_loop()
         self.handle = await loop.run_in_executor(None, lambda: ray.get_actor(self.name, namespace=NAMESPACE))
         endpoint: Endpoint = await asyncio.wait_for(
@@ -124,6 +120,7 @@ class Peer:
         link = Link(endpoint, ping_every_s=self._ping_every_s, pings_missed_max=self._pings_missed_max)
         await link.open()
         self.link = link
+        return link
 
 
 class Peers:

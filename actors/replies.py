@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 import msgspec
 
@@ -18,7 +17,8 @@ _documents = msgspec.json.Encoder(decimal_format="string")
 class Reply:
     """``document``: the order or the payment (``resource``) as JSON. ``resource_id``: the payment's or item's id where the
     command concerns one. ``settled``: nothing is left running on behalf of the command. ``replayed``: this is the
-    remembered answer of an earlier delivery of the same message."""
+    remembered answer of an earlier delivery of the same message.
+    """
 
     document: bytes
     version: int
@@ -32,8 +32,8 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Reply)
 
 
-def make_reply(order: Order, answer: Answer, now: datetime) -> Reply:
-    """Render what the command answers with: the payment it concerns, or the order. ``now`` is when it is told."""
+def make_reply(order: Order, answer: Answer) -> Reply:
+    """Render what the command answers with: the payment it concerns, or the order."""
     if answer.resource == "payment":
         payment = next(p for p in order.payments if p.payment_id == answer.resource_id)
         document: object = represent_payment(payment)

@@ -196,8 +196,8 @@ class Router:
             await self.refresh()
             self._again(batch)
             return
-        except Exception as error:  # noqa: BLE001 - a bug over there must not leave callers waiting
-            log.error("shard_failed", shard=host, group=group, error=str(error))
+        except Exception as error:
+            log.exception("shard_failed", shard=host, group=group, error=str(error))
             for p in batch:
                 p.tell(OutcomeUnknown("the shard failed; asking again with the same key tells"))
             return
@@ -250,5 +250,3 @@ class Router:
 
 def _expire(pending: _Pending) -> None:
     pending.tell(OutcomeUnknown("no answer in time; asking again with the same key tells"))
-
-

@@ -141,7 +141,9 @@ class OrderShard(_Process):
             max_entries=CATALOGUE_MAX_ENTRIES,
             monotonic=time.monotonic,
         )
-        dedicated = DedicatedOrders(composition.dedicated_policy_of(config), self._start_dedicated(peers), self._hand_over(peers))
+        dedicated = DedicatedOrders(
+            composition.dedicated_policy_of(config), self._start_dedicated(peers), self._hand_over(peers)
+        )
 
         def on_committed(group: str, order: Order) -> None:
             dedicated.consider(group, order)
@@ -178,7 +180,7 @@ class OrderShard(_Process):
         await publisher.start()
         await self._shard.start()
 
-    def _start_dedicated(self, peers: Peers) -> Any:  # noqa: ANN401 - a coroutine function
+    def _start_dedicated(self, peers: Peers) -> Any:
         async def start(order_id: str) -> bool:
             supervisor = peers.get(SUPERVISOR)
             await asyncio.wait_for(supervisor.found.wait(), 10)
@@ -186,7 +188,7 @@ class OrderShard(_Process):
 
         return start
 
-    def _hand_over(self, peers: Peers) -> Any:  # noqa: ANN401 - a coroutine function
+    def _hand_over(self, peers: Peers) -> Any:
         async def hand_over(order_id: str) -> None:
             peer = peers.get(f"order-{order_id}")
             await asyncio.wait_for(peer.found.wait(), 10)
@@ -211,7 +213,7 @@ class OrderShard(_Process):
         """Become the owner of the order that this process is named after; its former owner has stopped it."""
         await self._shard.adopt()
 
-    async def handle(self, group: str, batch: bytes, take: bool) -> bytes:  # noqa: FBT001 - Ray passes positions
+    async def handle(self, group: str, batch: bytes, take: bool) -> bytes:
         """Deliver a batch of messages; see ``shard.OrderShard.handle``."""
         return await self._shard.handle(group, batch, take=take)
 
@@ -424,6 +426,6 @@ async def main() -> None:
 
 if __name__ == "__main__":
     # The classes must be importable by their real name in the workers, not as ``__main__``.
-    from actors import runtime
+    from actors import runtime  # noqa: PLW0406 - on purpose, see above
 
     asyncio.run(runtime.main())

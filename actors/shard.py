@@ -51,7 +51,9 @@ class ShardStore(GroupStore, Protocol):
 
     async def take(self, group: str, shard: str) -> int: ...
     async def dedicate(self, order_id: str, shard: str) -> int: ...
-    async def running(self, group: tuple[int, int], after: tuple[datetime, str] | None, limit: int) -> Sequence[tuple[str, datetime]]: ...
+    async def running(
+        self, group: tuple[int, int], after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[tuple[str, datetime]]: ...
     async def due(self, group: tuple[int, int], ahead_s: float, limit: int) -> Sequence[tuple[str, datetime]]: ...
     async def unpublished_orders(self, group: tuple[int, int], older_than_s: float, limit: int) -> Sequence[str]: ...
     async def unpublished(self, order_ids: Sequence[str]) -> dict[str, Any]: ...
@@ -89,7 +91,11 @@ class OrderShard:
         await self._around.clock.synchronise()
         await self._around.numbers.fill()
         await self._take(self.home)
-        for work in (self._poll(), self._sweep(), self._around.clock.keep(self._policy.sweep_every_s, self._clock_failed)):
+        for work in (
+            self._poll(),
+            self._sweep(),
+            self._around.clock.keep(self._policy.sweep_every_s, self._clock_failed),
+        ):
             self._spawn(work)
 
     async def stop(self) -> None:
@@ -287,5 +293,3 @@ class OrderShard:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-

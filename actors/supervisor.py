@@ -27,7 +27,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorPolicy:
     """Bounds and waits, unit last. A process that was lost more than ``storm_losses_max`` times within ``storm_window_s``
-    raises an alert and is replaced ever more slowly."""
+    raises an alert and is replaced ever more slowly.
+    """
 
     round_every_s: float = 2.0
     overdue_after_s: float = 8.0
@@ -58,7 +59,7 @@ class OverdueStore(Protocol):
 class Supervisor:
     """Watches over the processes named by ``processes``, and over the dedicated ones it was asked for."""
 
-    def __init__(  # noqa: PLR0913 - each named
+    def __init__(
         self,
         *,
         processes: Processes,
@@ -196,7 +197,7 @@ class Supervisor:
         for gone in set(self._statistics) - set(names):
             del self._statistics[gone]
 
-    def _spawn(self, work: Any) -> None:  # noqa: ANN401 - any coroutine
+    def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -20,7 +20,7 @@ _encoder = msgspec.msgpack.Encoder()
 _encode = _encoder.encode
 
 
-def _decoders(union: Any) -> dict[str, msgspec.msgpack.Decoder[Any]]:  # noqa: ANN401 - a union of types is no type
+def _decoders(union: Any) -> dict[str, msgspec.msgpack.Decoder[Any]]:
     return {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in get_args(union) if kind is not CallAnswered}
 
 
@@ -230,5 +230,3 @@ def decode_calls(data: bytes) -> list[Call]:
         Call(order_id=c.order_id, key=c.key, attempt=c.attempt, request=_requests[c.kind].decode(c.request))
         for c in _calls.decode(data)
     ]
-
-

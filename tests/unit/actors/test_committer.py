@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from actors.committer import Committer, CommitPolicy, Proposal, Verdict
+from actors.committer import CommitPolicy, Committer, Proposal, Verdict
 from actors.failpoints import Failpoint
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.snapshots import Commit, FlushResult, Loaded

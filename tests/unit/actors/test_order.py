@@ -63,9 +63,7 @@ class RecordingHost:
 
 
 def letter(sku: str = "s", *, key: str | None = None, fingerprint: str = "f") -> Letter:
-    message = Message(
-        id=key or "m", body=AddItem(sku, 1), actor=CLIENT, keyed=key is not None, fingerprint=fingerprint
-    )
+    message = Message(id=key or "m", body=AddItem(sku, 1), actor=CLIENT, keyed=key is not None, fingerprint=fingerprint)
     return Letter("o-1", message, asyncio.get_running_loop().create_future())
 
 
