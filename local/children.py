@@ -34,7 +34,7 @@ def dies_with_us() -> list[str]:
 
 
 class Child:
-    """One child process with its log file, which starts anew once it has grown beyond its limit."""
+    """One child process with its log file."""
 
     def __init__(
         self,
@@ -49,10 +49,10 @@ class Child:
         """``before`` is what the command line begins with, ahead of what ties the child's life to ours."""
         self.name = name
         self.log = log
-        if log.exists() and log.stat().st_size > LOG_KEPT_MAX_BYTES:
-            log.replace(log.with_suffix(".old.log"))
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
             self._log_from = output.tell()
+            self._heard_until = self._log_from
+            self._heard_part = b""
             self.process = subprocess.Popen(  # noqa: S603 -- the commands are our own
                 [*before, *dies_with_us(), *map(str, command)],
                 stdin=subprocess.DEVNULL,
@@ -71,6 +71,22 @@ class Child:
     def has_ended(self) -> bool:
         """Whether the process is gone (it is then reaped)."""
         return self.process.poll() is not None
+
+    def has_said(self, line: bytes) -> bool:
+        """Whether this run wrote such a line since this was last asked."""
+        with self.log.open("rb") as file:
+            file.seek(self._heard_until)
+            heard = self._heard_part + file.read(LOG_KEPT_MAX_BYTES)
+            self._heard_until = file.tell()
+        *lines, self._heard_part = heard.split(b"\n")
+        return line in lines
+
+    def trim_log(self) -> None:
+        """Set aside what the log has grown to beyond its limit, in the place of what was set aside before."""
+        if self.log.stat().st_size > LOG_KEPT_MAX_BYTES:
+            shutil.copyfile(self.log, self.log.with_suffix(".old.log"))
+            os.truncate(self.log, 0)  # its writer appends, so it goes on at the new end
+            self._log_from = self._heard_until = 0
 
     def said(self) -> str:
         """The last lines of what this run wrote to its log."""

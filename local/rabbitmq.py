@@ -76,6 +76,7 @@ class RabbitMQ:
     async def start(self) -> None:
         """Return when clients can connect. Raises ``LocalError`` (none installed, none fetched), ``NotReady``."""
         installation = await asyncio.to_thread(debian.find)
+        await self.stop()  # where only one of the two died
         self._prepare(installation)
         epmd_port = int(self._environment["ERL_EPMD_PORT"])
         self._epmd = Child(
@@ -111,7 +112,7 @@ class RabbitMQ:
         return ["/bin/sh", str(self._folder / "home/sbin/rabbitmqctl")], dict(self._environment)
 
     async def evaluate(self, expression: str) -> str:
-        """Run an Erlang expression inside the server, in milliseconds (rabbitmqctl: a second). Raises ``LocalError``."""
+        """Run an Erlang expression in the server, in milliseconds (rabbitmqctl: a second). Raises ``LocalError``."""
         caller = await asyncio.create_subprocess_exec(
             str(self._erlang_programs / "erl_call"), "-sname", NODE, "-timeout", str(int(EVALUATE_LIMIT_S)), "-e",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

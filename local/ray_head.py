@@ -40,7 +40,7 @@ class HeadNode(Node):
         if kind == ray_constants.PROCESS_TYPE_GCS_SERVER:
             self._gcs_address = None
             self._gcs_client = None
-            self.start_gcs_server()
+            self.start_gcs_server()  # type: ignore[no-untyped-call]
         elif kind == ray_constants.PROCESS_TYPE_DASHBOARD:
             self.start_dashboard()
         else:
@@ -55,12 +55,12 @@ def parameters(environment: dict[str, str]) -> RayParams:
         node_name="127.0.0.1",
         gcs_server_port=int(environment["RAY_HEAD_PORT"]),
         dashboard_host="127.0.0.1",
-        dashboard_port=int(environment["RAY_HEAD_DASHBOARD_PORT"]),
+        dashboard_port=int(environment["RAY_HEAD_DASHBOARD_PORT"]),  # type: ignore[arg-type]  # Ray says bool
         temp_dir=environment["RAY_HEAD_FOLDER"],
         object_store_memory=int(environment["RAY_HEAD_OBJECT_STORE_BYTES"]),
         # Nothing here scales out by itself, attaches by Ray Client, or reads workers' logs through the driver.
         no_monitor=True,
-        include_log_monitor=False,
+        include_log_monitor=False,  # type: ignore[arg-type]  # Ray says text
         ray_client_server_port=None,
     )
 
@@ -78,7 +78,7 @@ def main() -> None:
     restarts = 0
     while True:
         time.sleep(WATCH_EVERY_S)
-        for kind, process in node.dead_processes():
+        for kind, process in node.dead_processes():  # type: ignore[no-untyped-call]
             restarts += 1
             print(f"{kind} ended with {process.returncode}", flush=True)
             if restarts > RESTARTS_MAX:

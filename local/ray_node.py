@@ -1,8 +1,8 @@
 """A private Ray head node on loopback, with a token, its dashboard, and tables that survive the loss of its GCS.
 
 Ray listens on all interfaces whatever its address is, so every one of its doors asks for the token. The sockets' paths
-must be short, so a deep state folder has them elsewhere. What is in the GCS's tables belongs to one run: actors come back
-by themselves while the run lasts, and are made anew by the next one from the database, which alone is the truth.
+must be short, so a deep state folder has them elsewhere. What is in the GCS's tables belongs to one run: actors come
+back by themselves while it lasts, and are made anew by the next one from the database, which alone is the truth.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import tempfile
 from pathlib import Path
 
 from local.children import Child, answers
+from local.program import PROJECT
 from local.state import State, write_private
 
 START_LIMIT_S = 120.0
 STOP_LIMIT_S = 15.0
 OBJECT_STORE_BYTES = 100 * 1024 * 1024
 FOLDER_LENGTH_MAX = 40  # a socket's path has room for 107 bytes, of which Ray's session and socket names take 65
-PROJECT = Path(__file__).resolve().parent.parent
 
 
 class RayNode:
@@ -35,6 +35,7 @@ class RayNode:
         self.port = 0
         self.dashboard_port = 0
         self._folder = Path()
+        self._is_complete = False
 
     @property
     def address(self) -> str:
@@ -58,8 +59,6 @@ class RayNode:
             "RAY_AUTH_TOKEN_PATH": str(self.token_file),
             "RAY_USAGE_STATS_ENABLED": "0",
             # Ray takes 127.0.0.1 for another address of the machine unless it is told that there is no cluster to join.
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-            # Ray would take loopback for the machine's outer address; this has it stay on loopback.
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_ADDRESS": self.address,
         }
@@ -94,20 +93,21 @@ class RayNode:
         environment.pop("RAY_ADDRESS")
         command = [sys.executable, "-m", "local.ray_head"]
         log = self._state.folder / "ray.log"
+        self._is_complete = False
         self.child = Child(self.name, command, log=log, environment=environment, folder=PROJECT)
         await self.child.until(self.is_ready, START_LIMIT_S)
 
     async def is_ready(self) -> bool:
         """Whether the node said that it is complete, and its GCS takes connections."""
-        said = self.child is not None and "ready" in self.child.said().splitlines()
-        return said and await answers("127.0.0.1", self.port) is not None
+        self._is_complete = self._is_complete or (self.child is not None and self.child.has_said(b"ready"))
+        return self._is_complete and await answers("127.0.0.1", self.port) is not None
 
     async def dashboard_is_ready(self) -> bool:
         """Whether the dashboard takes connections, which it does some seconds after the node itself."""
         return await answers("127.0.0.1", self.dashboard_port) is not None
 
     async def stop(self) -> None:
-        """End the node with all that runs on it, and remove its sockets and logs where they are not in the state folder."""
+        """End the node with all that runs on it; its sockets and logs go where they are not in the state folder."""
         if self.child is not None:
             await self.child.stop(signal.SIGTERM, STOP_LIMIT_S)
             self._remove_folder_elsewhere()

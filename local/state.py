@@ -61,6 +61,7 @@ class State:
         self.folder = folder.absolute()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock_file: int | None = None
+        self._ports_given: dict[str, int] = {}
 
     def lock(self) -> None:
         """Keep every other start out of this folder until this process ends. Raises ``Taken``."""
@@ -93,7 +94,15 @@ class State:
         return path.read_text()
 
     def port(self, name: str) -> int:
-        """The port kept under this name; another one where somebody took it meanwhile. Raises ``Taken``."""
+        """The port kept under this name; another one where somebody took it before this start. Raises ``Taken``.
+
+        Once told, it stays: a server that is started again has to be found where it was.
+        """
+        if name not in self._ports_given:
+            self._ports_given[name] = self._choose_port(name)
+        return self._ports_given[name]
+
+    def _choose_port(self, name: str) -> int:
         path = self.folder / "ports.json"
         ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
         if name in ports and is_free(ports[name]):

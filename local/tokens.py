@@ -1,6 +1,6 @@
-"""Tokens for trying the service out: signed with the state folder's key. Real users get theirs from an identity provider.
+"""Tokens for trying the service out, signed with the state folder's key. Users get theirs from an identity provider.
 
-    ./dev token --scope "orders:read orders:write" [--customer c-1001] [--sub someone] [--ttl 3600]
+./dev token --scope "orders:read orders:write" [--customer c-1001] [--sub someone] [--ttl 3600]
 """
 
 from __future__ import annotations
@@ -18,8 +18,15 @@ DAY_S = 86_400
 SUBJECT = "local-developer"
 
 
-def make_token(  # noqa: PLR0913 - the claims, each named
-    key: str, *, scope: str, subject: str = SUBJECT, customer: str = "", ttl_s: int = DAY_S, issuer: str = "", audience: str = ""
+def make_token(
+    key: str,
+    *,
+    scope: str,
+    subject: str = SUBJECT,
+    customer: str = "",
+    ttl_s: int = DAY_S,
+    issuer: str = "",
+    audience: str = "",
 ) -> str:
     """A JWT (HS256) with the claims of spec.md, "Access"; ``ttl_s`` seconds from now it is worth nothing."""
     now_s = int(time.time())
@@ -34,13 +41,15 @@ def make_token(  # noqa: PLR0913 - the claims, each named
 
 
 def key_of(folder: Path, given: str) -> str:
-    """The key that the service checks tokens with: the one given, or the state folder's. Raises ``FileNotFoundError``."""
+    """The key that the service checks tokens with: the given one, or the folder's. Raises ``FileNotFoundError``."""
     return given or (folder / "jwt-key.secret").read_text()
 
 
 def main() -> int:
     """Print a token."""
-    parser = argparse.ArgumentParser(prog="./dev token", description="Make a token for the service of this state folder.")
+    parser = argparse.ArgumentParser(
+        prog="./dev token", description="Make a token for the service of this state folder."
+    )
     parser.add_argument("--scope", required=True, help="space-separated, e.g. 'orders:read orders:write', or 'admin'")
     parser.add_argument("--customer", default="", help="restrict the token to this customer's orders")
     parser.add_argument("--sub", default=SUBJECT, help="whom the token is for")
