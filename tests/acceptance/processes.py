@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
 def pids_of(title: str) -> list[int]:
     """Process ids of our descendants whose title begins with ``title``."""
-    import os
-
     parents: dict[int, int] = {}
     titles: dict[int, str] = {}
     for folder in Path("/proc").iterdir():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -47,8 +49,6 @@ async def events(service: Service) -> AsyncIterator[Events]:
 
 async def eventually(events: Events, order_id: str, last: str) -> list[dict[str, Any]]:
     """The order's events, once the last of them is there."""
-    import asyncio
-
     async with asyncio.timeout(30):
         while not any(event["type"] == last for event in events.of(order_id)):
             await asyncio.sleep(0.02)
@@ -99,8 +99,6 @@ async def test_a_cancelled_order_says_so_only_after_its_refund(service: Service,
 
 
 def test_fifty_creations_with_one_key_make_one_order_and_get_equal_answers(service: Service) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     key = str(uuid4())
     body = {"customer_id": "c-1001", "currency": "EUR", "items": [{"sku": "load-sku-2", "quantity": 1}]}
 
