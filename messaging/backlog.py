@@ -81,6 +81,10 @@ class Backlog:
         """The orders whose further events have to come from the database."""
         return frozenset(self._lagging)
 
+    def is_lagging(self, order_id: str) -> bool:
+        """Whether this order's further events have to come from the database."""
+        return order_id in self._lagging
+
     @property
     def lagging_orders(self) -> int:
         """How many orders lag."""

@@ -114,6 +114,13 @@ class Publisher:
         """Drop what is known of orders that leave memory or are somebody else's now."""
         self._backlog.forget(order_ids)
 
+    def leave(self, order_ids: Iterable[str]) -> None:
+        """These orders leave the caller's memory: what waits goes out, but one that lags is forgotten, so that what
+        is kept of lagging orders is bounded by the orders in memory. Its events are found unpublished in the
+        database.
+        """
+        self._backlog.forget(order_id for order_id in order_ids if self._backlog.is_lagging(order_id))
+
     def lagging(self) -> frozenset[str]:
         """The orders whose further events have to be offered again from the database."""
         return self._backlog.lagging

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from domain.commands import Actor, ActorType, HoldLost, PaymentConfirmed, PaymentRejected
+from domain.money import Money
+from domain.order import Address
+from messaging.envelope import (
+    DATA_OF,
+    AddressData,
+    CustomerUpdatedData,
+    Data,
+    InboundEvent,
+    InventoryUpdatedData,
+    MoneyData,
+    PaymentConfirmedData,
+    PaymentRejectedData,
+)
+from messaging.inbound import HEARD_BY, CustomerChanged, ProductChanged, hear
+
+ORDER_ID = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"
+OTHER_ID = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b01"
+
+
+def event(data: Data, *, event_id: str = "e-1", at: datetime = datetime(2026, 11, 24, tzinfo=UTC)) -> InboundEvent:
+    name = next(name for name, kind in DATA_OF.items() if isinstance(data, kind))
+    return InboundEvent(source="paymentsvc", id=event_id, type=name, time=at, data=data, traceparent="t")
+
+
+def confirmation(amount: int = 7125, order_id: str = ORDER_ID) -> PaymentConfirmedData:
+    return PaymentConfirmedData(payment_id="p-1", order_id=order_id, amount=MoneyData(amount, "EUR"), gateway_ref="g-1")
+
+
+def stock(**changes: object) -> InventoryUpdatedData:
+    return InventoryUpdatedData(**{"sku": "pen", "available": 3, "version": 8, **changes})  # type: ignore[arg-type]
+
+
+def test_everything_that_is_consumed_is_heard_by_somebody() -> None:
+    assert set(HEARD_BY) == set(DATA_OF.values())
+
+
+def test_a_confirmation_is_a_letter_to_its_order() -> None:
+    heard = hear(event(confirmation()))
+    assert (heard.product, heard.customer) == (None, None)
+    (letter,) = heard.letters
+    assert letter.order_id == ORDER_ID
+    message = letter.message
+    assert message.body == PaymentConfirmed(payment_id="p-1", amount=Money(7125, "EUR"), gateway_ref="g-1")
+    assert message.id == "paymentsvc/e-1"
+    assert message.actor == Actor(ActorType.PARTNER, "paymentsvc")
+    assert message.keyed
+    assert message.traceparent == "t"
+
+
+def test_the_order_id_is_written_as_we_write_it() -> None:
+    (letter,) = hear(event(confirmation(order_id=ORDER_ID.upper()))).letters
+    assert letter.order_id == ORDER_ID
+
+
+def test_a_rejection_is_a_letter_to_its_order() -> None:
+    (letter,) = hear(event(PaymentRejectedData(payment_id="p-1", order_id=ORDER_ID, code="card_declined"))).letters
+    assert letter.message.body == PaymentRejected("p-1", "card_declined")
+
+
+def test_the_fingerprint_is_that_of_the_content() -> None:
+    def fingerprint(data: Data, event_id: str = "e-1", year: int = 2026) -> str:
+        (letter,) = hear(event(data, event_id=event_id, at=datetime(year, 1, 1, tzinfo=UTC))).letters
+        return letter.message.fingerprint
+
+    assert fingerprint(confirmation()) == fingerprint(confirmation(), "e-2", 2027)
+    assert fingerprint(confirmation()) != fingerprint(confirmation(amount=7126))
+
+
+def test_stock_news_go_to_our_copy_and_to_each_order_that_lost_its_hold_once() -> None:
+    heard = hear(event(stock(lost_holds=(ORDER_ID, OTHER_ID, ORDER_ID.upper()))))
+    assert [(letter.order_id, letter.message.body) for letter in heard.letters] == [
+        (ORDER_ID, HoldLost("pen")),
+        (OTHER_ID, HoldLost("pen")),
+    ]
+    assert heard.product == ProductChanged(sku="pen", version=8, available=3, unit_price=None, tax_rate=None, name=None)
+
+
+def test_a_new_price_is_heard_in_its_currency() -> None:
+    heard = hear(event(stock(unit_price=MoneyData(1200, "EUR"), tax_rate="0.1000", name="Pen")))
+    assert heard.letters == ()
+    assert heard.product == ProductChanged(
+        sku="pen", version=8, available=3, unit_price=Money(1200, "EUR"), tax_rate="0.1000", name="Pen"
+    )
+
+
+def test_news_of_a_customer_go_to_our_copy_only() -> None:
+    home = AddressData(address_id="home", line1="Calle 1", city="Lugo", postal_code="27001", country="ES")
+    heard = hear(event(CustomerUpdatedData(customer_id="c-1", version=2, status="blocked", addresses=(home,))))
+    assert heard.letters == ()
+    assert heard.customer == CustomerChanged(
+        customer_id="c-1",
+        version=2,
+        name=None,
+        email=None,
+        status="blocked",
+        addresses=(
+            Address(address_id="home", line1="Calle 1", line2=None, city="Lugo", postal_code="27001", country="ES"),
+        ),
+    )
