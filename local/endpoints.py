@@ -43,7 +43,7 @@ def remove_endpoints(folder: Path) -> None:
 def announcement(found: Mapping[str, str], folder: Path, took_s: float) -> str:
     """What a person is told who has just started all this. Passwords are only in the file."""
     api = found["api"]
-    example = '{"customer_id": "c-1001", "currency": "EUR", "items": [{"sku": "SKU-1", "quantity": 2}]}'
+    example = '{"customer_id": "c-1001", "currency": "EUR", "items": [{"sku": "sku-coffee", "quantity": 2}]}'
     return f"""
 OrderSvc is ready after {took_s:.1f} s
 
