@@ -40,6 +40,8 @@ class _SettleBody(msgspec.Struct):
 
 
 _ANY: Final = msgspec.json.Decoder(dict[str, Any])
+_KNOBS: Final = msgspec.json.Decoder(_KnobsBody)
+_KNOB: Final = msgspec.json.Decoder(Knob)
 _SETTLE: Final = msgspec.json.Decoder(_SettleBody)
 
 
@@ -74,9 +76,9 @@ class Control:
     def _knobs(self, method: str, body: bytes) -> Answer:
         knobs = self._desk.knobs
         if method == "PUT":
-            knobs.replace(msgspec.json.decode(body, type=_KnobsBody).knobs)
+            knobs.replace(_KNOBS.decode(body).knobs)
         elif method == "POST":
-            knobs.add(msgspec.json.decode(body, type=Knob))
+            knobs.add(_KNOB.decode(body))
         elif method == "DELETE":
             knobs.replace([])
         return ok({"knobs": knobs.all()})

@@ -37,6 +37,7 @@ from local.sandbox.payments import Plan
 KNOBS_MAX: Final = 256
 PROCESSING_MS: Final = 500
 NEVER: Final = -1
+DELAY_MAX_MS: Final = 600_000
 
 OPERATIONS: Final = {
     "list_products": "product",
@@ -57,8 +58,6 @@ Effect = Literal[
 BEFORE: Final = frozenset(("fail", "throttle", "hang", "drop"))
 AFTER: Final = frozenset(("do_and_fail", "do_and_hang", "do_and_drop", "garbage"))
 
-Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=600_000)]
-
 
 class Knob(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One way to misbehave; see the table above."""
@@ -73,13 +72,22 @@ class Knob(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaul
     token: str | None = None
     probability: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     times: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    delay_ms: Milliseconds | tuple[Milliseconds, Milliseconds] | None = None
+    # Bounded by `check`: in msgspec 0.22 a bounded number beside a tuple of fixed length crashes the interpreter.
+    delay_ms: int | tuple[int, int] | None = None
     status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 503
     code: str | None = None
     amount_delta: int = 100
     currency: str | None = None
     retry_after_s: Annotated[int, msgspec.Meta(ge=0)] = 1
     hits: int = 0
+
+    def check(self) -> None:
+        """Raise ``ValueError`` where a field makes no sense though it is of its type."""
+        if self.operation is not None and self.operation not in OPERATIONS:
+            raise ValueError(f"no such operation: {self.operation}; there are {', '.join(OPERATIONS)}")
+        delays = self.delay_ms if isinstance(self.delay_ms, tuple) else (self.delay_ms or 0,)
+        if not all(0 <= delay <= DELAY_MAX_MS for delay in delays):
+            raise ValueError(f"delay_ms lies in 0..{DELAY_MAX_MS}")
 
     def delay(self, default_ms: int) -> int:
         """How long this time, in milliseconds."""
@@ -143,8 +151,7 @@ class Knobs:
         if len(knobs) > KNOBS_MAX:
             raise ValueError(f"at most {KNOBS_MAX} knobs can be set")
         for knob in knobs:
-            if knob.operation is not None and knob.operation not in OPERATIONS:
-                raise ValueError(f"no such operation: {knob.operation}; there are {', '.join(OPERATIONS)}")
+            knob.check()
         self._knobs = knobs
 
     def add(self, knob: Knob) -> None:

@@ -61,7 +61,7 @@ class ScriptedClient:
     running: int = 0
     running_max: int = 0
 
-    async def perform(self, order_id: str, request: Request) -> Outcome:  # noqa: ARG002
+    async def perform(self, order_id: str, request: Request) -> Outcome:
         outcome = self.script[min(len(self.asked), len(self.script) - 1)]
         self.asked.append(request)
         self.asked_at_s.append(asyncio.get_running_loop().time())
