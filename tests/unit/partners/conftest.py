@@ -36,11 +36,11 @@ class _HandMovedLoop(asyncio.SelectorEventLoop):
         return self._jumping.now_s
 
 
-type_of_run = Callable[[Coroutine[Any, Any, None]], None]
+Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 @pytest.fixture
-def run() -> type_of_run:
+def run() -> Run:
     """Run a scenario to its end on a clock that jumps from timer to timer: a wait of an hour costs nothing."""
 
     def to_the_end(scenario: Coroutine[Any, Any, None]) -> None:
