@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib
 import sys
 from pathlib import Path
+
+import uvloop
 
 from benchmarks.options import Options
 from benchmarks.report import Report, Verdict, write_json
@@ -48,7 +49,7 @@ def main() -> int:
     options = Options(rounds=chosen.rounds, quick=chosen.quick, peers=chosen.peers, state=chosen.state)
     reports = []
     for name in NAMES if chosen.all else (chosen.name,):
-        report = asyncio.run(measure(name, options))
+        report = uvloop.run(measure(name, options))
         reports.append(report)
         print(report.text(), end="\n\n", flush=True)
         draw = importlib.import_module("benchmarks.picture").draw

@@ -86,6 +86,7 @@ class EngineShard:
         self._shard: OrderShard | None = None
         self._prepared: dict[str, asyncio.Event] = {}
         self._starting: asyncio.Task[Endpoint] | None = None
+        self.later_s = 0.0
 
     async def hello(self) -> Endpoint:
         """Start when greeted first, and tell where the link listens."""
@@ -97,6 +98,19 @@ class EngineShard:
         """Deliver a batch of messages."""
         assert self._shard is not None
         return await self._shard.handle(group, batch, take=take)
+
+    def passivate(self) -> int:
+        """Let idle actors leave memory; so many did. Raise ``later_s`` before, to let time go by."""
+        assert self._shard is not None
+        return self._shard.passivate()
+
+    def resident(self) -> int:
+        """How many orders are in memory."""
+        assert self._shard is not None
+        return int(self._shard.statistics()["resident_orders"])
+
+    def _monotonic(self) -> float:
+        return time.monotonic() + self.later_s
 
     async def _start(self) -> Endpoint:
         config = self._config
@@ -127,7 +141,7 @@ class EngineShard:
                 limits=composition.group_limits_of(config),
                 commit_policy=composition.commit_policy_of(config),
                 failpoint=Failpoint(""),
-                monotonic=time.monotonic,
+                monotonic=self._monotonic,
                 on_committed=self._committed,
             )
 

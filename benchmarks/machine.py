@@ -8,11 +8,12 @@ from pathlib import Path
 
 
 def describe() -> dict[str, str | int]:
-    """Tell CPU model, usable cores, memory in MiB, kernel and Python version."""
+    """Tell CPU model, usable cores, memory in MiB, how busy it is, kernel and Python version."""
     return {
         "cpu": _field(Path("/proc/cpuinfo"), "model name") or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_mib": int((_field(Path("/proc/meminfo"), "MemTotal") or "0 kB").split()[0]) // 1024,
+        "load_before": f"{os.getloadavg()[0]:.1f}",
         "kernel": platform.release(),
         "python": platform.python_version(),
     }

@@ -1,0 +1,145 @@
+"""A database that has seen years of business: many copies of one order that went through the real rules and the real store.
+
+The copies are made by SQL, with their own ids, slices, numbers and times; their snapshots decode, with id, number and
+customer put in place (all three have a fixed length). Event bodies are left out: what costs a query is their number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import asyncpg
+
+from benchmarks.partners import answer_at_once
+from domain import document
+from domain.calls import Call
+from domain.commands import (
+    Actor,
+    ActorType,
+    Body,
+    CallAnswered,
+    CreateOrder,
+    Deliver,
+    Known,
+    Message,
+    NewLine,
+    Pay,
+    Ship,
+)
+from domain.order import Order
+from sagas.decision import Rules
+from sagas.stages import deadline, decide
+from storage.commits import Commit
+from storage.snapshots import OrderStore
+
+CUSTOMER = "load-customer-1000000"
+SKUS = ("load-sku-1", "load-sku-2", "load-sku-3")
+NUMBER = "100000000"
+EVENTS_STORED = 3
+ORDERS_A_CUSTOMER = 25
+CHUNK_ORDERS = 50_000
+LIFE: tuple[Body, ...] = (Pay("card", "tok_visa"), Ship(carrier="Correos", tracking_number="PQ4F6P"), Deliver())
+
+COLUMNS = "select column_name from information_schema.columns where table_name = 'orders' order by ordinal_position"
+OVERRIDES = {
+    "id": "made.id",
+    "slice": "(crc32(convert_to(made.id::text, 'UTF8')) & 1023)::smallint",
+    "number": "case when o.number is null then null else made.number end",
+    "customer_id": "made.customer_id",
+    "created_at": "made.at",
+    "updated_at": "made.at",
+    "snapshot": "overlay(overlay(overlay(o.snapshot "
+    "placing convert_to(made.id::text, 'UTF8') from position(convert_to(o.id::text, 'UTF8') in o.snapshot)) "
+    "placing convert_to(made.customer_id, 'UTF8') from position(convert_to(o.customer_id, 'UTF8') in o.snapshot)) "
+    "placing convert_to(coalesce(made.number, ''), 'UTF8') "
+    "from greatest(1, position(convert_to(coalesce(o.number, '-'), 'UTF8') in o.snapshot)))",
+}
+MADE = """
+made as materialized (
+    select gen_random_uuid() as id, n, 'load-customer-' || (1000000 + n % $6) as customer_id,
+        case when (select number from orders where id = $1) is null then null
+            else 'ORD-' || (200000000 + n)::text end as number,
+        clock_timestamp() - make_interval(secs => n * 30) as at
+    from generate_series($2::bigint, $3::bigint) n
+)"""
+
+
+def order_in(last: int, now: datetime) -> Order:
+    """Take one order of three lines through its life up to the ``last``-th command of ``LIFE`` (0: validated only)."""
+    order_id = str(uuid4())
+    create = CreateOrder(
+        order_id=order_id, customer_id=CUSTOMER, currency="EUR", lines=tuple(NewLine(sku, 2) for sku in SKUS)
+    )
+    order: Order | None = None
+    for turn, body in enumerate((create, *LIFE[:last])):
+        message = Message(id=f"command-{turn}", body=body, actor=Actor(ActorType.STAFF, "bench"), known=Known(number=1))
+        waiting: list[Message] = [message]
+        while waiting:
+            decision = decide(order, replace(waiting.pop(0), known=Known(number=int(NUMBER))), now, Rules())
+            order = decision.order or order
+            waiting += [_answered(call) for call in decision.calls]
+    if order is None:
+        raise AssertionError("no order came of it")
+    return order
+
+
+def _answered(call: Call) -> Message:
+    body = CallAnswered(call.key, call.attempt, answer_at_once(call))
+    return Message(id=f"{call.key}:{call.attempt}", body=body, actor=Actor(ActorType.PARTNER, "instant"))
+
+
+async def fill(dsn: str, orders: int, *, last: int) -> None:
+    """Store ``orders`` orders that got as far as ``last`` says. The schema must be there."""
+    template = order_in(last, datetime.now(UTC))
+    store = await OrderStore.open(dsn, application_name="fill")
+    try:
+        group = "fill"
+        epoch = await store.take(group, "fill")
+        await store.flush(group, epoch, [_commit(template)])
+    finally:
+        await store.close()
+    connection = await asyncpg.connect(dsn)
+    try:
+        columns = [row["column_name"] for row in await connection.fetch(COLUMNS)]
+        chosen = ", ".join(OVERRIDES.get(name, f"o.{name}") for name in columns)
+        copy = f"""
+with {MADE}, kept as (
+    insert into orders ({", ".join(columns)}) select {chosen} from orders o cross join made where o.id = $1
+), sold as (
+    insert into order_skus (sku, created_at, order_id)
+    select sku, made.at, made.id from made, unnest($4::text[]) sku
+)
+insert into order_events (order_id, at, seq, version, type, actor_type, actor_id, body)
+select made.id, made.at, seq, seq, 'PedidoActualizado', 'saga', 'fill', '\\x7b7d' from made, generate_series(1, $5) seq
+"""  # noqa: S608  names of columns only
+        customers = max(1, orders // ORDERS_A_CUSTOMER)
+        for first in range(0, orders, CHUNK_ORDERS):
+            until = min(first + CHUNK_ORDERS, orders) - 1
+            await connection.execute(copy, template.id, first, until, list(SKUS), EVENTS_STORED, customers)
+        await connection.execute("delete from unpublished_events")
+        await connection.execute("vacuum analyze")
+    finally:
+        await connection.close()
+
+
+def _commit(order: Order) -> Commit:
+    totals = document.totals(order)
+    return Commit(
+        order=order,
+        base_version=0,
+        deadline=deadline(order),
+        payment_status=document.payment_status(order),
+        fulfillment_status=document.fulfillment_status(order),
+        total=totals.total,
+        paid=totals.paid,
+        refunded=totals.refunded,
+        events=(),
+        ledger=(),
+        message_id=None,
+        fingerprint="",
+        reply=None,
+        claims=(),
+        releases=(),
+    )
