@@ -8,52 +8,53 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
-from tests.acceptance.conftest import Service, until
 from tests.acceptance.processes import pids_of
+from tests.acceptance.shop import Shop
+from tests.acceptance.started import until
 
 ORDERS = 100
 IN_FLIGHT_MIN = 20
 
 
-def test_no_order_is_lost_or_charged_twice_when_a_shard_is_killed(service: Service) -> None:
+def test_no_order_is_lost_or_charged_twice_when_a_shard_is_killed(shop: Shop) -> None:
     with ThreadPoolExecutor(16) as pool:
-        orders = list(pool.map(lambda _: service.create()["id"], range(ORDERS)))
-        service.partner(
+        orders = list(pool.map(lambda _: shop.create()["id"], range(ORDERS)))
+        shop.partner(
             "sandbox", "PUT", "/knobs", {"knobs": [{"effect": "delay", "operation": "charge", "delay_ms": 2000}]}
         )
 
         def pay(order_id: str) -> int:
-            return service.ask("POST", f"/api/orders/{order_id}/payments", {"method": "card"}, key=f"pay-{order_id}")[0]
+            return shop.ask("POST", f"/api/orders/{order_id}/payments", {"method": "card"}, key=f"pay-{order_id}")[0]
 
         assert set(pool.map(pay, orders)) == {202}
-        waiting = [order_id for order_id in orders if service.order(order_id)["payment_status"] == "pending"]
+        waiting = [order_id for order_id in orders if shop.order(order_id)["payment_status"] == "pending"]
         shards = pids_of("ray::OrderShard")
         assert len(shards) >= 2
         for pid in shards[:1]:
             os.kill(pid, signal.SIGKILL)
         assert len(waiting) >= IN_FLIGHT_MIN, "too few charges were under way to prove anything"
-        service.partner("sandbox", "DELETE", "/knobs")
+        shop.partner("sandbox", "DELETE", "/knobs")
 
         def settled(order_id: str) -> Any:
-            return service.reached(order_id, "prepared", limit_s=90)
+            return shop.reached(order_id, "prepared", limit_s=90)
 
         list(pool.map(settled, orders))
     for order_id in orders:
-        status, payments, _ = service.ask("GET", f"/api/orders/{order_id}/payments")
+        status, payments, _ = shop.ask("GET", f"/api/orders/{order_id}/payments")
         assert status == 200
         assert [entry["type"] for entry in payments["ledger"]] == ["charge"]
-    sandbox = service.partner("sandbox", "GET", "/ledger")
+    sandbox = shop.partner("sandbox", "GET", "/ledger")
     charged = [charge["order_id"] for charge in sandbox["charges"] if charge["status"] == "confirmed"]
     assert sorted(order for order in charged if order in set(orders)) == sorted(orders)
 
 
-def test_an_order_can_be_changed_at_once_after_its_shard_was_killed(service: Service) -> None:
-    order = service.create()
-    until(lambda: len(pids_of("ray::OrderShard")) >= 2, what="two shards")
+def test_an_order_can_be_changed_at_once_after_its_shard_was_killed(shop: Shop) -> None:
+    order = shop.create()
+    until(lambda: len(pids_of("ray::OrderShard")) >= 2, "two shards")
     for pid in pids_of("ray::OrderShard"):
         os.kill(pid, signal.SIGKILL)
         break
-    status, changed, _ = service.ask(
+    status, changed, _ = shop.ask(
         "POST", f"/api/orders/{order['id']}/items", {"sku": "load-sku-3", "quantity": 1}, key=str(uuid4())
     )
     assert (status, len(changed["items"])) == (201, 2)

@@ -12,7 +12,8 @@ from uuid import uuid4
 import aio_pika
 import pytest
 
-from tests.acceptance.conftest import Service, until
+from tests.acceptance.shop import Shop
+from tests.acceptance.started import until
 
 
 class Events:
@@ -31,8 +32,8 @@ class Events:
 
 
 @pytest.fixture
-async def events(service: Service) -> AsyncIterator[Events]:
-    connection = await aio_pika.connect(service.endpoints["amqp"])
+async def events(shop: Shop) -> AsyncIterator[Events]:
+    connection = await aio_pika.connect(shop.endpoints["amqp"])
     channel = await connection.channel()
     exchange = await channel.get_exchange("ordersvc.events")
     queue = await channel.declare_queue(exclusive=True)
@@ -55,18 +56,18 @@ async def eventually(events: Events, order_id: str, last: str) -> list[dict[str,
     return events.of(order_id)
 
 
-async def test_an_order_goes_through_its_seven_stages_and_says_so_in_sequence(service: Service, events: Events) -> None:
-    order = service.create()
+async def test_an_order_goes_through_its_seven_stages_and_says_so_in_sequence(shop: Shop, events: Events) -> None:
+    order = shop.create()
     order_id = order["id"]
     assert order["status"] == "validated"
-    status, payment, _ = service.ask(
+    status, payment, _ = shop.ask(
         "POST", f"/api/orders/{order_id}/payments", {"method": "card"}, key=str(uuid4()), Prefer="wait=10"
     )
     assert (status, payment["status"]) == (201, "confirmed")
-    service.reached(order_id, "prepared")
+    shop.reached(order_id, "prepared")
     shipped = {"status": "shipped", "carrier": "SEUR", "tracking_number": "T-1"}
-    assert service.ask("PUT", f"/api/orders/{order_id}/status", shipped)[1]["status"] == "shipped"
-    status, delivered, _ = service.ask("PUT", f"/api/orders/{order_id}/status", {"status": "delivered"})
+    assert shop.ask("PUT", f"/api/orders/{order_id}/status", shipped)[1]["status"] == "shipped"
+    status, delivered, _ = shop.ask("PUT", f"/api/orders/{order_id}/status", {"status": "delivered"})
     assert (status, delivered["status"]) == (200, "delivered")
     assert delivered["totals"]["balance"] == 0
     assert delivered["number"].startswith("ORD-")
@@ -84,12 +85,12 @@ async def test_an_order_goes_through_its_seven_stages_and_says_so_in_sequence(se
     assert versions == sorted(versions)
 
 
-async def test_a_cancelled_order_says_so_only_after_its_refund(service: Service, events: Events) -> None:
-    order_id = service.create()["id"]
-    service.ask("POST", f"/api/orders/{order_id}/payments", {"method": "card"}, key=str(uuid4()), Prefer="wait=10")
-    service.reached(order_id, "prepared")
-    assert service.ask("DELETE", f"/api/orders/{order_id}?reason=changed")[0] in (200, 202)
-    order = service.reached(order_id, "cancelled")
+async def test_a_cancelled_order_says_so_only_after_its_refund(shop: Shop, events: Events) -> None:
+    order_id = shop.create()["id"]
+    shop.ask("POST", f"/api/orders/{order_id}/payments", {"method": "card"}, key=str(uuid4()), Prefer="wait=10")
+    shop.reached(order_id, "prepared")
+    assert shop.ask("DELETE", f"/api/orders/{order_id}?reason=changed")[0] in (200, 202)
+    order = shop.reached(order_id, "cancelled")
     assert (order["totals"]["paid"], order["totals"]["balance"]) == (order["totals"]["refunded"], 0)
     told = await eventually(events, order_id, "PedidoCancelado")
     cancelled = told[-1]
@@ -98,27 +99,27 @@ async def test_a_cancelled_order_says_so_only_after_its_refund(service: Service,
     assert [refund["amount"] for refund in cancelled["data"]["refunds"]] == [order["totals"]["paid"]]
 
 
-def test_fifty_creations_with_one_key_make_one_order_and_get_equal_answers(service: Service) -> None:
+def test_fifty_creations_with_one_key_make_one_order_and_get_equal_answers(shop: Shop) -> None:
     key = str(uuid4())
     body = {"customer_id": "c-1001", "currency": "EUR", "items": [{"sku": "load-sku-2", "quantity": 1}]}
 
     def create(_: int) -> tuple[int, str]:
-        status, order, _headers = service.ask("POST", "/api/orders", body, key=key)
+        status, order, _headers = shop.ask("POST", "/api/orders", body, key=key)
         return status, json.dumps(order, sort_keys=True)
 
     with ThreadPoolExecutor(25) as pool:
         answers = set(pool.map(create, range(50)))
     assert len(answers) == 1
     assert next(iter(answers))[0] == 201
-    status, problem, _ = service.ask("POST", "/api/orders", {**body, "currency": "USD"}, key=key)
+    status, problem, _ = shop.ask("POST", "/api/orders", {**body, "currency": "USD"}, key=key)
     assert (status, problem["code"]) == (422, "idempotency_key_reused")
 
 
-def test_of_two_edits_with_one_version_one_wins(service: Service) -> None:
-    order = service.create()
+def test_of_two_edits_with_one_version_one_wins(shop: Shop) -> None:
+    order = shop.create()
     item = order["items"][0]["id"]
     path = f"/api/orders/{order['id']}/items/{item}/quantity"
     version = f'"{order["version"]}"'
-    answers = [service.ask("PUT", path, {"quantity": n}, If_Match=version)[0] for n in (3, 4)]
+    answers = [shop.ask("PUT", path, {"quantity": n}, If_Match=version)[0] for n in (3, 4)]
     assert answers == [200, 412]
-    until(lambda: service.order(order["id"])["status"] == "validated", what="the edit's validation")
+    until(lambda: shop.order(order["id"])["status"] == "validated", "the edit's validation")

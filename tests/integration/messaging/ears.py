@@ -55,6 +55,7 @@ class Ears:
         envelope: dict[str, Any] = json.loads(message.body)
         self.messages.append(message)
         self.sequences[envelope["source"]].append(envelope["sequence"])
+        await message.ack()
 
     def first_deliveries(self) -> dict[str, list[int]]:
         """For each source its sequences in the order of their first delivery."""
@@ -75,5 +76,5 @@ async def listening(amqp_url: str) -> AsyncIterator[Ears]:
         queue = await channel.declare_queue("ears", durable=True)
         await queue.bind(topology.EVENTS, "#")
         await queue.bind(topology.NOTIFICATIONS, "SolicitudNotificacion")
-        await queue.consume(ears.hear, no_ack=True)
+        await queue.consume(ears.hear)
         yield ears

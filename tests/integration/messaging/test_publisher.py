@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from local.rabbitmq import RabbitMQ
@@ -48,13 +50,16 @@ async def publishing(url: str, marks: Marks, **limits: float) -> AsyncIterator[P
         await publisher.stop(drain_timeout_s=0)
 
 
+def has_published_more(publisher: Publisher, than: int) -> bool:
+    return publisher.published > than
+
+
 async def test_events_of_each_order_arrive_in_sequence_with_their_notices_and_are_told_of(amqp_url: str) -> None:
     marks = Marks()
     async with listening(amqp_url) as ears, publishing(amqp_url, marks) as publisher:
         for order in range(50):
             publisher.offer(f"o-{order}", outbound(f"o-{order}", 1, 2, 3, notice=True))
         await until(lambda: len(marks.pairs) == 150 and ears.has_heard(300))
-    assert set(ears.first_deliveries().values().__iter__().__next__()) == {1, 2, 3}
     assert all(sequences == [1, 2, 3] for sequences in ears.sequences.values())
     assert len(ears.sequences) == 100
     assert sorted(marks.pairs) == sorted((f"o-{order}", sequence) for order in range(50) for sequence in (1, 2, 3))
@@ -94,14 +99,14 @@ async def test_a_link_that_is_cut_again_and_again_loses_nothing_and_keeps_the_or
     marks = Marks()
     orders, per_order = 40, 25
     async with listening(amqp_url) as ears, wire_to(amqp_url) as (url, wire), publishing(url, marks) as publisher:
-        cuts = 0
+        published_at_cut = 0
         for sequence in range(1, per_order + 1):
             for order in range(orders):
                 publisher.offer(f"o-{order}", outbound(f"o-{order}", sequence))
             if sequence % 5 == 0:
-                await until(lambda: publisher.is_connected and publisher.published > cuts)
+                await until(partial(has_published_more, publisher, published_at_cut))
                 wire.cut()
-                cuts = publisher.published
+                published_at_cut = publisher.published
         await until(lambda: len(set(marks.pairs)) == orders * per_order)
         await until(lambda: ears.has_heard(orders * per_order))
     assert publisher.retried > 0
@@ -206,12 +211,15 @@ async def test_while_the_broker_is_out_of_memory_everything_waits_and_nothing_is
             assert publisher.lagging_orders > 0
         finally:
             await servers.rabbitmq.evaluate("vm_memory_monitor:set_vm_memory_high_watermark(0.9)")
-        await until(lambda: publisher.waiting_events == 0)
-        for order_id in publisher.lagging():
-            publisher.offer(order_id, outbound(order_id, 1))
-        await until(lambda: publisher.lagging_orders == 0 and publisher.waiting_events == 0)
+
+        def sweep() -> bool:
+            for order_id in publisher.lagging():
+                publisher.offer(order_id, outbound(order_id, 1))
+            return publisher.lagging_orders == 0 and publisher.waiting_events == 0
+
+        await until(sweep)
+        assert publisher.published >= held + 200
         await until(lambda: ears.has_heard(publisher.published))
-    assert publisher.published > held
 
 
 async def until_blocked(offer: Callable[[int], None], publisher: Publisher) -> None:
@@ -220,7 +228,7 @@ async def until_blocked(offer: Callable[[int], None], publisher: Publisher) -> N
         published = publisher.published
         offer(order)
         try:
-            await until(lambda: publisher.published > published, limit_s=1.0)  # noqa: B023 - used at once
+            await until(partial(has_published_more, publisher, published), limit_s=1.0)
         except TimeoutError:
             return
     raise AssertionError("the broker was not blocked")
@@ -237,7 +245,7 @@ async def test_a_broker_that_is_killed_and_started_again_loses_nothing_and_keeps
                     publisher.offer(f"o-{order}", outbound(f"o-{order}", sequence))
             await until(lambda: publisher.published > 0)
             assert rabbitmq.child is not None
-            await rabbitmq.child.stop(9, 10)
+            await rabbitmq.child.stop(signal.SIGKILL, 10)
             for order in range(100):
                 publisher.offer(f"o-{order}", outbound(f"o-{order}", 4))
             await rabbitmq.start()
