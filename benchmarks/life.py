@@ -6,7 +6,7 @@ import asyncio
 
 from benchmarks import processes, service
 from benchmarks.client import Client
-from benchmarks.load import Job, Outcome, closed_loop
+from benchmarks.load import Outcome, closed_loop
 from benchmarks.machine import describe
 from benchmarks.options import Options
 from benchmarks.processes import OURS, Group
@@ -38,12 +38,14 @@ async def measure(options: Options) -> Report:
             for turn in range(1, options.rounds + 1):
                 await until_settled(endpoints.database, SETTLE_TIMEOUT_S)
                 before = processes.usage(running.state)
-                outcome = await closed_loop(_from(shop, turn * 10_000_000), total=lives, in_flight=IN_FLIGHT)
+                outcome = await closed_loop(shop.life_from(turn * 10_000_000), total=lives, in_flight=IN_FLIGHT)
                 await until_settled(endpoints.database, SETTLE_TIMEOUT_S)
                 spent = processes.usage(running.state).cpu_since(before)
                 outcomes.append(outcome)
                 costs.append({group: cpu_s * 1000 / max(outcome.done, 1) for group, cpu_s in spent.items()})
             share = await _sampled(shop, running, options)
+            if not any(one.done for one in outcomes):
+                raise RuntimeError(f"no life got to its end: {shop.refusals.most_common(3)}")
     return report(outcomes, costs, share)
 
 
@@ -53,18 +55,11 @@ async def _sampled(shop: Shop, running: service.Service, options: Options) -> fl
     if not shards:
         return None
     load = asyncio.create_task(
-        closed_loop(_from(shop, 900_000_000), total=options.size(1500, 200), in_flight=IN_FLIGHT)
+        closed_loop(shop.life_from(900_000_000), total=options.size(1500, 200), in_flight=IN_FLIGHT)
     )
     share = await publisher_share(shards[0], options.size(SAMPLED_S, 2))
     await load
     return share
-
-
-def _from(shop: Shop, first: int) -> Job:
-    async def life(index: int) -> str:
-        return await shop.life(first + index)
-
-    return life
 
 
 def report(outcomes: list[Outcome], costs: list[dict[Group, float]], share: float | None) -> Report:

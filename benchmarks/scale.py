@@ -43,12 +43,14 @@ async def measure(options: Options) -> Report:
                 await until_settled(running.endpoints.database, SETTLE_TIMEOUT_S)
                 before = processes.usage(running.state)
                 outcomes = [
-                    await closed_loop(Shop(client, running.endpoints.token).life, total=lives, in_flight=IN_FLIGHT)
-                    for _ in range(options.rounds)
+                    await closed_loop(shop.life_from(turn * 10_000_000), total=lives, in_flight=IN_FLIGHT)
+                    for turn in range(1, options.rounds + 1)
                 ]
                 await until_settled(running.endpoints.database, SETTLE_TIMEOUT_S)
                 spent = processes.usage(running.state).cpu_since(before)
-        done = max(1, sum(one.done for one in outcomes))
+        done = sum(one.done for one in outcomes)
+        if not done:
+            raise RuntimeError(f"no life got to its end: {shop.refusals.most_common(3)}")
         layout = (shards, api_processes)
         rates[layout] = middle([one.rate for one in outcomes])
         p99_ms[layout] = latency([sample for one in outcomes for sample in one.samples()]).p99_ms

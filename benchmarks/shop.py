@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from uuid import uuid4
 
 import msgspec
 
-from benchmarks.client import Client, Response, request_bytes
+from benchmarks.client import BROKEN, Client, Response, request_bytes
+from benchmarks.load import Job
 from benchmarks.traffic import create_request
 
 WAIT_S = 10
+REFUSALS_MAX = 50
 PREPARED_TRIES_MAX = 400
 PREPARED_POLL_S = 0.01
 PAYMENT = b'{"method":"card","token":"tok_visa"}'
@@ -26,6 +29,7 @@ class Shop:
         self._client = client
         self._token = token
         self._tag = tag or uuid4().hex
+        self.refusals: Counter[str] = Counter()
 
     async def create(self, index: int, *, wait_s: int = 0, body: bytes | None = None) -> Response:
         """Create the ``index``-th order of this run."""
@@ -47,23 +51,42 @@ class Shop:
         """Take one order from creation to delivery; ``life`` when it got there, else nothing."""
         created = await self.create(index, wait_s=WAIT_S)
         if created.status != 201:
-            return ""
+            return self._refused("create", created)
         order_id = order_id_of(created)
         paid = await self.pay(order_id)
-        if paid.status not in {201, 202} or not await self._until_prepared(order_id):
-            return ""
+        if paid.status not in {201, 202}:
+            return self._refused("pay", paid)
+        if (shown := await self._until_prepared(order_id)) is not None:
+            return self._refused("prepared", shown)
         for body in (SHIPPED, DELIVERED):
-            if (await self.set_status(order_id, body)).status != 200:
-                return ""
+            changed = await self.set_status(order_id, body)
+            if changed.status != 200:
+                return self._refused("status", changed)
         return "life"
 
-    async def _until_prepared(self, order_id: str) -> bool:
+    def life_from(self, first: int) -> Job:
+        """Give the job of living lives whose numbers begin at ``first``, so that rounds never meet."""
+
+        async def life(index: int) -> str:
+            return await self.life(first + index)
+
+        return life
+
+    def _refused(self, step: str, response: Response) -> str:
+        """Note what went wrong, for whoever reads the report: the step, the status, and the start of the body."""
+        if len(self.refusals) < REFUSALS_MAX:
+            self.refusals[f"{step}: {response.status} {response.body[:120].decode(errors='replace')}"] += 1
+        return ""
+
+    async def _until_prepared(self, order_id: str) -> Response | None:
+        """Poll until the order is prepared; the last answer when it does not get there."""
+        shown = BROKEN
         for _ in range(PREPARED_TRIES_MAX):
             shown = await self.get(f"/api/orders/{order_id}")
             if shown.status == 200 and msgspec.json.decode(shown.body)["status"] in AFTER_PREPARED:
-                return True
+                return None
             await asyncio.sleep(PREPARED_POLL_S)
-        return False
+        return shown
 
     async def _change(self, method: str, target: str, body: bytes, wait_s: int) -> Response:
         headers = [("idempotency-key", uuid4().hex)]
