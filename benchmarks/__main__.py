@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 from pathlib import Path
 
@@ -40,6 +41,8 @@ async def measure(name: str, options: Options) -> Report:
 
 def main() -> int:
     """Do what the command line says; give the exit code."""
+    # As Ctrl-C does: whatever was started for a measurement is ended before we go.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = arguments()
     chosen = parser.parse_args()
     if bool(chosen.name) == chosen.all:
