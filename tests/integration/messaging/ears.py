@@ -18,7 +18,7 @@ from messaging.backlog import Outbound
 POLL_S = 0.01
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
     """Return as soon as it is so; fails after ``limit_s``."""
     async with asyncio.timeout(limit_s):
         while not condition():
