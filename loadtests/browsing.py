@@ -1,4 +1,4 @@
-"""Imitates people who look: their own orders page by page, one order, its timeline, staff lists with filters, statistics."""
+"""Imitates people who look: own orders page by page, one order, its timeline, staff lists with filters, statistics."""
 
 from __future__ import annotations
 

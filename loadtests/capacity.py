@@ -1,7 +1,7 @@
 """``./dev capacity``: load in steps until the knee, then write the plan: what one core, one node, n nodes carry.
 
 Each step is an open load of whole lives; the knee is the last step whose p99 and error share are within their limits and
-that kept up with the rate. CPU by process is measured at the knee; the plan's arithmetic is ``benchmarks.plan``.
+that kept up with its rate. CPU by process is measured there too; the plan's arithmetic is ``benchmarks.plan``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Imitates customers who change their minds: an order, then items added, quantities changed, items removed, each validated anew."""
+"""Imitates customers who change their minds: items added, changed, removed, and the order validated anew each time."""
 
 from __future__ import annotations
 

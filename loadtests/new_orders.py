@@ -1,4 +1,4 @@
-"""Imitates a busy hour at the till: new orders of one to three lines, nothing else. Each has to be validated behind the answer."""
+"""Imitates a busy hour at the till: new orders of one to three lines, nothing else. Each is validated behind it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Imitates one order that everybody is at: edits and reads of the same order from all users, while others order as always.
+"""Imitates one order that everybody is at: edits and reads of it from all users, while others order as always.
 
-The order's mailbox takes one message at a time and refuses more than it can hold (429, 503): that is right and no error. What
-this shows is whether the neighbours notice.
+The order's mailbox takes one message at a time and refuses more than it can hold (429, 503): that is right and no
+error. What this shows is whether the neighbours notice.
 """
 
 from __future__ import annotations

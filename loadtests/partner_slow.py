@@ -1,7 +1,7 @@
-"""Imitates a day on which PaymentSvc is slow: whole lives while each charge takes two to three seconds, and people who browse.
+"""Imitates a day on which PaymentSvc is slow: each charge takes two to three seconds, while others order and browse.
 
-The sandbox is told by its knobs; afterwards they are taken away again. What this shows is whether reads and creations stay
-quick, and whether every payment still gets to its end.
+The sandbox is told by its knobs; afterwards they are taken away again. What this shows is whether reads and creations
+stay quick, and whether every payment still gets to its end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Imitates the first minutes of a sale: everyone wants the same five products, with a promotion that only the first get.
+"""Imitates the first minutes of a sale: everyone wants the same five products, and only the first get the promotion.
 
 The promotion is made when the load begins. When its uses are gone, orders with its code are refused (422
 ``discount_exhausted``), which is right and no error; those customers order without it.
