@@ -1,9 +1,8 @@
-"""A channel for publishing many messages at little cost: frames are written in batches, confirms are told by a
-callback.
+"""A channel for publishing many messages at little cost: frames are written in batches, confirms come by a callback.
 
-aiormq's own ``basic_publish`` needs a task and four futures a message (about 90 microseconds); this needs none (about
-10). It replaces the two places where aiormq's channel handles confirms and returned messages, and leaves all else to
-it.
+aiormq's own ``basic_publish`` needs a task and four futures a message, some 85 microseconds of CPU; an event costs
+about 25 here, its confirm included. Two places are replaced in which aiormq's channel handles confirms and returned
+messages; all else is left to it.
 """
 
 from __future__ import annotations
