@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from types import FrameType
 
@@ -31,8 +32,27 @@ class HeadNode(Node):
         """Called by Ray before it starts the raylet: not yet."""
 
     def start_dashboard(self) -> None:
-        """Return when the dashboard answers; the node does without one that does not start."""
-        super().start_api_server(include_dashboard=True, raise_on_failure=False)
+        """Start the dashboard and wait for it in a thread of its own: meanwhile a GCS may have to be mended.
+
+        The thread never ends, since the kernel ends the dashboard with the thread that started it. The node does
+        without a dashboard that does not start.
+        """
+
+        def start_and_stay() -> None:
+            super(HeadNode, self).start_api_server(include_dashboard=True, raise_on_failure=False)
+            threading.Event().wait()
+
+        threading.Thread(target=start_and_stay, name="dashboard", daemon=True).start()
+
+    def ended(self) -> list[tuple[str, int]]:
+        """What ended by itself: the kind of the process, and its exit code."""
+        kinds = list(self.all_processes.items())  # the dashboard's thread adds to it
+        return [
+            (kind, info.process.returncode)
+            for kind, infos in kinds
+            for info in infos
+            if info.process.poll() is not None
+        ]
 
     def mend(self, kind: str) -> None:
         """Start the process of this kind anew. Raises ``RuntimeError`` where the node can't go on without it."""
@@ -78,9 +98,9 @@ def main() -> None:
     restarts = 0
     while True:
         time.sleep(WATCH_EVERY_S)
-        for kind, process in node.dead_processes():  # type: ignore[no-untyped-call]
+        for kind, code in node.ended():
             restarts += 1
-            print(f"{kind} ended with {process.returncode}", flush=True)
+            print(f"{kind} ended with {code}", flush=True)
             if restarts > RESTARTS_MAX:
                 sys.exit(f"restarted {RESTARTS_MAX} processes, which is enough")
             node.mend(kind)
