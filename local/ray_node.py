@@ -76,6 +76,7 @@ class RayNode:
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "HOME": os.environ.get("HOME", str(self._state.folder)),
             "LANG": "C.UTF-8",
+            "TMPDIR": str(self._folder),
             **{name: value for name, value in os.environ.items() if name.startswith("RAY_")},
             **self.environment(),
             "RAY_gcs_storage": "rocksdb",
