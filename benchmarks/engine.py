@@ -26,7 +26,13 @@ from local.postgres import PostgreSQL
 LEVELS = (1, 16, 64, 256)
 QUICK_LEVELS = (1, 64)
 SHARDS = 2
-TUNING_CHOICES = (row_locks.Tuning(1, 8), row_locks.Tuning(2, 8), row_locks.Tuning(2, 16), row_locks.Tuning(2, 32))
+TUNING_CHOICES = (
+    row_locks.Tuning(1, 8),
+    row_locks.Tuning(2, 8),
+    row_locks.Tuning(2, 16),
+    row_locks.Tuning(2, 32),
+    row_locks.Tuning(3, 24),
+)
 PGBENCH_CLIENTS = (8, 16)
 TARGETS = (
     Target("vs_row_locks_64", 5, at_least=True),
@@ -87,21 +93,14 @@ async def _sides(
 
 
 async def _tune(dsn: str, options: Options) -> row_locks.Tuning:
-    """Try how many processes and connections the row locks like best at 64 in flight."""
-    best, best_rate = TUNING_CHOICES[0], 0.0
-    for choice in TUNING_CHOICES:
-        sagas = options.size(2000, 600)
-        outcome = await asyncio.to_thread(
-            row_locks.run,
-            dsn,
-            in_flight=64,
-            sagas=sagas,
-            tuning=choice,
-            tag=f"tune-{choice.processes}-{choice.connections}",
-        )
-        if outcome.rate > best_rate:
-            best, best_rate = choice, outcome.rate
-    return best
+    """Try, twice over, how many processes and connections the row locks like best at 64 in flight."""
+    rates: dict[row_locks.Tuning, float] = {}
+    for turn in range(2):
+        for number_of, choice in enumerate(TUNING_CHOICES):
+            work = {"sagas": options.size(2000, 500), "tag": f"tune-{turn}-{number_of}"}
+            outcome = await asyncio.to_thread(row_locks.run, dsn, in_flight=64, tuning=choice, **work)  # type: ignore[arg-type]
+            rates[choice] = max(outcome.rate, rates.get(choice, 0.0))
+    return max(rates, key=rates.__getitem__)
 
 
 async def _pgbench(dsn: str, options: Options) -> float:
