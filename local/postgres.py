@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -132,12 +133,12 @@ class PostgreSQL:
         return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LANG": "C.UTF-8", "LD_LIBRARY_PATH": libraries}
 
     def _without_root(self) -> list[str]:
-        """What a command line begins with so that PostgreSQL, which refuses root, does not run as root.
+        """What a command line begins with so that PostgreSQL, which refuses root and who has no name, is neither.
 
-        In a user namespace it is nobody to itself and still the owner of its files. Where such are forbidden it
-        becomes the account nobody, which then has to own the data and be able to reach it.
+        In a user namespace it is nobody to itself and still the owner of its files. Where such are forbidden, root
+        becomes the account nobody, which owns the data and may pass through folders that are root's alone.
         """
-        if os.geteuid() != 0:
+        if os.geteuid() != 0 and _has_name(os.geteuid()):
             return []
         unshare = shutil.which("unshare")
         if unshare:
@@ -145,8 +146,12 @@ class PostgreSQL:
             tried = subprocess.run([*mapped, "true"], capture_output=True, check=False, timeout=COMMAND_LIMIT_S)  # noqa: S603
             if tried.returncode == 0:
                 return mapped
+        if os.geteuid() != 0:
+            return []
         os.chown(self._folder, NOBODY, NOBODY)
-        return [str(shutil.which("setpriv")), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
+        account = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        passing = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+        return [str(shutil.which("setpriv")), *account, *passing, "--"]
 
     def _make_cluster(self, harmless: list[str]) -> None:
         """Make the data folder; whole or not at all, since it is renamed when it is done."""
@@ -176,6 +181,14 @@ class PostgreSQL:
             if not command.exists() or str(self._data).encode() not in command.read_bytes().split(b"\0"):
                 write_private(self._folder / "last-postmaster.pid", pid_file.read_text())
                 pid_file.unlink()
+
+
+def _has_name(user: int) -> bool:
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
 
 
 def _run(command: list[str], environment: dict[str, str]) -> str:

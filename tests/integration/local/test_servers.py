@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import shutil
 import socket
 from pathlib import Path
 
@@ -125,6 +127,22 @@ async def test_postgres_starts_again_after_being_killed_with_its_pid_file_left_b
         await connection.close()
     finally:
         await servers.postgres.stop()
+
+
+async def test_postgres_starts_where_user_namespaces_are_forbidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_program = shutil.which
+    monkeypatch.setattr("local.postgres.shutil.which", lambda name: None if name == "unshare" else find_program(name))
+    postgres = Servers(tmp_path / "state").postgres
+    await postgres.start()
+    try:
+        assert postgres.child is not None
+        user_ids = re.findall(r"^Uid:\s+(\d+)", Path(f"/proc/{postgres.child.pid}/status").read_text(), re.MULTILINE)
+        assert user_ids != ["0"]
+        assert await postgres.run("psql", "-Atc", "select 1") == "1\n"
+    finally:
+        await postgres.stop()
 
 
 async def _leave_traces(servers: Servers) -> None:
