@@ -26,6 +26,7 @@ from local.postgres import programs
 from local.rabbitmq import RabbitMQ
 from local.servers import Servers
 from local.valkey import DATABASES
+from storage.migrate import migrate
 
 VHOSTS_AT_ONCE = 16
 PROGRAM_LIMIT_S = 60
@@ -91,8 +92,6 @@ def postgres_url(request: pytest.FixtureRequest) -> str:
 def migrated_database(postgres_url: str) -> Iterator[str]:
     """The name of a database that has all migrations and is only ever copied."""
     name = f"test_template_{secrets.token_hex(4)}"
-    from storage.migrate import migrate  # noqa: PLC0415
-
     _run_postgres_program(postgres_url, "createdb", name)
     run_now(migrate(_with_database(postgres_url, name)))
     yield name
