@@ -9,8 +9,8 @@ from storage.errors import CommitUnknown, StorageUnavailable
 from storage.postgres import PoolLimits
 from storage.snapshots import OrderStore
 from tests.integration.storage.conftest import GROUP
-from tests.integration.storage.cut import wire_to
 from tests.integration.storage.orders import a_commit, an_order
+from tests.integration.wire import wire_to
 
 STORES_BACKENDS = "select pid from pg_stat_activity where application_name = $1 and datname = current_database()"
 ENDS_WITHIN_S = 10.0
@@ -20,7 +20,7 @@ async def test_a_commit_whose_answer_is_lost_is_unknown_and_reading_back_shows_t
     database_url: str, store: OrderStore, epoch: int
 ) -> None:
     order = an_order()
-    async with wire_to(database_url) as (url, wire):
+    async with wire_to(database_url, hangs_up=True) as (url, wire):
         far = await OrderStore.open(url, application_name="far", limits=PoolLimits(max_connections=1))
         wire.deaf = True
         with pytest.raises(CommitUnknown):
