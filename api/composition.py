@@ -18,11 +18,11 @@ from actors.logs import set_up_logs
 from actors.peers import Peers
 from actors.runtime import SUPERVISOR, connect
 from api.app import Collaborators, bare_app, furnish
-from api.asyncapi import asyncapi_document
 from api.configuration import authenticator_of, metrics_folder, rules_of
 from api.dependencies import Check, HealthChecks, accepts_connections
 from api.figures import Figures
 from api.letters import DeadLetters
+from messaging import asyncapi
 from settings import Settings, settings
 from storage.cache import Cache
 from storage.promotions import Promotions
@@ -81,7 +81,7 @@ async def _open(config: Settings, stack: AsyncExitStack) -> Collaborators:
         dead_letters=DeadLetters(config.amqp_url.get_secret_value()),
         health=HealthChecks(_checks(config, queries, cache, peers)),
         figures=Figures(report, metrics_folder(config)),
-        asyncapi=asyncapi_document(),
+        asyncapi=asyncapi.build(),
     )
 
 

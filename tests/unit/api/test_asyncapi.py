@@ -6,9 +6,9 @@ import jsonschema
 import msgspec
 import pytest
 
-from api.asyncapi import asyncapi_document
 from domain.commands import Actor, ActorType, CreateOrder, Message, NewLine
 from domain.events import EventType
+from messaging.asyncapi import build
 from messaging.envelope import encode_event, encode_notice
 from messaging.topology import CONSUMED
 from sagas.decision import Rules
@@ -16,7 +16,7 @@ from sagas.stages import decide
 from tests.unit.api.driving import NOW, ORDER_ID
 from tests.unit.api.test_openapi import references
 
-DOCUMENT = asyncapi_document()
+DOCUMENT = build()
 
 
 def test_every_reference_leads_somewhere() -> None:
