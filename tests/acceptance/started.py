@@ -91,13 +91,18 @@ class Started:
         below = descendants(self.process.pid, parents()) | {self.process.pid}
         return {pid: life for pid in below if (life := life_of(pid)) is not None}
 
-    def find(self, text: str) -> int:
-        """The process below it whose command line has this in it; 0 when there is none."""
+    def find_all(self, text: str) -> list[int]:
+        """The processes below it whose command lines have this in them."""
+        found = []
         for pid in self.processes():
             with contextlib.suppress(OSError):
                 if text in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"):
-                    return pid
-        return 0
+                    found.append(pid)
+        return found
+
+    def find(self, text: str) -> int:
+        """The first of them; 0 when there is none."""
+        return next(iter(self.find_all(text)), 0)
 
     def is_ready(self) -> bool:
         """Whether the API says that it can serve."""

@@ -8,15 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
-from tests.acceptance.processes import pids_of
 from tests.acceptance.shop import Shop
-from tests.acceptance.started import until
+from tests.acceptance.started import Started, until
 
 ORDERS = 100
 IN_FLIGHT_MIN = 20
 
 
-def test_no_order_is_lost_or_charged_twice_when_a_shard_is_killed(shop: Shop) -> None:
+def test_no_order_is_lost_or_charged_twice_when_a_shard_is_killed(shop: Shop, service: Started) -> None:
     with ThreadPoolExecutor(16) as pool:
         orders = list(pool.map(lambda _: shop.create()["id"], range(ORDERS)))
         shop.partner(
@@ -28,7 +27,7 @@ def test_no_order_is_lost_or_charged_twice_when_a_shard_is_killed(shop: Shop) ->
 
         assert set(pool.map(pay, orders)) == {202}
         waiting = [order_id for order_id in orders if shop.order(order_id)["payment_status"] == "pending"]
-        shards = pids_of("ray::OrderShard")
+        shards = service.find_all("ray::OrderShard")
         assert len(shards) >= 2
         for pid in shards[:1]:
             os.kill(pid, signal.SIGKILL)
@@ -48,10 +47,10 @@ def test_no_order_is_lost_or_charged_twice_when_a_shard_is_killed(shop: Shop) ->
     assert sorted(order for order in charged if order in set(orders)) == sorted(orders)
 
 
-def test_an_order_can_be_changed_at_once_after_its_shard_was_killed(shop: Shop) -> None:
+def test_an_order_can_be_changed_at_once_after_its_shard_was_killed(shop: Shop, service: Started) -> None:
     order = shop.create()
-    until(lambda: len(pids_of("ray::OrderShard")) >= 2, "two shards")
-    for pid in pids_of("ray::OrderShard"):
+    until(lambda: len(service.find_all("ray::OrderShard")) >= 2, "two shards")
+    for pid in service.find_all("ray::OrderShard"):
         os.kill(pid, signal.SIGKILL)
         break
     status, changed, _ = shop.ask(
