@@ -299,9 +299,7 @@ class Group:
         if order is None:
             raise AssertionError("a decision without effect is confirmed, not proposed")
         message = letter.message
-        asked = message.actor.type in (ActorType.CLIENT, ActorType.STAFF)
-        reply = make_reply(order, decision.answer) if asked else Reply(document=b"", version=order.version)
-        events = tuple(_stored(order.id, event) for event in decision.events)
+        reply = _reply(message, order, decision.answer)
         totals = document.totals(order)
         commit = Commit(
             order=order,
@@ -312,7 +310,7 @@ class Group:
             total=totals.total,
             paid=totals.paid,
             refunded=totals.refunded,
-            events=events,
+            events=tuple(_stored(order.id, event) for event in decision.events),
             ledger=decision.ledger,
             message_id=message.id if message.keyed else None,
             fingerprint=message.fingerprint,
@@ -323,7 +321,7 @@ class Group:
 
         def settle(verdict: Verdict, reason: str) -> None:
             if verdict is Verdict.COMMITTED:
-                self._follow(actor, letter, decision, reply, events)
+                self._follow(actor, letter, decision.calls, reply, commit)
             else:
                 self._undo(actor, letter, verdict, reason)
 
@@ -333,13 +331,10 @@ class Group:
         """Tell the sender what changes nothing, once the next flush has shown that the order is still ours."""
         if isinstance(letter.message.body, CallAnswered):
             self._around.calls.answered(letter.order_id, letter.message.body.key)
-        if isinstance(told, tuple):
-            if letter.message.actor.type in (ActorType.CLIENT, ActorType.STAFF):
-                answer: Reply | Refused = make_reply(told[0], told[1])
-            else:
-                answer = Reply(document=b"", version=told[0].version)
-        else:
-            answer = told
+        self._tell_if_ours(letter, told if isinstance(told, Refused) else _reply(letter.message, *told))
+
+    def _tell_if_ours(self, letter: Letter, answer: Reply | Refused) -> None:
+        """Tell the sender, once a flush has shown that this shard still owns the order."""
 
         def settle(verdict: Verdict, reason: str) -> None:
             letter.tell(answer if _ok(verdict) else _not_told(verdict, reason))
@@ -359,32 +354,25 @@ class Group:
         if remembered is None:
             letter.tell(Unavailable("reply_pruned", "the answer of this message is not kept any more"))
             return
-        answer = decode_reply(remembered, replayed=True)
-        self.committer.add(
-            Proposal(None, lambda verdict, reason: letter.tell(answer if _ok(verdict) else _not_told(verdict, reason)))
-        )
+        self._tell_if_ours(letter, decode_reply(remembered, replayed=True))
 
     # After the commit.
 
-    def _follow(
-        self, actor: OrderActor, letter: Letter, decision: Decision, reply: Reply, events: tuple[StoredEvent, ...]
-    ) -> None:
+    def _follow(self, actor: OrderActor, letter: Letter, calls: tuple[Call, ...], reply: Reply, commit: Commit) -> None:
         """The decision is durable: now, and not before, it may be told, published and acted upon."""
         around = self._around
-        order = decision.order
-        if order is None:
-            raise AssertionError("committed nothing")
+        order = commit.order
         self._stale.pop(order.id, None)
         if isinstance(letter.message.body, CallAnswered):
             around.calls.answered(order.id, letter.message.body.key)
-        if events:
+        if commit.events:
             around.failpoint.hit("before_publish")
-            around.publisher.offer(order.id, [_outbound(e) for e in events])
+            around.publisher.offer(order.id, [_outbound(e) for e in commit.events])
             around.failpoint.hit("after_publish")
-        self._call(decision.calls)
+        self._call(calls)
         around.failpoint.hit("before_reply")
         letter.tell(reply)
-        self.deadlines.expect(order.id, deadline(order))
+        self.deadlines.expect(order.id, commit.deadline)
         around.watches.moved(order)
         actor.committed()
         self._retire(actor)
@@ -522,6 +510,13 @@ def _not_told(verdict: Verdict, reason: str) -> Refused | Unavailable | OutcomeU
             return Refused(RefusalKind.UNPROCESSABLE, reason, detail)
         case _:
             return Unavailable("database_unavailable", reason or "the database can't be written to now")
+
+
+def _reply(message: Message, order: Order, answer: Answer) -> Reply:
+    """What the sender is told; only clients and staff read a document."""
+    if message.actor.type in (ActorType.CLIENT, ActorType.STAFF):
+        return make_reply(order, answer)
+    return Reply(document=b"", version=order.version)
 
 
 def _codes(message: Message) -> tuple[str, ...]:
