@@ -13,7 +13,6 @@ NAMES = (
     "before_reply",
     "before_call",
     "after_call",
-    "after_answer",
     "before_publish",
     "after_publish",
     "before_mark",

@@ -52,7 +52,6 @@ class Shards(Protocol):
 @dataclass(slots=True, eq=False)
 class _Pending(Letter):
     group: str = ""
-    expires_s: float = 0.0
     was_sent: bool = False
 
 
@@ -103,7 +102,7 @@ class Router:
         loop = asyncio.get_running_loop()
         group = self._dedicated.get(order_id) or self._layout.group_of(order_id)
         wait_s = self._limits.ask_timeout_s if timeout_s is None else timeout_s
-        pending = _Pending(order_id, message, loop.create_future(), group, loop.time() + wait_s)
+        pending = _Pending(order_id, message, loop.create_future(), group)
         self._queue(group).put(pending)
         timer = loop.call_later(wait_s, _expire, pending)
         try:

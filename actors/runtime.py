@@ -339,6 +339,12 @@ class Supervisor(_Process):
         return self._watcher.report()
 
 
+def _kind_of(name: str) -> type[_Process]:
+    if name.startswith("bulkhead-"):
+        return Bulkhead
+    return {BRIDGE: EventBridge, SUPERVISOR: Supervisor}.get(name, OrderShard)
+
+
 class RayProcesses:
     """The processes as named, detached Ray actors."""
 
@@ -355,14 +361,7 @@ class RayProcesses:
 
     def start(self, name: str) -> None:
         """Create the actor unless it exists; Ray starts it again whenever it dies."""
-        kind = OrderShard
-        if name.startswith("bulkhead-"):
-            kind = Bulkhead  # type: ignore[assignment]
-        elif name == BRIDGE:
-            kind = EventBridge  # type: ignore[assignment]
-        elif name == SUPERVISOR:
-            kind = Supervisor  # type: ignore[assignment]
-        ray.remote(kind).options(
+        ray.remote(_kind_of(name)).options(
             name=name,
             namespace=NAMESPACE,
             lifetime="detached",

@@ -120,12 +120,6 @@ def settle_outside(draft: Draft) -> bool:
     return draft.order is not before
 
 
-def unblock_all(draft: Draft) -> None:
-    """Forget that refunds were rejected: a cancellation tries the whole again."""
-    for payment in draft.order.payments:
-        attention_over(draft, _block(payment))
-
-
 def is_blocked(draft: Draft, payment: Payment) -> bool:
     """Tell whether a refund of the payment was rejected and waits for staff."""
     return has_attention(draft, _block(payment))

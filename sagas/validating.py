@@ -129,11 +129,6 @@ def hold_lost(draft: Draft) -> None:
         tell_update(draft, "hold")
 
 
-def repriced(order: Order, lines: tuple[OrderLine, ...], rules: Rules) -> Priced:
-    """Reckon an edited order with the prices its lines have; a line that was never priced counts 0."""
-    return price(lines, order.discounts, order.shipping_amount, rules.shipping_tax_rate)
-
-
 def _held(draft: Draft, step: Step, state: HoldState) -> None:
     was = draft.order.status
     steps.end(draft, step.key)
