@@ -9,7 +9,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
-from domain.commands import AddItem, ChangeQuantity, CreateOrder, Known, Message, RemoveItem
+from domain.commands import (
+    AddItem,
+    ApplyDiscount,
+    ChangeQuantity,
+    CreateOrder,
+    Known,
+    Message,
+    RemoveDiscount,
+    RemoveItem,
+)
 from domain.order import Customer, Order, Product
 from domain.promotions import Promotion
 
@@ -95,7 +104,7 @@ class Catalogue:
             case AddItem() if order is not None:
                 products = self._all((*(line.sku for line in order.lines), body.sku), order.currency)
                 customer = self._customers.get(order.customer_id)
-            case ChangeQuantity() | RemoveItem() if order is not None:
+            case ChangeQuantity() | RemoveItem() | ApplyDiscount() | RemoveDiscount() if order is not None:
                 products = self._all((line.sku for line in order.lines), order.currency)
                 customer = self._customers.get(order.customer_id)
         return Known(products=products, customer=customer, promotions=promotions, number=number)

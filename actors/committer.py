@@ -16,7 +16,6 @@ from typing import Protocol, TypeVar
 import structlog
 
 from actors.failpoints import Failpoint
-from domain.order import Order
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.snapshots import Commit, FlushResult, Loaded
 
@@ -32,6 +31,7 @@ class Verdict(Enum):
     STALE = auto()  # the row was not what we thought it was: load the order again
     POISONED = auto()  # this commit can never succeed
     UNAVAILABLE = auto()  # the database said no for too long; certainly not committed
+    UNKNOWN = auto()  # nobody can tell now; the row will
     MOVED = auto()  # somebody else owns the group
 
 
@@ -52,6 +52,7 @@ class Proposal:
 
     commit: Commit | None
     settle: Callable[[Verdict, str], None]
+    is_settled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,7 @@ class Committer:
     def add(self, proposal: Proposal) -> None:
         """Commit it with the next flush."""
         if self._replaced:
-            proposal.settle(Verdict.MOVED, "")
+            _settle((proposal,), Verdict.MOVED, "")
             return
         self._waiting.append(proposal)
         if self._task is None:
@@ -128,11 +129,16 @@ class Committer:
                 size = min(len(self._waiting), self._policy.batch_max_orders)
                 batch = [self._waiting.popleft() for _ in range(size)]
                 self.counts.largest_batch = max(self.counts.largest_batch, size)
-                await self._flush(batch)
+                try:
+                    await self._flush(batch)
+                except Exception:
+                    log.exception("flush_failed", group=self.group, proposals=size)
+                    _settle(batch, Verdict.UNKNOWN, "the flush failed")
         finally:
             self._task = None
 
     async def _flush(self, batch: list[Proposal]) -> None:
+        """Write a batch until each proposal has its verdict. What nobody foresaw is bisected down to the proposal it is about."""
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + self._policy.retry_for_s
         wait_s = self._policy.retry_first_s
@@ -154,6 +160,10 @@ class Committer:
                     return
                 give_up_s = loop.time() + self._policy.retry_for_s
                 continue
+            except Exception as error:
+                log.exception("flush_broken", group=self.group, orders=len(commits))
+                await self._isolate(await self._resolve(batch), error)
+                return
             else:
                 if commits:
                     self._failpoint.hit("after_commit")
@@ -162,6 +172,19 @@ class Committer:
             self.counts.retries += 1
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, self._policy.retry_max_s)
+
+    async def _isolate(self, batch: list[Proposal], error: Exception) -> None:
+        """Write the halves of a batch that could not be written as a whole; one alone that can't be is poison."""
+        if len(batch) == 1:
+            self.counts.poisoned += 1
+            _settle(batch, Verdict.POISONED, f"{type(error).__name__}: {error}")
+            return
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            if half and not self._replaced:
+                await self._flush(half)
+            else:
+                _settle(half, Verdict.MOVED, "")
 
     def _settle_result(self, batch: list[Proposal], result: FlushResult) -> None:
         if not result.owned:
@@ -172,15 +195,15 @@ class Committer:
         self.counts.poisoned += len(result.poisoned)
         for proposal in batch:
             if proposal.commit is None or proposal.commit.order.id in result.committed:
-                proposal.settle(Verdict.COMMITTED, "")
+                _settle((proposal,), Verdict.COMMITTED, "")
                 continue
             order_id = proposal.commit.order.id
             if (code := result.refused.get(order_id)) is not None:
-                proposal.settle(Verdict.REFUSED, code)
+                _settle((proposal,), Verdict.REFUSED, code)
             elif (why := result.poisoned.get(order_id)) is not None:
-                proposal.settle(Verdict.POISONED, why)
+                _settle((proposal,), Verdict.POISONED, why)
             else:
-                proposal.settle(Verdict.STALE, "")
+                _settle((proposal,), Verdict.STALE, "")
 
     def _be_replaced(self, batch: list[Proposal]) -> None:
         self._replaced = True
@@ -205,19 +228,13 @@ class Committer:
         stored: dict[str, Loaded] = await self._insist(lambda: self._store.load(ids)) if ids else {}
         left: list[Proposal] = []
         for proposal in batch:
-            if proposal.commit is not None and self._stands(
-                proposal.commit.order, stored.get(proposal.commit.order.id)
-            ):
+            if proposal.commit is not None and _stands(proposal.commit, stored.get(proposal.commit.order.id)):
                 self.counts.unknown_resolved += 1
                 self.counts.commits += 1
-                proposal.settle(Verdict.COMMITTED, "")
+                _settle((proposal,), Verdict.COMMITTED, "")
             else:
                 left.append(proposal)
         return left
-
-    @staticmethod
-    def _stands(proposed: Order, stored: Loaded | None) -> bool:
-        return stored is not None and stored.order == proposed
 
     async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
         wait_s = self._policy.retry_first_s
@@ -229,6 +246,20 @@ class Committer:
                 wait_s = min(wait_s * 2, self._policy.retry_max_s)
 
 
+def _stands(proposed: Commit, stored: Loaded | None) -> bool:
+    """Whether what is stored is what was proposed; a message that changed nothing is known by its remembered id."""
+    if stored is None or stored.order != proposed.order:
+        return False
+    return proposed.message_id is None or proposed.message_id in stored.keys
+
+
 def _settle(batch: Sequence[Proposal], verdict: Verdict, reason: str) -> None:
+    """Tell each proposal its verdict, once; one that fails to take it must not keep the others from theirs."""
     for proposal in batch:
-        proposal.settle(verdict, reason)
+        if proposal.is_settled:
+            continue
+        proposal.is_settled = True
+        try:
+            proposal.settle(verdict, reason)
+        except Exception:
+            log.exception("verdict_not_taken", verdict=verdict.name)

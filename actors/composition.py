@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from actors.committer import CommitPolicy
 from actors.dedicated import DedicatedPolicy
-from actors.group import GroupLimits
 from actors.groups import Layout
 from actors.peers import PeerGone, Peers
 from actors.router import Router, RouterLimits
+from actors.surroundings import GroupLimits
 from domain.calls import Partner
 from messaging.bridge import BridgeLimits, Deliver, EventBridge
 from messaging.publisher import PublisherLimits

@@ -1,7 +1,7 @@
-"""The orders of one owner: which of them are in memory, how they get there, and what follows once a decision is committed.
+"""The orders of one owner: which of them are in memory, and what follows once a decision is committed.
 
-A group hosts its order actors. It loads them in batches, hands their decisions to the committer, and after the commit, and only
-then, lets replies, events and calls leave. It gives up everything the moment somebody else owns its orders.
+A group hosts its order actors. It hands their decisions to the committer, and after the commit, and only then, lets replies, events
+and calls leave. It gives up everything the moment somebody else owns its orders. How orders come into memory is in ``loading.py``.
 """
 
 from __future__ import annotations
@@ -9,32 +9,26 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import structlog
 
-from actors.catalogue import Catalogue
-from actors.clock import DatabaseClock
-from actors.committer import CommitPolicy, Committer, Proposal, Store, Verdict
+from actors.aside import SetAside
+from actors.commits import commit_of, outbound, reply_to
+from actors.committer import Committer, Proposal, Verdict
 from actors.deadlines import Deadlines
-from actors.failpoints import Failpoint
+from actors.loading import Loading
 from actors.mailbox import Letter
-from actors.numbers import OrderNumbers
 from actors.order import OrderActor
-from actors.replies import Reply, decode_reply, encode_reply, make_reply
-from actors.watches import Watches
+from actors.replies import Reply, decode_reply
+from actors.surroundings import Surroundings
 from actors.wire import Moved
-from domain import document
 from domain.calls import Call, CustomerFetched, ProductsFetched
 from domain.commands import Actor, ActorType, ApplyDiscount, CallAnswered, CreateOrder, Message, Wake
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
-from domain.events import Event
 from domain.order import Order
-from domain.promotions import Promotion
-from messaging.envelope import encode_event, encode_notice
-from messaging.publisher import Outbound
-from sagas.decision import Answer, Decision, Rules
+from sagas.decision import Answer, Decision
 from sagas.stages import deadline, decide, resume
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.snapshots import Commit, Loaded, StoredEvent
@@ -48,62 +42,6 @@ REFUSALS_OF_CLAIMS = {
 }
 
 
-class Publisher(Protocol):
-    """The part of ``messaging.publisher.Publisher`` that a group needs."""
-
-    def offer(self, order_id: str, events: Sequence[Outbound]) -> None: ...
-    def forget(self, order_ids: Iterable[str]) -> None: ...
-
-
-class PartnerCalls(Protocol):
-    """Where calls go; ``answered`` says that one needs no repeating any more."""
-
-    def send(self, calls: Iterable[Call]) -> None: ...
-    def answered(self, order_id: str, key: str) -> None: ...
-
-
-class GroupStore(Store, Protocol):
-    """What a group needs of storage besides committing."""
-
-    async def reply(self, order_id: str, message_id: str) -> bytes | None: ...
-    async def promotions(self, codes: tuple[str, ...]) -> tuple[Promotion, ...]: ...
-    async def set_aside(self, order_id: str, reason: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupLimits:
-    """Bounds, unit last."""
-
-    mailbox_max_messages: int = 64
-    queue_max_messages: int = 8192
-    load_batch_max_orders: int = 256
-    resident_max_orders: int = 200_000
-    idle_s: float = 300.0
-    passivate_batch_max_orders: int = 5000
-    set_aside_retry_s: float = 30.0
-    stale_retries_max: int = 3
-
-
-@dataclass(slots=True, kw_only=True)
-class Surroundings:
-    """What a shard's groups share."""
-
-    shard: str
-    store: GroupStore
-    publisher: Publisher
-    calls: PartnerCalls
-    clock: DatabaseClock
-    catalogue: Catalogue
-    numbers: OrderNumbers
-    watches: Watches
-    rules: Rules
-    limits: GroupLimits
-    commit_policy: CommitPolicy
-    failpoint: Failpoint
-    monotonic: Callable[[], float]
-    on_committed: Callable[[str, Order], None] | None = None
-
-
 class Group:
     """The actors of one group of orders, under one epoch. It is the ``Host`` of its order actors."""
 
@@ -115,13 +53,23 @@ class Group:
         self._around = around
         self._on_replaced = on_replaced
         self._actors: OrderedDict[str, OrderActor] = OrderedDict()
-        self._loading: dict[str, list[Letter]] = {}
-        self._loading_letters = 0
-        self._loader: asyncio.Task[None] | None = None
         self._handing_over: dict[str, list[Letter]] = {}
-        self._set_aside: dict[str, tuple[float, str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stale: dict[str, int] = {}
+        limits = around.limits
+        self._aside = SetAside(
+            around.store.set_aside,
+            around.monotonic,
+            retry_s=limits.set_aside_retry_s,
+            max_orders=limits.queue_max_messages,
+        )
+        self._loading = Loading(
+            name,
+            around.store.load,
+            self._arrive,
+            queue_max_messages=limits.queue_max_messages,
+            batch_max_orders=limits.load_batch_max_orders,
+        )
         self.committer = Committer(
             group=name,
             epoch=epoch,
@@ -158,35 +106,8 @@ class Group:
                 return
         self.wake(order_id)
 
-    def _deliver(self, letter: Letter) -> None:
-        order_id = letter.order_id
-        actor = self._actors.get(order_id)
-        if actor is not None:
-            self._actors.move_to_end(order_id)
-            self._hand_in(actor, letter)
-        elif (waiting := self._handing_over.get(order_id)) is not None:
-            waiting.append(letter)
-        elif (aside := self._set_aside.get(order_id)) is not None and aside[0] > self._around.monotonic():
-            letter.tell(Unavailable("order_set_aside", aside[1], retry_after_s=self._around.limits.set_aside_retry_s))
-        elif self._loading_letters >= self._around.limits.queue_max_messages:
-            letter.tell(
-                Unavailable("overloaded", f"{self._loading_letters} messages wait for their orders", overloaded=True)
-            )
-        else:
-            self._loading.setdefault(order_id, []).append(letter)
-            self._loading_letters += 1
-            if self._loader is None:
-                self._loader = asyncio.get_running_loop().create_task(self._load(), name=f"load-{self.name}")
-
-    def _hand_in(self, actor: OrderActor, letter: Letter) -> None:
-        actor.last_used_s = self._around.monotonic()
-        try:
-            actor.receive(letter)
-        except Unavailable as full:
-            letter.tell(full)
-        self._retire(actor)
-
     async def _prepare(self, letter: Letter, codes: tuple[str, ...]) -> None:
+        """Read the promotions that a command names before it enters: its decision needs them."""
         try:
             promotions = await self._around.store.promotions(codes)
         except (StorageUnavailable, CommitUnknown) as error:
@@ -196,37 +117,41 @@ class Group:
         letter.message = replace(message, known=replace(message.known, promotions=promotions))
         self._deliver(letter)
 
+    def _deliver(self, letter: Letter) -> None:
+        order_id = letter.order_id
+        if self.is_replaced:
+            letter.tell(Moved(""))
+        elif (actor := self._actors.get(order_id)) is not None:
+            self._actors.move_to_end(order_id)
+            self._hand_in(actor, letter)
+        elif (waiting := self._handing_over.get(order_id)) is not None:
+            waiting.append(letter)
+        elif (not_now := self._aside.reason(order_id)) is not None:
+            letter.tell(not_now)
+        else:
+            self._loading.wait(letter)
+
+    def _hand_in(self, actor: OrderActor, letter: Letter) -> None:
+        actor.last_used_s = self._around.monotonic()
+        try:
+            actor.receive(letter)
+        except Unavailable as full:
+            letter.tell(full)
+        self._retire(actor)
+
     # Orders come into memory.
 
-    async def _load(self) -> None:
-        try:
-            while self._loading and not self.is_replaced:
-                ids = list(self._loading)[: self._around.limits.load_batch_max_orders]
-                try:
-                    loaded = await self._around.store.load(ids)
-                except (StorageUnavailable, CommitUnknown) as error:
-                    not_now = Unavailable("database_unavailable", str(error))
-                    for order_id in ids:
-                        for letter in self._stop_loading(order_id):
-                            letter.tell(not_now)
-                    continue
-                for order_id in ids:
-                    self._arrive(order_id, loaded.get(order_id), self._stop_loading(order_id))
-        finally:
-            self._loader = None
-
-    def _stop_loading(self, order_id: str) -> list[Letter]:
-        letters = self._loading.pop(order_id, [])
-        self._loading_letters -= len(letters)
-        return letters
-
     def _arrive(self, order_id: str, loaded: Loaded | None, letters: list[Letter]) -> None:
+        """Make the actor of an order that was read, and hand it what has waited for it."""
         if self.is_replaced or (
             loaded is not None and loaded.dedicated_group != self._dedicated_name(order_id, loaded)
         ):
             moved = Moved((loaded.dedicated_group if loaded is not None else None) or "")
             for letter in letters:
                 letter.tell(moved)
+            return
+        if (waiting := self._handing_over.get(order_id)) is not None:
+            waiting.extend(letters)
             return
         if loaded is not None and loaded.undecodable is not None:
             self._put_aside(order_id, f"its snapshot can't be read: {loaded.undecodable}", letters)
@@ -239,7 +164,7 @@ class Group:
             # What the publisher remembers may be from an earlier ownership: the database knows what is still to be said.
             self._around.publisher.forget([order_id])
             if loaded.unpublished:
-                self._around.publisher.offer(order_id, [_outbound(e) for e in loaded.unpublished])
+                self._around.publisher.offer(order_id, [outbound(event) for event in loaded.unpublished])
             self._resume(actor, order)
         for letter in letters:
             self._hand_in(actor, letter)
@@ -256,22 +181,11 @@ class Group:
             self.committer.add(Proposal(None, lambda verdict, _: self._call(again) if _ok(verdict) else None))
         self.deadlines.expect(actor.order_id, deadline(order))
 
-    def _put_aside(self, order_id: str, reason: str, letters: list[Letter]) -> None:
-        log.error("order_set_aside", order_id=order_id, reason=reason)
-        limits = self._around.limits
-        self._set_aside[order_id] = (self._around.monotonic() + limits.set_aside_retry_s, reason)
-        while len(self._set_aside) > limits.queue_max_messages:
-            self._set_aside.pop(next(iter(self._set_aside)))
-        not_now = Unavailable("order_set_aside", reason, retry_after_s=limits.set_aside_retry_s)
+    def _put_aside(self, order_id: str, why: str, letters: Iterable[Letter]) -> None:
+        not_now = self._aside.put(order_id, why)
         for letter in letters:
             letter.tell(not_now)
-        self._spawn(self._mark_aside(order_id, reason))
-
-    async def _mark_aside(self, order_id: str, reason: str) -> None:
-        try:
-            await self._around.store.set_aside(order_id, reason)
-        except (StorageUnavailable, CommitUnknown) as error:
-            log.warning("set_aside_not_marked", order_id=order_id, error=str(error))
+        self._spawn(self._aside.mark(order_id, why))
 
     # The host of the order actors.
 
@@ -295,29 +209,7 @@ class Group:
 
     def propose(self, actor: OrderActor, letter: Letter, decision: Decision) -> None:
         """Commit a decision with the next flush."""
-        order = decision.order
-        if order is None:
-            raise AssertionError("a decision without effect is confirmed, not proposed")
-        message = letter.message
-        reply = _reply(message, order, decision.answer)
-        totals = document.totals(order)
-        commit = Commit(
-            order=order,
-            base_version=0 if actor.order is None else actor.order.version,
-            deadline=deadline(order),
-            payment_status=document.payment_status(order),
-            fulfillment_status=document.fulfillment_status(order),
-            total=totals.total,
-            paid=totals.paid,
-            refunded=totals.refunded,
-            events=tuple(_stored(order.id, event) for event in decision.events),
-            ledger=decision.ledger,
-            message_id=message.id if message.keyed else None,
-            fingerprint=message.fingerprint,
-            reply=encode_reply(reply) if message.keyed else None,
-            claims=tuple((claim.code, claim.customer_id) for claim in decision.claims),
-            releases=decision.releases,
-        )
+        commit, reply = commit_of(actor.order, letter.message, decision)
 
         def settle(verdict: Verdict, reason: str) -> None:
             if verdict is Verdict.COMMITTED:
@@ -331,7 +223,7 @@ class Group:
         """Tell the sender what changes nothing, once the next flush has shown that the order is still ours."""
         if isinstance(letter.message.body, CallAnswered):
             self._around.calls.answered(letter.order_id, letter.message.body.key)
-        self._tell_if_ours(letter, told if isinstance(told, Refused) else _reply(letter.message, *told))
+        self._tell_if_ours(letter, told if isinstance(told, Refused) else reply_to(letter.message, *told))
 
     def _tell_if_ours(self, letter: Letter, answer: Reply | Refused) -> None:
         """Tell the sender, once a flush has shown that this shard still owns the order."""
@@ -340,6 +232,19 @@ class Group:
             letter.tell(answer if _ok(verdict) else _not_told(verdict, reason))
 
         self.committer.add(Proposal(None, settle))
+
+    def fail(self, actor: OrderActor, letter: Letter, error: Exception) -> None:
+        """The rules could not cope with a message: nothing changed. Where nobody can send another one, the order is set aside."""
+        order_id, message = letter.order_id, letter.message
+        log.error(
+            "message_failed", order_id=order_id, message=message.id, body=type(message.body).__name__, exc_info=error
+        )
+        why = f"{type(message.body).__name__} can't be handled: {type(error).__name__}"
+        if message.actor.reads_answers:
+            letter.tell(Unavailable("order_failed", why))
+        else:
+            self._put_aside(order_id, why, [letter, *actor.leave()])
+            self._forget(actor)
 
     def replay(self, letter: Letter) -> None:
         """Tell the sender what the message's first delivery was told."""
@@ -363,19 +268,21 @@ class Group:
         around = self._around
         order = commit.order
         self._stale.pop(order.id, None)
-        if isinstance(letter.message.body, CallAnswered):
-            around.calls.answered(order.id, letter.message.body.key)
-        if commit.events:
-            around.failpoint.hit("before_publish")
-            around.publisher.offer(order.id, [_outbound(e) for e in commit.events])
-            around.failpoint.hit("after_publish")
-        self._call(calls)
-        around.failpoint.hit("before_reply")
-        letter.tell(reply)
-        self.deadlines.expect(order.id, commit.deadline)
-        around.watches.moved(order)
-        actor.committed()
-        self._retire(actor)
+        try:
+            if isinstance(letter.message.body, CallAnswered):
+                around.calls.answered(order.id, letter.message.body.key)
+            if commit.events:
+                around.failpoint.hit("before_publish")
+                around.publisher.offer(order.id, [outbound(event) for event in commit.events])
+                around.failpoint.hit("after_publish")
+            self._call(calls)
+            around.failpoint.hit("before_reply")
+            letter.tell(reply)
+            self.deadlines.expect(order.id, commit.deadline)
+            around.watches.moved(order)
+        finally:
+            actor.committed()
+            self._retire(actor)
         if around.on_committed is not None:
             around.on_committed(self.name, order)
 
@@ -385,29 +292,39 @@ class Group:
             self._around.calls.send(calls)
 
     def _undo(self, actor: OrderActor, letter: Letter, verdict: Verdict, reason: str) -> None:
+        """The decision was not committed, or nobody knows: the sender hears so, and the order is what the database says."""
+        match verdict:
+            case Verdict.STALE:
+                self._reload(actor, letter)
+            case Verdict.POISONED:
+                self._put_aside(actor.order_id, f"its commit can't be written: {reason}", [letter, *actor.leave()])
+                self._forget(actor)
+            case Verdict.UNKNOWN:
+                letter.tell(_not_told(verdict, reason))
+                self._forget(actor)
+                for waiting in actor.leave():
+                    self._deliver(waiting)
+            case Verdict.MOVED:
+                letter.tell(_not_told(verdict, reason))
+            case _:
+                letter.tell(_not_told(verdict, reason))
+                actor.void()
+                self._retire(actor)
+
+    def _reload(self, actor: OrderActor, letter: Letter) -> None:
+        """What is stored is not what the actor knows: read the order again, a bounded number of times."""
         order_id = actor.order_id
-        if verdict is Verdict.STALE:
-            retries = self._stale.get(order_id, 0) + 1
-            self._stale[order_id] = retries
-            letters = [letter, *actor.leave()]
-            self._forget(actor)
-            if retries > self._around.limits.stale_retries_max:
-                self._stale.pop(order_id, None)
-                self._put_aside(order_id, "what is stored is not what its actor knows", letters)
-                return
-            log.warning("order_stale", order_id=order_id, retries=retries)
-            for again in letters:
-                self._deliver(again)
+        retries = self._stale.get(order_id, 0) + 1
+        self._stale[order_id] = retries
+        letters = [letter, *actor.leave()]
+        self._forget(actor)
+        if retries > self._around.limits.stale_retries_max:
+            self._stale.pop(order_id, None)
+            self._put_aside(order_id, "what is stored is not what its actor knows", letters)
             return
-        if verdict is Verdict.POISONED:
-            self._put_aside(order_id, f"its commit can't be written: {reason}", [letter, *actor.leave()])
-            self._forget(actor)
-            return
-        letter.tell(_not_told(verdict, reason))
-        if verdict is Verdict.MOVED:
-            return
-        actor.void()
-        self._retire(actor)
+        log.warning("order_stale", order_id=order_id, retries=retries)
+        for again in letters:
+            self._deliver(again)
 
     # Orders leave memory.
 
@@ -419,6 +336,7 @@ class Group:
     def _forget(self, actor: OrderActor) -> None:
         if self._actors.get(actor.order_id) is actor:
             del self._actors[actor.order_id]
+            self._around.publisher.leave((actor.order_id,))
 
     def passivate(self) -> int:
         """Let idle actors leave memory, those idle longest first; gives how many did."""
@@ -442,7 +360,7 @@ class Group:
     @property
     def queued(self) -> int:
         """Messages that wait for their order to be loaded, and proposals that wait for a flush."""
-        return self._loading_letters + len(self.committer)
+        return len(self._loading) + len(self.committer)
 
     def find(self, order_id: str) -> Order | None:
         """The committed state of an order in memory, or None."""
@@ -452,7 +370,7 @@ class Group:
     def publish_again(self, events: Mapping[str, Sequence[StoredEvent]]) -> None:
         """Offer events that have stayed unpublished; the publisher knows which of them it has already."""
         for order_id, unpublished in events.items():
-            self._around.publisher.offer(order_id, [_outbound(e) for e in unpublished])
+            self._around.publisher.offer(order_id, [outbound(event) for event in unpublished])
 
     # Handing one order over to a process of its own.
 
@@ -480,9 +398,8 @@ class Group:
             for letter in actor.leave():
                 letter.tell(moved)
         self._actors.clear()
-        for order_id in list(self._loading):
-            for letter in self._stop_loading(order_id):
-                letter.tell(moved)
+        for letter in self._loading.empty():
+            letter.tell(moved)
         self.deadlines.stop()
         self._on_replaced(self)
 
@@ -508,15 +425,10 @@ def _not_told(verdict: Verdict, reason: str) -> Refused | Unavailable | OutcomeU
         case Verdict.REFUSED:
             detail = REFUSALS_OF_CLAIMS.get(reason, "the promotion can't be used")
             return Refused(RefusalKind.UNPROCESSABLE, reason, detail)
+        case Verdict.UNKNOWN:
+            return OutcomeUnknown("the commit failed half-way; asking again with the same key tells")
         case _:
             return Unavailable("database_unavailable", reason or "the database can't be written to now")
-
-
-def _reply(message: Message, order: Order, answer: Answer) -> Reply:
-    """What the sender is told; only clients and staff read a document."""
-    if message.actor.type in (ActorType.CLIENT, ActorType.STAFF):
-        return make_reply(order, answer)
-    return Reply(document=b"", version=order.version)
 
 
 def _codes(message: Message) -> tuple[str, ...]:
@@ -527,23 +439,6 @@ def _codes(message: Message) -> tuple[str, ...]:
             return (code,)
         case _:
             return ()
-
-
-def _stored(order_id: str, event: Event) -> StoredEvent:
-    return StoredEvent(
-        sequence=event.sequence,
-        type=event.type.value,
-        version=event.version,
-        at=event.at,
-        actor_type=event.actor.type.value,
-        actor_id=event.actor.id,
-        body=encode_event(order_id, event),
-        notice=encode_notice(order_id, event),
-    )
-
-
-def _outbound(event: StoredEvent) -> Outbound:
-    return Outbound(sequence=event.sequence, routing_key=event.type, body=event.body, notice=event.notice)
 
 
 def _first(actors: OrderedDict[str, OrderActor], count: int) -> Iterable[OrderActor]:

@@ -5,11 +5,13 @@ that decision is committed. It never does input or output, and holds no task and
 
     receive ──> mailbox ──> decide ──> propose ──(the host commits)──> committed ──> next message
                               │                                   └──> void ───────> next message, old state
-                              └── refused, repeated or without effect: confirm ────> next message
+                              ├── refused, repeated or without effect: confirm ────> next message
+                              └── broken: fail ────────────────────────────────────> next message
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from actors.mailbox import Letter, Mailbox
@@ -30,6 +32,9 @@ class Host(Protocol):
 
     def confirm(self, letter: Letter, told: Refused | tuple[Order, Answer]) -> None:
         """Tell the sender something that changes nothing, once it is sure that this shard still owns the order."""
+
+    def fail(self, actor: OrderActor, letter: Letter, error: Exception) -> None:
+        """The rules broke on this letter: nothing changed, tell the sender, and see to it that somebody looks."""
 
     def replay(self, letter: Letter) -> None:
         """Tell the sender what an earlier delivery of the same message was told."""
@@ -102,16 +107,24 @@ class OrderActor:
             return
         try:
             decision = self._host.decide(self.order, message)
+            self._act_on(letter, decision)
         except Refused as refusal:
             self._host.confirm(letter, refusal)
-            return
+        except Exception as error:  # noqa: BLE001 - a fault in the rules must end neither the shard nor the neighbours
+            self._committing = None
+            self._host.fail(self, letter, error)
+
+    def _act_on(self, letter: Letter, decision: Decision) -> None:
+        if self.order is None and decision.order is None:
+            raise AssertionError(f"a decision about nothing: {type(letter.message.body).__name__}")
+        if decision.order is None and letter.message.keyed and letter.message.actor.reads_answers:
+            # It changes nothing, but it is answered: the order is written again as it is, with the key and the answer.
+            decision = replace(decision, order=self.order)
         if decision.order is not None:
             self._committing = (letter, decision)
             self._host.propose(self, letter, decision)
         elif self.order is not None:
             self._host.confirm(letter, (self.order, decision.answer))
-        else:
-            raise AssertionError(f"a decision about nothing: {type(message.body).__name__}")
 
 
 def _key_reused() -> Refused:

@@ -20,7 +20,7 @@ from actors.mailbox import Letter
 from actors.peers import PeerGone
 from actors.replies import Reply
 from actors.wire import Moved, Told, decode_told, encode_letters
-from domain.commands import ActorType, Message
+from domain.commands import Message
 from domain.errors import OutcomeUnknown, Unavailable
 
 log = structlog.get_logger()
@@ -96,7 +96,7 @@ class Router:
 
         Raises ``Refused``; ``Unavailable`` (certainly nothing changed); ``OutcomeUnknown`` (ask again with the same id).
         """
-        if not message.keyed and message.actor.type in (ActorType.CLIENT, ActorType.STAFF):
+        if not message.keyed and message.actor.reads_answers:
             # A command may be delivered twice when a shard dies; being remembered makes the second harmless.
             message = replace(message, keyed=True)
         loop = asyncio.get_running_loop()

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 import structlog
 
-from actors.group import Group, GroupStore, Surroundings
+from actors.group import Group
 from actors.groups import DEDICATED, Layout, residue
 from actors.mailbox import Letter
+from actors.surroundings import GroupStore, Surroundings
 from actors.wire import Moved, Told, decode_letters, encode_told
 from domain.calls import Call, NotSent
 from domain.commands import Actor, ActorType, CallAnswered, Message

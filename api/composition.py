@@ -16,7 +16,8 @@ from actors.composition import make_peers, open_router, open_router_store, pool_
 from actors.groups import Layout
 from actors.logs import set_up_logs
 from actors.peers import Peers
-from actors.runtime import SUPERVISOR, connect
+from actors.processes.process import SUPERVISOR
+from actors.runtime import connect
 from api.app import Collaborators, bare_app, furnish
 from api.configuration import authenticator_of, metrics_folder, rules_of
 from api.dependencies import Check, HealthChecks, accepts_connections

@@ -15,11 +15,11 @@ from actors import composition
 from actors.catalogue import Catalogue
 from actors.clock import DatabaseClock
 from actors.failpoints import Failpoint
-from actors.group import Surroundings
 from actors.groups import Layout
 from actors.link import Endpoint, LinkServer
 from actors.numbers import OrderNumbers
 from actors.shard import OrderShard, ShardPolicy
+from actors.surroundings import Surroundings
 from actors.watches import Watches
 from actors.wire import decode_told, encode_letters
 from benchmarks.partners import answer_at_once
@@ -43,6 +43,9 @@ class OutboxOnly:
 
     def forget(self, order_ids: Iterable[str]) -> None:
         """Nothing is remembered."""
+
+    def leave(self, order_ids: Iterable[str]) -> None:
+        """Nothing lags."""
 
 
 class InstantPartners:

@@ -33,6 +33,11 @@ class Actor:
     type: ActorType
     id: str
 
+    @property
+    def reads_answers(self) -> bool:
+        """Clients and staff are told the outcome of what they ask for; partners, timers and the saga need no document."""
+        return self.type in (ActorType.CLIENT, ActorType.STAFF)
+
 
 @dataclass(frozen=True, slots=True)
 class NewLine:

@@ -167,3 +167,55 @@ async def test_each_order_of_a_batch_hears_its_own_verdict() -> None:
         "c": (Verdict.POISONED, "NUL"),
         "d": (Verdict.STALE, ""),
     }
+
+
+async def test_a_flush_that_breaks_is_bisected_down_to_the_proposal_it_is_about() -> None:
+    class Breaking(FakeStore):
+        async def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
+            if any(commit.order.id == "o-3" for commit in commits):
+                raise TypeError("a value that can't be written")
+            return await super().flush(group, epoch, commits)
+
+    verdicts = Verdicts()
+    committer = a_committer(Breaking())
+    for number in range(6):
+        committer.add(verdicts.proposal(f"o-{number}"))
+    await committer.stop()
+    assert {order_id: verdict.name for order_id, (verdict, _) in verdicts.items()} == {
+        **{f"o-{number}": "COMMITTED" for number in range(6)},
+        "o-3": "POISONED",
+    }
+
+
+async def test_a_proposal_that_fails_to_take_its_verdict_keeps_nobody_else_from_theirs() -> None:
+    def broken(verdict: Verdict, reason: str) -> None:
+        raise ZeroDivisionError
+
+    verdicts = Verdicts()
+    committer = a_committer(FakeStore())
+    committer.add(Proposal(a_commit("o-1"), broken))
+    committer.add(verdicts.proposal("o-2"))
+    await committer.stop()
+    assert verdicts["o-2"][0] is Verdict.COMMITTED
+    committer.add(verdicts.proposal("o-3"))
+    await committer.stop()
+    assert verdicts["o-3"][0] is Verdict.COMMITTED
+
+
+async def test_a_message_that_changed_nothing_was_committed_only_if_its_id_is_remembered() -> None:
+    unchanged = replace(a_commit("o-1"), message_id="k")
+    store = FakeStore(CommitUnknown("lost"))
+    stored = Loaded(order=unchanged.order, undecodable=None, dedicated_group=None, keys={}, unpublished=())
+    store.stored["o-1"] = stored
+    told: list[Verdict] = []
+    committer = a_committer(store)
+    committer.add(Proposal(unchanged, lambda verdict, _: told.append(verdict)))
+    await committer.stop()
+    assert (told, len(store.flushes)) == ([Verdict.COMMITTED], 2)  # it was written again
+
+    store = FakeStore(CommitUnknown("lost"))
+    store.stored["o-1"] = replace(stored, keys={"k": ""})
+    committer = a_committer(store)
+    committer.add(Proposal(unchanged, lambda verdict, _: told.append(verdict)))
+    await committer.stop()
+    assert (told[1:], len(store.flushes)) == ([Verdict.COMMITTED], 1)

@@ -36,18 +36,21 @@ def an_order(version: int = 1) -> Order:
 
 
 class RecordingHost:
-    """A host whose rules add one to the version, refuse the sku ``no``, and find nothing to do for ``same``."""
+    """A host whose rules add one to the version, refuse the sku ``no``, find nothing to do for ``same``, break on ``bug``."""
 
     def __init__(self) -> None:
         self.proposed: list[tuple[OrderActor, Letter, Decision]] = []
         self.confirmed: list[object] = []
         self.replayed: list[Letter] = []
+        self.failed: list[tuple[Letter, Exception]] = []
 
     def decide(self, order: Order | None, message: Message) -> Decision:
         body = message.body
         assert isinstance(body, AddItem)
         if body.sku == "no":
             raise Refused(RefusalKind.CONFLICT, "illegal_transition", "no")
+        if body.sku == "bug":
+            raise ZeroDivisionError
         if body.sku == "same":
             return Decision(order=None)
         return Decision(order=an_order() if order is None else replace(order, version=order.version + 1))
@@ -57,6 +60,9 @@ class RecordingHost:
 
     def confirm(self, letter: Letter, told: Refused | tuple[Order, Answer]) -> None:
         self.confirmed.append(told)
+
+    def fail(self, actor: OrderActor, letter: Letter, error: Exception) -> None:
+        self.failed.append((letter, error))
 
     def replay(self, letter: Letter) -> None:
         self.replayed.append(letter)
@@ -103,6 +109,25 @@ async def test_a_message_without_effect_is_told_the_state_as_it_is() -> None:
     host = RecordingHost()
     an_actor(host).receive(letter("same"))
     assert host.confirmed == [(an_order(), Answer())]
+
+
+async def test_a_message_with_a_key_is_remembered_even_when_it_changes_nothing() -> None:
+    host = RecordingHost()
+    actor = an_actor(host)
+    actor.receive(letter("same", key="k"))
+    assert [decision.order for _, _, decision in host.proposed] == [an_order()]
+    actor.committed()
+    actor.receive(letter("same", key="k"))
+    assert len(host.replayed) == 1
+
+
+async def test_rules_that_break_on_a_message_hold_up_no_other() -> None:
+    host = RecordingHost()
+    actor = an_actor(host)
+    actor.receive(letter("bug"))
+    actor.receive(letter())
+    assert [type(error) for _, error in host.failed] == [ZeroDivisionError]
+    assert len(host.proposed) == 1
 
 
 async def test_a_repeat_of_a_remembered_message_is_replayed_and_not_decided_again() -> None:

@@ -1,0 +1,57 @@
+"""Orders that nothing can be done with now: their senders are told so, an operator sees it, and their neighbours go on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from domain.errors import Unavailable
+from storage.errors import CommitUnknown, StorageUnavailable
+
+log = structlog.get_logger()
+
+
+class SetAside:
+    """Which orders are set aside, and why; each is tried again after ``retry_s``. At most ``max_orders`` are remembered."""
+
+    def __init__(
+        self,
+        mark: Callable[[str, str], Awaitable[None]],
+        monotonic: Callable[[], float],
+        *,
+        retry_s: float,
+        max_orders: int,
+    ) -> None:
+        """``mark(order id, reason)`` makes it known beyond this process."""
+        self._mark = mark
+        self._monotonic = monotonic
+        self._retry_s = retry_s
+        self._max_orders = max_orders
+        self._orders: dict[str, tuple[float, str]] = {}
+
+    def reason(self, order_id: str) -> Unavailable | None:
+        """What whoever asks for the order is told, or None for one that is well or may be tried again."""
+        entry = self._orders.get(order_id)
+        if entry is None:
+            return None
+        until_s, why = entry
+        if until_s <= self._monotonic():
+            del self._orders[order_id]
+            return None
+        return Unavailable("order_set_aside", why, retry_after_s=self._retry_s)
+
+    def put(self, order_id: str, why: str) -> Unavailable:
+        """Set an order aside and give what those who wait for it are told."""
+        log.error("order_set_aside", order_id=order_id, reason=why)
+        self._orders[order_id] = (self._monotonic() + self._retry_s, why)
+        while len(self._orders) > self._max_orders:
+            self._orders.pop(next(iter(self._orders)))
+        return Unavailable("order_set_aside", why, retry_after_s=self._retry_s)
+
+    async def mark(self, order_id: str, why: str) -> None:
+        """Let operators see it: the order needs attention, and no timer wakes it."""
+        try:
+            await self._mark(order_id, why)
+        except (StorageUnavailable, CommitUnknown) as error:
+            log.warning("set_aside_not_marked", order_id=order_id, error=str(error))

@@ -1,0 +1,1 @@
+"""The Ray actors of the service: each puts its plain classes together in a process of its own, named for operators."""

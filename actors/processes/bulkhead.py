@@ -1,0 +1,51 @@
+"""The process that calls one partner."""
+
+from __future__ import annotations
+
+from actors import composition
+from actors.bulkhead import Bulkhead as BulkheadWorker
+from actors.peers import Peers
+from actors.processes.process import Process
+from domain.calls import Partner
+from partners.resilience import Bulkhead as PartnerBulkhead
+
+
+class Bulkhead(Process):
+    """Calls one partner (``bulkhead-product``, ``bulkhead-payment``, ``bulkhead-user``)."""
+
+    _worker: BulkheadWorker
+    _bulkhead: PartnerBulkhead
+
+    async def _compose(self, peers: Peers) -> None:
+        config = self.config
+        partner = Partner(self.name.removeprefix("bulkhead-"))
+        store = await composition.open_router_store(config, self.name)
+        router = await composition.open_router(config, peers, store)
+        self._bulkhead = PartnerBulkhead(
+            partner, composition.client_of(partner.value, config), composition.bulkhead_limits_of(config)
+        )
+        self._worker = BulkheadWorker(
+            partner.value,
+            self._bulkhead,
+            router,
+            calls_max=config.bulkhead_concurrency_max_calls + config.bulkhead_queue_max_calls,
+        )
+
+    async def perform(self, batch: bytes) -> list[int]:
+        """Accept calls; gives the positions of those for which there is no room."""
+        return self._worker.perform(batch)
+
+    async def statistics(self) -> dict[str, float]:
+        """Figures for the metrics."""
+        state = self._bulkhead.state()
+        outcomes = {f"outcome_{name}_total": float(count) for name, count in state.outcomes.items()}
+        return {
+            **outcomes,
+            "in_flight_calls": state.in_flight,
+            "queued_calls": state.queued,
+            "retries_total": state.retries,
+            "breaker_open": float(state.breaker.value != "closed"),
+            "calls_total": float(sum(state.latency_counts)),
+            "latency_seconds_sum": state.latency_sum_s,
+            "undelivered_total": self._worker.undelivered,
+        }

@@ -1,0 +1,28 @@
+"""The process that turns RabbitMQ messages into messages to orders."""
+
+from __future__ import annotations
+
+from actors import composition
+from actors.groups import Layout
+from actors.inbound import Inbound
+from actors.peers import Peers
+from actors.processes.process import Process
+from messaging.bridge import EventBridge as Bridge
+
+
+class EventBridge(Process):
+    """Turns RabbitMQ messages into messages to orders."""
+
+    _bridge: Bridge
+
+    async def _compose(self, peers: Peers) -> None:
+        config = self.config
+        store = await composition.open_router_store(config, self.name)
+        router = await composition.open_router(config, peers, store)
+        inbound = Inbound(router, peers, Layout(config.shards), list(config.shipping_prices.get("standard", {})))
+        self._bridge = composition.make_bridge(config, inbound.deliver)
+        await self._bridge.start()
+
+    async def statistics(self) -> dict[str, float]:
+        """Figures for the metrics."""
+        return composition.bridge_figures(self._bridge)

@@ -1,0 +1,184 @@
+"""The process that hosts order actors: those of its slices, or a single one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+from actors import composition
+from actors.catalogue import Catalogue
+from actors.clock import DatabaseClock
+from actors.dedicated import DedicatedOrders
+from actors.failpoints import Failpoint
+from actors.groups import Layout
+from actors.numbers import OrderNumbers
+from actors.partner_calls import BulkheadCalls
+from actors.peers import Peers
+from actors.processes.process import SUPERVISOR, Process
+from actors.shard import OrderShard as Shard
+from actors.shard import ShardPolicy
+from actors.surroundings import Surroundings
+from actors.watches import Watches
+from domain.calls import Call, Partner
+from domain.order import Order
+from messaging.publisher import Publisher
+from storage.snapshots import OrderStore
+
+CATALOGUE_MAX_ENTRIES = 20_000
+
+
+class OrderShard(Process):
+    """Hosts order actors: those of its slices (``order-shard-<k>``), or a single one (``order-<id>``)."""
+
+    _shard: Shard
+    _publisher: Publisher
+    _calls: BulkheadCalls
+    _catalogue: Catalogue
+
+    async def _compose(self, peers: Peers) -> None:
+        config = self.config
+        layout = Layout(config.shards)
+        store = await OrderStore.open(
+            config.database_url.get_secret_value(),
+            application_name=self.name,
+            limits=composition.pool_limits_of(config, config.database_pool_max_connections),
+        )
+        failpoint = Failpoint(os.environ.get("ORDERSVC_FAILPOINT", ""))
+
+        async def mark(events: list[tuple[str, int]]) -> None:
+            failpoint.hit("before_mark")
+            await store.mark_published(events)
+            failpoint.hit("after_mark")
+
+        publisher = Publisher(
+            config.amqp_url.get_secret_value(),
+            on_confirmed=mark,
+            name=self.name,
+            limits=composition.publisher_limits_of(config),
+        )
+        bulkheads = {f"bulkhead-{partner.value}": partner for partner in Partner}
+        for name in bulkheads:
+            peers.get(name)
+
+        async def perform(partner: Partner, batch: bytes) -> list[int]:
+            refused = await peers.get(f"bulkhead-{partner.value}").call("perform", batch)
+            failpoint.hit("after_call")
+            return cast("list[int]", refused)
+
+        def not_sent(call: Call, why: str) -> None:
+            self._shard.not_sent(call, why)
+
+        calls = BulkheadCalls(perform, not_sent, queue_max_calls=config.bulkhead_queue_max_calls)
+        peers.on_found = lambda name: calls.repeat(bulkheads[name]) if name in bulkheads else None
+        catalogue = Catalogue(
+            product_max_age_s=config.product_cache_s,
+            customer_max_age_s=config.customer_cache_s,
+            max_entries=CATALOGUE_MAX_ENTRIES,
+            monotonic=time.monotonic,
+        )
+        dedicated = DedicatedOrders(
+            composition.dedicated_policy_of(config), self._start_dedicated(peers), self._hand_over(peers)
+        )
+
+        def on_committed(group: str, order: Order) -> None:
+            dedicated.consider(group, order)
+            if order.is_closed and group == f"order-{order.id}":
+                asyncio.get_running_loop().create_task(self._go_home(store, peers, order.id))
+
+        def around(_: Shard) -> Surroundings:
+            return Surroundings(
+                shard=self.name,
+                store=store,
+                publisher=publisher,
+                calls=calls,
+                clock=DatabaseClock(store.now, time.monotonic),
+                catalogue=catalogue,
+                numbers=OrderNumbers(store.take_numbers),
+                watches=Watches(),
+                rules=composition.rules_of(config),
+                limits=composition.group_limits_of(config),
+                commit_policy=composition.commit_policy_of(config),
+                failpoint=failpoint,
+                monotonic=time.monotonic,
+                on_committed=on_committed,
+            )
+
+        is_ordinary = self.name in layout.shard_names()
+        home = f"slices-{self.name.rsplit('-', 1)[1]}-of-{layout.shards}" if is_ordinary else self.name
+        policy = ShardPolicy(
+            answer_within_s=config.ask_timeout_s * 0.95,
+            resume_max_orders_per_s=config.resume_max_orders_per_s,
+            sweep_every_s=config.publisher_sweep_every_s,
+        )
+        self._publisher, self._calls, self._catalogue = publisher, calls, catalogue
+        self._shard = Shard(self.name, home, layout, store, policy, around)
+        await publisher.start()
+        await self._shard.start()
+
+    def _start_dedicated(self, peers: Peers) -> Any:
+        async def start(order_id: str) -> bool:
+            supervisor = peers.get(SUPERVISOR)
+            await asyncio.wait_for(supervisor.found.wait(), 10)
+            return bool(await asyncio.wait_for(supervisor.call("dedicate", order_id), 30))
+
+        return start
+
+    def _hand_over(self, peers: Peers) -> Any:
+        async def hand_over(order_id: str) -> None:
+            peer = peers.get(f"order-{order_id}")
+            await asyncio.wait_for(peer.found.wait(), 10)
+            try:
+                await self._shard.hand_over(order_id, lambda: peer.call("adopt"))
+            finally:
+                peers.forget(peer.name)
+
+        return hand_over
+
+    async def _go_home(self, store: OrderStore, peers: Peers, order_id: str) -> None:
+        """The order of this process is closed: give it back to its slices, and end."""
+        async with asyncio.timeout(30):
+            while self._publisher.waiting_events:
+                await asyncio.sleep(0.05)
+        await store.undedicate(order_id)
+        supervisor = peers.get(SUPERVISOR)
+        await asyncio.wait_for(supervisor.found.wait(), 30)
+        await supervisor.call("dismiss", order_id)
+
+    async def adopt(self) -> None:
+        """Become the owner of the order that this process is named after; its former owner has stopped it."""
+        await self._shard.adopt()
+
+    async def handle(self, group: str, batch: bytes, take: bool) -> bytes:
+        """Deliver a batch of messages; see ``shard.OrderShard.handle``."""
+        return await self._shard.handle(group, batch, take=take)
+
+    async def _watch(self, order_id: str, until: str) -> None:
+        await self._shard.watch(order_id, until)
+
+    async def product_changed(self, sku: str, version: int, currencies: Sequence[str]) -> None:
+        """An event told of a new version of a product."""
+        self._catalogue.product_changed(sku, version, currencies)
+
+    async def customer_changed(self, customer_id: str, version: int) -> None:
+        """An event told of a new version of a customer."""
+        self._catalogue.customer_changed(customer_id, version)
+
+    async def passivate(self) -> int:
+        """Let idle actors leave memory now."""
+        return self._shard.passivate()
+
+    async def statistics(self) -> dict[str, float]:
+        """Figures for the metrics."""
+        publisher = self._publisher
+        return {
+            **self._shard.statistics(),
+            "published_total": publisher.published,
+            "returned_total": publisher.returned,
+            "republished_total": publisher.retried,
+            "publisher_waiting_events": publisher.waiting_events,
+            "publisher_lagging_orders": publisher.lagging_orders,
+            "calls_unanswered": self._calls.unanswered,
+        }

@@ -1,0 +1,60 @@
+"""What every process of the service has: a link for others, peers of its own, and a start that happens once, when it is greeted.
+
+A process composes itself when it is first greeted (``hello``), so that a restart by Ray needs nobody's help. Settings, with their
+secrets, come as an argument of the constructor: they are in no command line, no environment shown anywhere, and no log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import structlog
+
+from actors import composition
+from actors.link import Endpoint, LinkServer
+from actors.logs import set_up_logs
+from actors.peers import Peers
+from settings import Settings
+
+log = structlog.get_logger()
+
+LINK_HOST = "127.0.0.1"
+SUPERVISOR = "supervisor"
+BRIDGE = "event-bridge"
+
+
+class Process:
+    """What every process has: a link for others, peers of its own, and a start that happens once, when it is greeted."""
+
+    def __init__(self, name: str, config: Settings) -> None:
+        self.name = name
+        self.config = config
+        self._endpoint: asyncio.Task[Endpoint] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name})"
+
+    async def hello(self) -> Endpoint:
+        """Start if that has not happened yet, and tell where the link listens; raises what keeps us from starting."""
+        if self._endpoint is None or (self._endpoint.done() and self._endpoint.exception() is not None):
+            self._endpoint = asyncio.get_running_loop().create_task(self._begin())
+        return await asyncio.shield(self._endpoint)
+
+    async def _begin(self) -> Endpoint:
+        set_up_logs(self.config.log_level, process=self.name)
+        link = LinkServer(LINK_HOST, self._watch)
+        await self._compose(composition.make_peers(self.config))
+        endpoint = await link.start(os.getpid())
+        log.info("process_started", pid=os.getpid())
+        return endpoint
+
+    async def _compose(self, peers: Peers) -> None:
+        raise NotImplementedError
+
+    async def _watch(self, order_id: str, until: str) -> None:
+        raise NotImplementedError
+
+    async def statistics(self) -> dict[str, float]:
+        """Figures for the metrics."""
+        return {}

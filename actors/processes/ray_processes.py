@@ -1,0 +1,74 @@
+"""How the processes are made and ended: named, detached Ray actors that Ray starts again whenever they die."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+import ray
+
+from actors.groups import Layout
+from actors.peers import NAMESPACE
+from actors.processes.process import BRIDGE, SUPERVISOR, Process
+from domain.calls import Partner
+from settings import Settings
+
+PENDING_CALLS_MAX = 2000
+CONCURRENT_CALLS_MAX = 1000
+
+
+def kind_of(name: str) -> type[Process]:
+    """The class of the process of that name."""
+    # Found by name, as the supervisor's class is made of this module.
+    if name.startswith("bulkhead-"):
+        module, kind = "bulkhead", "Bulkhead"
+    else:
+        module, kind = {BRIDGE: ("event_bridge", "EventBridge"), SUPERVISOR: ("supervisor", "Supervisor")}.get(
+            name, ("order_shard", "OrderShard")
+        )
+    found: type[Process] = getattr(import_module(f"actors.processes.{module}"), kind)
+    return found
+
+
+class RayProcesses:
+    """The processes as named, detached Ray actors."""
+
+    def __init__(self, config: Settings) -> None:
+        self._config = config
+
+    def names(self) -> Sequence[str]:
+        """All that must be there, the dedicated ones apart."""
+        return [
+            *Layout(self._config.shards).shard_names(),
+            *(f"bulkhead-{partner.value}" for partner in Partner),
+            BRIDGE,
+        ]
+
+    def start(self, name: str) -> None:
+        """Create the actor unless it exists; Ray starts it again whenever it dies."""
+        ray.remote(kind_of(name)).options(
+            name=name,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=0,
+            max_restarts=-1,
+            max_task_retries=0,
+            max_concurrency=CONCURRENT_CALLS_MAX,
+            max_pending_calls=PENDING_CALLS_MAX,
+            enable_task_events=False,
+        ).remote(name, self._config)
+
+    def replace(self, name: str) -> None:
+        """End a process that hangs; Ray starts another in its place."""
+        try:
+            ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=False)
+        except ValueError:
+            self.start(name)
+
+    def end(self, name: str) -> None:
+        """End a process for good."""
+        try:
+            ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
+        except ValueError:
+            return

@@ -1,0 +1,47 @@
+"""The process that sees to all the others."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from actors import composition
+from actors.peers import Peers
+from actors.processes.process import Process
+from actors.processes.ray_processes import RayProcesses
+from actors.supervisor import Supervisor as Watcher
+from actors.supervisor import SupervisorPolicy
+
+
+class Supervisor(Process):
+    """Starts the others, replaces what hangs, rings what was missed."""
+
+    _watcher: Watcher
+
+    async def _compose(self, peers: Peers) -> None:
+        config = self.config
+        store = await composition.open_router_store(config, self.name)
+        router = await composition.open_router(config, peers, store)
+        self._watcher = Watcher(
+            processes=RayProcesses(config),
+            peers=peers,
+            router=router,
+            store=store,
+            policy=SupervisorPolicy(),
+            dedicated_max=config.dedicated_max,
+            monotonic=time.monotonic,
+        )
+        self._watcher.adopt_dedicated([g for g in await store.owners() if g.startswith("order-")])
+        await self._watcher.start()
+
+    async def dedicate(self, order_id: str) -> bool:
+        """Start a process for one order; False when there may be no more."""
+        return await self._watcher.dedicate(order_id)
+
+    async def dismiss(self, order_id: str) -> None:
+        """End the process of an order that is closed."""
+        self._watcher.dismiss(order_id)
+
+    async def report(self) -> dict[str, Any]:
+        """Everything that operators and the metrics want to know."""
+        return self._watcher.report()

@@ -1,0 +1,76 @@
+"""What the groups of one shard share, and how much they may take: collaborators and bounds, handed in once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from actors.catalogue import Catalogue
+from actors.clock import DatabaseClock
+from actors.committer import CommitPolicy, Store
+from actors.failpoints import Failpoint
+from actors.numbers import OrderNumbers
+from actors.watches import Watches
+from domain.calls import Call
+from domain.order import Order
+from domain.promotions import Promotion
+from messaging.publisher import Outbound
+from sagas.decision import Rules
+
+
+class Publisher(Protocol):
+    """The part of ``messaging.publisher.Publisher`` that a group needs."""
+
+    def offer(self, order_id: str, events: Sequence[Outbound]) -> None: ...
+    def forget(self, order_ids: Iterable[str]) -> None: ...
+    def leave(self, order_ids: Iterable[str]) -> None: ...
+
+
+class PartnerCalls(Protocol):
+    """Where calls go; ``answered`` says that one needs no repeating any more."""
+
+    def send(self, calls: Iterable[Call]) -> None: ...
+    def answered(self, order_id: str, key: str) -> None: ...
+
+
+class GroupStore(Store, Protocol):
+    """What a group needs of storage besides committing."""
+
+    async def reply(self, order_id: str, message_id: str) -> bytes | None: ...
+    async def promotions(self, codes: tuple[str, ...]) -> tuple[Promotion, ...]: ...
+    async def set_aside(self, order_id: str, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupLimits:
+    """Bounds, unit last."""
+
+    mailbox_max_messages: int = 64
+    queue_max_messages: int = 8192
+    load_batch_max_orders: int = 256
+    resident_max_orders: int = 200_000
+    idle_s: float = 300.0
+    passivate_batch_max_orders: int = 5000
+    set_aside_retry_s: float = 30.0
+    stale_retries_max: int = 3
+
+
+@dataclass(slots=True, kw_only=True)
+class Surroundings:
+    """What a shard's groups share."""
+
+    shard: str
+    store: GroupStore
+    publisher: Publisher
+    calls: PartnerCalls
+    clock: DatabaseClock
+    catalogue: Catalogue
+    numbers: OrderNumbers
+    watches: Watches
+    rules: Rules
+    limits: GroupLimits
+    commit_policy: CommitPolicy
+    failpoint: Failpoint
+    monotonic: Callable[[], float]
+    on_committed: Callable[[str, Order], None] | None = None

@@ -1,0 +1,189 @@
+"""A group: what its senders are told when rules, loading or commits break, and that neighbours don't notice."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from actors.catalogue import Catalogue
+from actors.clock import DatabaseClock
+from actors.committer import CommitPolicy
+from actors.failpoints import Failpoint
+from actors.group import Group
+from actors.mailbox import Letter
+from actors.numbers import OrderNumbers
+from actors.replies import Reply
+from actors.surroundings import GroupLimits, Surroundings
+from actors.watches import Watches
+from actors.wire import Told
+from domain.calls import Call
+from domain.commands import Actor, ActorType, Body, CreateOrder, Message, NewLine, RemoveItem, Wake
+from domain.errors import Unavailable
+from domain.order import Order
+from domain.promotions import Promotion
+from messaging.publisher import Outbound
+from sagas import stages
+from sagas.decision import Decision, Rules
+from storage.snapshots import Commit, FlushResult, Loaded
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+GOOD, BAD = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b01", "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b02"
+
+
+class Memory:
+    """A store whose flushes succeed, a publisher and partners that take everything: the surroundings of one group."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Loaded] = {}
+        self.aside: list[str] = []
+        self.left: list[str] = []
+        self.breaks: set[str] = set()
+
+    async def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
+        await asyncio.sleep(0)
+        return FlushResult(owned=True, committed=frozenset(commit.order.id for commit in commits))
+
+    async def renew(self, group: str, epoch: int) -> int | None:
+        return epoch + 1
+
+    async def load(self, order_ids: Sequence[str]) -> dict[str, Loaded]:
+        await asyncio.sleep(0)
+        if self.breaks & set(order_ids):
+            raise ZeroDivisionError
+        return {order_id: self.stored[order_id] for order_id in order_ids if order_id in self.stored}
+
+    async def reply(self, order_id: str, message_id: str) -> bytes | None:
+        return None
+
+    async def promotions(self, codes: tuple[str, ...]) -> tuple[Promotion, ...]:
+        return ()
+
+    async def set_aside(self, order_id: str, reason: str) -> None:
+        self.aside.append(order_id)
+
+    async def now(self) -> datetime:
+        return NOW
+
+    async def take_numbers(self, count: int) -> int:
+        return 1
+
+    def offer(self, order_id: str, events: Sequence[Outbound]) -> None: ...
+    def forget(self, order_ids: Iterable[str]) -> None: ...
+
+    def leave(self, order_ids: Iterable[str]) -> None:
+        self.left.extend(order_ids)
+
+    def send(self, calls: Iterable[Call]) -> None: ...
+    def answered(self, order_id: str, key: str) -> None: ...
+
+
+async def a_group(memory: Memory) -> Group:
+    clock = DatabaseClock(memory.now, time.monotonic)
+    await clock.synchronise()
+    numbers = OrderNumbers(memory.take_numbers)
+    await numbers.fill()
+    around = Surroundings(
+        shard="order-shard-0",
+        store=memory,
+        publisher=memory,
+        calls=memory,
+        clock=clock,
+        catalogue=Catalogue(product_max_age_s=1, customer_max_age_s=1, max_entries=10, monotonic=time.monotonic),
+        numbers=numbers,
+        watches=Watches(),
+        rules=Rules(),
+        limits=GroupLimits(),
+        commit_policy=CommitPolicy(),
+        failpoint=Failpoint(""),
+        monotonic=time.monotonic,
+    )
+    return Group("slices-0-of-1", 1, around, lambda _: None)
+
+
+async def told(group: Group, order_id: str, body: Body, by: ActorType = ActorType.CLIENT, key: str = "k") -> Told:
+    message = Message(id=key, body=body, actor=Actor(by, "x"), keyed=by is ActorType.CLIENT)
+    letter = Letter(order_id, message, asyncio.get_running_loop().create_future())
+    group.accept(letter)
+    async with asyncio.timeout(5):
+        return await letter.told
+
+
+def a_creation(order_id: str) -> CreateOrder:
+    return CreateOrder(customer_id="c-1", currency="EUR", lines=(NewLine("pen", 1),), order_id=order_id)
+
+
+@pytest.fixture
+def rules_that_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real rules, but for a timer and a removal on which they break."""
+
+    def decide(order: Order | None, message: Message, now: datetime, rules: Rules) -> Decision:
+        if isinstance(message.body, Wake | RemoveItem):
+            raise ZeroDivisionError
+        return stages.decide(order, message, now, rules)
+
+    monkeypatch.setattr("actors.group.decide", decide)
+
+
+@pytest.mark.usefixtures("rules_that_break")
+async def test_a_command_on_which_the_rules_break_is_refused_and_the_order_goes_on() -> None:
+    memory = Memory()
+    group = await a_group(memory)
+    assert isinstance(await told(group, GOOD, a_creation(GOOD)), Reply)
+    failed = await told(group, GOOD, RemoveItem("i-1"), key="k2")
+    assert isinstance(failed, Unavailable)
+    assert failed.code == "order_failed"
+    assert isinstance(await told(group, GOOD, a_creation(GOOD), key="k3"), Reply)
+    assert memory.aside == []
+
+
+@pytest.mark.usefixtures("rules_that_break")
+async def test_an_order_on_whose_timer_the_rules_break_is_set_aside_and_its_neighbour_goes_on() -> None:
+    memory = Memory()
+    group = await a_group(memory)
+    for order_id in (GOOD, BAD):
+        assert isinstance(await told(group, order_id, a_creation(order_id)), Reply)
+    failed = await told(group, BAD, Wake(), by=ActorType.TIMER)
+    assert isinstance(failed, Unavailable)
+    assert failed.code == "order_set_aside"
+    asked_again = await told(group, BAD, a_creation(BAD), key="k2")
+    assert isinstance(asked_again, Unavailable)
+    assert isinstance(await told(group, GOOD, a_creation(GOOD), key="k2"), Reply)
+    assert memory.aside == [BAD]
+    assert BAD in memory.left
+
+
+async def test_a_load_that_breaks_is_told_to_those_who_wait_and_the_next_one_is_read() -> None:
+    memory = Memory()
+    memory.breaks = {BAD}
+    group = await a_group(memory)
+    assert isinstance(await told(group, BAD, a_creation(BAD)), Unavailable)
+    assert isinstance(await told(group, GOOD, a_creation(GOOD)), Reply)
+
+
+async def test_an_order_whose_snapshot_cannot_be_read_is_set_aside_and_its_neighbour_goes_on() -> None:
+    memory = Memory()
+    unreadable = Loaded(order=None, undecodable="shape 9", dedicated_group=None, keys={}, unpublished=())
+    memory.stored = {BAD: unreadable}
+    group = await a_group(memory)
+    failed, made = await asyncio.gather(
+        told(group, BAD, Wake(), by=ActorType.TIMER), told(group, GOOD, a_creation(GOOD))
+    )
+    assert isinstance(failed, Unavailable)
+    assert "shape 9" in str(failed)
+    assert isinstance(made, Reply)
+    assert memory.aside == [BAD]
+
+
+async def test_an_order_of_another_owner_is_not_hosted() -> None:
+    memory = Memory()
+    group = await a_group(memory)
+    assert isinstance(await told(group, GOOD, a_creation(GOOD)), Reply)
+    elsewhere = Loaded(order=None, undecodable=None, dedicated_group=f"order-{BAD}", keys={}, unpublished=())
+    memory.stored = {BAD: replace(elsewhere)}
+    moved = await told(group, BAD, Wake(), by=ActorType.TIMER)
+    assert getattr(moved, "group", None) == f"order-{BAD}"
