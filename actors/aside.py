@@ -18,13 +18,15 @@ class SetAside:
     def __init__(
         self,
         mark: Callable[[str, str], Awaitable[None]],
+        unmark: Callable[[str], Awaitable[None]],
         monotonic: Callable[[], float],
         *,
         retry_s: float,
         max_orders: int,
     ) -> None:
-        """``mark(order id, reason)`` makes it known beyond this process."""
+        """``mark(order id, reason)`` makes it known beyond this process, ``unmark(order id)`` takes that back."""
         self._mark = mark
+        self._unmark = unmark
         self._monotonic = monotonic
         self._retry_s = retry_s
         self._max_orders = max_orders
@@ -55,3 +57,8 @@ class SetAside:
             await self._mark(order_id, why)
         except (StorageUnavailable, CommitUnknown) as error:
             log.warning("set_aside_not_marked", order_id=order_id, error=str(error))
+
+    async def take_up_again(self, order_id: str) -> None:
+        """Somebody has looked, and wants it tried again now. Raises what the storage raises."""
+        await self._unmark(order_id)
+        self._orders.pop(order_id, None)

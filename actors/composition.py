@@ -137,6 +137,10 @@ class PeerShards:
         told: bytes = await self._peers.get(name).call("handle", group, batch, take)
         return told
 
+    def forget(self, name: str) -> None:
+        """Look for it no more."""
+        self._peers.forget(name)
+
     async def watch(self, name: str, order_id: str, until: str) -> None:
         """Wait, on the shard's link, for the order to get somewhere."""
         link = self._peers.get(name).link

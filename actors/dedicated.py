@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from actors.groups import DEDICATED
 from actors.peers import PeerGone
 from domain.document import totals
 from domain.order import Order
@@ -61,7 +62,7 @@ class DedicatedOrders:
 
     def consider(self, group: str, order: Order) -> None:
         """An order was committed here: move it if the policy says so and there is room."""
-        if group.startswith("order-") or order.id in self._under_way or not self._policy.wants(order):
+        if group.startswith(DEDICATED) or order.id in self._under_way or not self._policy.wants(order):
             return
         loop = asyncio.get_running_loop()
         if len(self._under_way) >= self._waiting_max_orders or loop.time() < self._not_before_s:

@@ -25,7 +25,7 @@ from actors.replies import Reply, decode_reply
 from actors.surroundings import Surroundings
 from actors.wire import Moved
 from domain.calls import Call, CustomerFetched, ProductsFetched
-from domain.commands import Actor, ActorType, ApplyDiscount, CallAnswered, CreateOrder, Message, Wake
+from domain.commands import Actor, ActorType, ApplyDiscount, CallAnswered, CreateOrder, Message, RetryNow, Wake
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 from domain.order import Order
 from sagas.decision import Answer, Decision
@@ -59,6 +59,7 @@ class Group:
         limits = around.limits
         self._aside = SetAside(
             around.store.set_aside,
+            around.store.take_up_again,
             around.monotonic,
             retry_s=limits.set_aside_retry_s,
             max_orders=limits.queue_max_messages,
@@ -89,6 +90,8 @@ class Group:
         codes = _codes(letter.message)
         if codes:
             self._spawn(self._prepare(letter, codes))
+        elif isinstance(letter.message.body, RetryNow):
+            self._spawn(self._take_up_again(letter))
         else:
             self._deliver(letter)
 
@@ -115,6 +118,15 @@ class Group:
             return
         message = letter.message
         letter.message = replace(message, known=replace(message.known, promotions=promotions))
+        self._deliver(letter)
+
+    async def _take_up_again(self, letter: Letter) -> None:
+        """Staff have looked at the order: whatever set it aside, it may try again."""
+        try:
+            await self._aside.take_up_again(letter.order_id)
+        except (StorageUnavailable, CommitUnknown) as error:
+            letter.tell(Unavailable("database_unavailable", str(error)))
+            return
         self._deliver(letter)
 
     def _deliver(self, letter: Letter) -> None:

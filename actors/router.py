@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from actors.batching import MicroBatcher
-from actors.groups import Layout
+from actors.groups import DEDICATED, Layout
 from actors.mailbox import Letter
 from actors.peers import PeerGone
 from actors.replies import Reply
@@ -47,6 +47,7 @@ class Shards(Protocol):
     def is_up(self, name: str) -> bool: ...
     async def deliver(self, name: str, group: str, batch: bytes, *, take: bool) -> bytes: ...
     async def watch(self, name: str, order_id: str, until: str) -> None: ...
+    def forget(self, name: str) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +74,7 @@ class Router:
         self._owners: Mapping[str, str] = {}
         self._dedicated: OrderedDict[str, str] = OrderedDict()
         self._queues: dict[str, MicroBatcher[_Pending]] = {}
+        self._visited: set[str] = set()  # dedicated groups whose process is looked for
         self._reading: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
 
@@ -143,8 +145,15 @@ class Router:
         while True:
             await asyncio.sleep(self._limits.owners_every_s)
             await self.refresh()
-            for group in [g for g, queue in self._queues.items() if queue.is_idle and g.startswith("order-")]:
-                del self._queues[group]
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Keep nothing of dedicated orders that are idle, and look no more for the processes of those that are closed."""
+        for group in [g for g, queue in self._queues.items() if queue.is_idle and g.startswith(DEDICATED)]:
+            del self._queues[group]
+        for group in [g for g in self._visited if g not in self._owners and g not in self._queues]:
+            self._visited.discard(group)
+            self._shards.forget(group)
 
     def _queue(self, group: str) -> MicroBatcher[_Pending]:
         queue = self._queues.get(group)
@@ -165,6 +174,8 @@ class Router:
 
     def _host(self, group: str) -> tuple[str | None, bool]:
         """Who should host the group now, and whether it has to take it over for that."""
+        if group.startswith(DEDICATED):
+            self._visited.add(group)
         home = self._layout.home_of(group)
         owner = self._owners.get(group, home)
         if self._shards.is_up(owner):
@@ -217,7 +228,7 @@ class Router:
             if len(self._dedicated) > self._limits.dedicated_max_orders:
                 self._dedicated.popitem(last=False)
             pending.group = told.group
-        elif pending.group.startswith("order-"):
+        elif pending.group.startswith(DEDICATED):
             self._dedicated.pop(pending.order_id, None)
             pending.group = self._layout.group_of(pending.order_id)
         return False

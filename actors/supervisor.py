@@ -11,10 +11,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any, Protocol
 
 import structlog
 
+from actors.groups import DEDICATED
 from actors.peers import SILENT, PeerGone, Peers
 from actors.router import Router
 from domain.commands import Actor, ActorType, Message, Wake
@@ -38,6 +40,7 @@ class SupervisorPolicy:
     storm_wait_first_s: float = 1.0
     storm_wait_max_s: float = 30.0
     statistics_within_s: float = 1.0
+    tidy_every_rounds: int = 8
     alerts_max: int = 200
 
 
@@ -45,15 +48,18 @@ class Processes(Protocol):
     """How the processes are made and ended (``runtime.py``)."""
 
     def names(self) -> Sequence[str]: ...
+    def alive(self) -> Sequence[str]: ...
     def start(self, name: str) -> None: ...
     def replace(self, name: str) -> None: ...
     def end(self, name: str) -> None: ...
 
 
-class OverdueStore(Protocol):
-    """The part of storage that shows orders which their shard has forgotten."""
+class SupervisorStore(Protocol):
+    """The part of storage that shows which orders their shard has forgotten, and which have a process to themselves."""
 
     async def overdue(self, older_than_s: float, limit: int) -> Sequence[tuple[str, datetime]]: ...
+    async def dedicated(self) -> dict[str, bool]: ...
+    async def undedicate(self, order_id: str) -> None: ...
 
 
 class Supervisor:
@@ -65,7 +71,7 @@ class Supervisor:
         processes: Processes,
         peers: Peers,
         router: Router,
-        store: OverdueStore,
+        store: SupervisorStore,
         policy: SupervisorPolicy,
         dedicated_max: int,
         monotonic: Callable[[], float],
@@ -78,6 +84,7 @@ class Supervisor:
         self._dedicated_max = dedicated_max
         self._monotonic = monotonic
         self._dedicated: set[str] = set()
+        self._superfluous: set[str] = set()
         self._losses: dict[str, deque[float]] = {}
         self._alerts: deque[dict[str, Any]] = deque(maxlen=policy.alerts_max)
         self._counts = {"replaced_total": 0, "lost_total": 0, "storms_total": 0, "overdue_rung_total": 0}
@@ -94,7 +101,7 @@ class Supervisor:
 
     async def dedicate(self, order_id: str) -> bool:
         """Start a process for one order; False when there are as many as may be. Returns when it is up."""
-        name = f"order-{order_id}"
+        name = DEDICATED + order_id
         if name not in self._dedicated:
             if len(self._dedicated) >= self._dedicated_max:
                 return False
@@ -105,14 +112,16 @@ class Supervisor:
 
     def dismiss(self, order_id: str) -> None:
         """End the process of an order that is closed."""
-        name = f"order-{order_id}"
+        name = DEDICATED + order_id
         self._peers.forget(name)
         self._dedicated.discard(name)
         self._processes.end(name)
 
-    def adopt_dedicated(self, names: Sequence[str]) -> None:
-        """Watch again over dedicated processes that an earlier supervisor started."""
-        for name in names:
+    async def adopt_dedicated(self) -> None:
+        """Watch again over dedicated processes that an earlier supervisor started, whether their order had moved or not."""
+        moved = {DEDICATED + order_id for order_id, is_open in (await self._store.dedicated()).items() if is_open}
+        alive = {name for name in self._processes.alive() if name.startswith(DEDICATED)}
+        for name in moved | alive - set(self._processes.names()):
             self._dedicated.add(name)
             self._processes.start(name)
             self._peers.get(name)
@@ -159,10 +168,32 @@ class Supervisor:
         await asyncio.get_running_loop().run_in_executor(None, self._processes.replace, name)
 
     async def _rounds(self) -> None:
-        while True:
+        for number in count(1):
             await asyncio.sleep(self._policy.round_every_s)
-            await self._ring_overdue()
-            await self._gather_statistics()
+            try:
+                await self._ring_overdue()
+                await self._gather_statistics()
+                if number % self._policy.tidy_every_rounds == 0:
+                    await self._tidy_dedicated()
+            except Exception as error:  # a supervisor that stops its rounds is worse than a round that fails
+                log.exception("round_failed")
+                self.alert("supervisor_round_failed", f"{type(error).__name__}: {error}")
+
+    async def _tidy_dedicated(self) -> None:
+        """End processes whose order is closed or never moved there; they were so at the last look already, or they wait."""
+        try:
+            dedicated = await self._store.dedicated()
+            needed = {DEDICATED + order_id for order_id, is_open in dedicated.items() if is_open}
+            known = self._dedicated | {DEDICATED + order_id for order_id in dedicated}
+            superfluous = known - needed
+            for name in superfluous & self._superfluous:
+                order_id = name.removeprefix(DEDICATED)
+                await self._store.undedicate(order_id)
+                self.dismiss(order_id)
+                log.info("dedicated_process_ended", name=name)
+            self._superfluous = superfluous
+        except (StorageUnavailable, CommitUnknown) as error:
+            log.warning("dedicated_orders_not_read", error=str(error))
 
     async def _ring_overdue(self) -> None:
         """Wake orders whose deadline passed a while ago: their shard missed it, or nobody owns them."""

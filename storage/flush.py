@@ -115,6 +115,7 @@ with owner as materialized (
     ) own
 ), updated as (
     update orders o set {updated},
+        set_aside = null,
         check_at = case
             when not g.is_open then null
             when o.check_at is null or g.deadline < o.check_at then g.deadline

@@ -19,7 +19,7 @@ OWNERS = "select grp, epoch, shard from owners"
 DEDICATE = "update orders set dedicated_group = $2 where id = $1 and dedicated_group is null"
 UNDEDICATE = "update orders set dedicated_group = null where id = $1 and dedicated_group = $2"
 FORGET = "delete from owners where grp = $1"
-DEDICATED = "select dedicated_group, id::text from orders where dedicated_group is not null and is_open"
+DEDICATED = "select id::text, is_open from orders where dedicated_group is not null"
 
 
 class Ownership:
@@ -55,6 +55,10 @@ class Ownership:
                     epoch: int = await lent.fetchval(TAKE, group, shard)
                     await lent.execute(DEDICATE, order_id, group)
         return epoch
+
+    async def dedicated(self) -> dict[str, bool]:
+        """The orders that have a process to themselves, by id; False for one that is closed and should have it no more."""
+        return {row["id"]: row["is_open"] for row in await self._database.fetch(DEDICATED)}
 
     async def undedicate(self, order_id: str) -> None:
         """Give an order back to its slices; the group it had for itself is gone, with its epoch."""

@@ -13,7 +13,7 @@ from actors.catalogue import Catalogue
 from actors.clock import DatabaseClock
 from actors.dedicated import DedicatedOrders
 from actors.failpoints import Failpoint
-from actors.groups import Layout
+from actors.groups import DEDICATED, Layout
 from actors.numbers import OrderNumbers
 from actors.partner_calls import BulkheadCalls
 from actors.peers import Peers
@@ -85,7 +85,7 @@ class OrderShard(Process):
 
         def on_committed(group: str, order: Order) -> None:
             dedicated.consider(group, order)
-            if order.is_closed and group == f"order-{order.id}":
+            if order.is_closed and group == DEDICATED + order.id:
                 asyncio.get_running_loop().create_task(self._go_home(store, peers, order.id))
 
         def around(_: Shard) -> Surroundings:
@@ -128,7 +128,7 @@ class OrderShard(Process):
 
     def _hand_over(self, peers: Peers) -> Any:
         async def hand_over(order_id: str) -> None:
-            peer = peers.get(f"order-{order_id}")
+            peer = peers.get(DEDICATED + order_id)
             await asyncio.wait_for(peer.found.wait(), 10)
             try:
                 await self._shard.hand_over(order_id, lambda: peer.call("adopt"))
@@ -139,9 +139,7 @@ class OrderShard(Process):
 
     async def _go_home(self, store: OrderStore, peers: Peers, order_id: str) -> None:
         """The order of this process is closed: give it back to its slices, and end."""
-        async with asyncio.timeout(30):
-            while self._publisher.waiting_events:
-                await asyncio.sleep(0.05)
+        await self._publisher.stop()  # what can't be said now is found unpublished by the shard that has it then
         await store.undedicate(order_id)
         supervisor = peers.get(SUPERVISOR)
         await asyncio.wait_for(supervisor.found.wait(), 30)

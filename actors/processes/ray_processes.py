@@ -44,6 +44,10 @@ class RayProcesses:
             BRIDGE,
         ]
 
+    def alive(self) -> Sequence[str]:
+        """The names of all actors of the service that exist, dedicated ones too."""
+        return list(ray.util.list_named_actors())
+
     def start(self, name: str) -> None:
         """Create the actor unless it exists; Ray starts it again whenever it dies."""
         ray.remote(kind_of(name)).options(

@@ -31,7 +31,7 @@ class Supervisor(Process):
             dedicated_max=config.dedicated_max,
             monotonic=time.monotonic,
         )
-        self._watcher.adopt_dedicated([g for g in await store.owners() if g.startswith("order-")])
+        await self._watcher.adopt_dedicated()
         await self._watcher.start()
 
     async def dedicate(self, order_id: str) -> bool:

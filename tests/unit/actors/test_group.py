@@ -22,7 +22,7 @@ from actors.surroundings import GroupLimits, Surroundings
 from actors.watches import Watches
 from actors.wire import Told
 from domain.calls import Call
-from domain.commands import Actor, ActorType, Body, CreateOrder, Message, NewLine, RemoveItem, Wake
+from domain.commands import Actor, ActorType, Body, CreateOrder, Message, NewLine, RemoveItem, RetryNow, Wake
 from domain.errors import Unavailable
 from domain.order import Order
 from domain.promotions import Promotion
@@ -65,6 +65,9 @@ class Memory:
 
     async def set_aside(self, order_id: str, reason: str) -> None:
         self.aside.append(order_id)
+
+    async def take_up_again(self, order_id: str) -> None:
+        self.aside.remove(order_id)
 
     async def now(self) -> datetime:
         return NOW
@@ -177,6 +180,18 @@ async def test_an_order_whose_snapshot_cannot_be_read_is_set_aside_and_its_neigh
     assert "shape 9" in str(failed)
     assert isinstance(made, Reply)
     assert memory.aside == [BAD]
+
+
+async def test_staff_take_an_order_up_again_that_was_set_aside() -> None:
+    memory = Memory()
+    memory.stored = {BAD: Loaded(order=None, undecodable="torn", dedicated_group=None, keys={}, unpublished=())}
+    group = await a_group(memory)
+    assert isinstance(await told(group, BAD, Wake(), by=ActorType.TIMER), Unavailable)
+    memory.stored = {}
+    assert isinstance(await told(group, BAD, a_creation(BAD)), Unavailable)
+    await told(group, BAD, RetryNow(), by=ActorType.STAFF)
+    assert memory.aside == []
+    assert isinstance(await told(group, BAD, a_creation(BAD)), Reply)
 
 
 async def test_an_order_of_another_owner_is_not_hosted() -> None:

@@ -1,0 +1,106 @@
+"""The same lives with every order in a Ray actor, and so in a process, of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from tests.acceptance.shop import Shop
+from tests.acceptance.started import Started, until
+from tests.acceptance.test_life import (
+    events,
+    test_a_cancelled_order_says_so_only_after_its_refund,
+    test_an_order_goes_through_its_seven_stages_and_says_so_in_sequence,
+    test_fifty_creations_with_one_key_make_one_order_and_get_equal_answers,
+    test_of_two_edits_with_one_version_one_wins,
+)
+
+__all__ = [
+    "events",
+    "test_a_cancelled_order_says_so_only_after_its_refund",
+    "test_an_order_goes_through_its_seven_stages_and_says_so_in_sequence",
+    "test_fifty_creations_with_one_key_make_one_order_and_get_equal_answers",
+    "test_of_two_edits_with_one_version_one_wins",
+]
+
+DEDICATED_MAX = 8
+
+
+def owned_alone(database: str) -> dict[str, str]:
+    """Order id -> name of the shard, for the orders that are a group of their own."""
+
+    async def read() -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(database)
+        try:
+            found: list[asyncpg.Record] = await connection.fetch(
+                "select o.id::text as id, w.shard from owners w join orders o on o.dedicated_group = w.grp"
+            )
+            return found
+        finally:
+            await connection.close()
+
+    # In a thread of its own, as some of the tests run on a loop already.
+    with ThreadPoolExecutor(1) as pool:
+        rows = pool.submit(lambda: asyncio.run(read())).result()
+    return {row["id"]: row["shard"] for row in rows}
+
+
+class PatientShop(Shop):
+    """A shop whose orders have moved into their own process before anything is done with them."""
+
+    def create(self, **wanted: Any) -> Any:
+        order = super().create(**wanted)
+        order_id = order["id"]
+        until(
+            lambda: owned_alone(self.endpoints["database"]).get(order_id) == f"order-{order_id}",
+            f"{order_id} in a process of its own",
+        )
+        return self.order(order_id)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    """A service that gives a process to every order."""
+    settings = {"DEDICATED_POLICY": "all", "DEDICATED_MAX": str(DEDICATED_MAX)}
+    started = Started(tmp_path_factory.mktemp("dedicated") / "state", settings)
+    try:
+        started.endpoints()
+        yield started
+    finally:
+        started.end()
+
+
+@pytest.fixture(scope="module")
+def shop(service: Started) -> Shop:
+    return PatientShop(service.endpoints(), service.folder)
+
+
+def test_an_order_outlives_its_process_and_gives_it_back_when_it_is_closed(shop: Shop, service: Started) -> None:
+    before = set(service.find_all("ray::OrderShard"))
+    order_id = shop.create()["id"]
+    knobs = {"knobs": [{"effect": "delay", "operation": "charge", "delay_ms": 1500}]}
+    shop.partner("sandbox", "PUT", "/knobs", knobs)
+    status, payment, _ = shop.ask("POST", f"/api/orders/{order_id}/payments", {"method": "card"}, key=str(uuid4()))
+    assert (status, payment["status"]) == (202, "processing")
+    own = set(service.find_all("ray::OrderShard")) - before
+    assert own, "no process was made for the order"
+    for pid in own:
+        os.kill(pid, signal.SIGKILL)
+    shop.partner("sandbox", "DELETE", "/knobs")
+    shop.reached(order_id, "prepared")
+    shipped = {"status": "shipped", "carrier": "SEUR", "tracking_number": "T-1"}
+    assert shop.ask("PUT", f"/api/orders/{order_id}/status", shipped)[0] == 200
+    assert shop.ask("PUT", f"/api/orders/{order_id}/status", {"status": "delivered"})[0] == 200
+    _, payments, _ = shop.ask("GET", f"/api/orders/{order_id}/payments")
+    assert [entry["type"] for entry in payments["ledger"]] == ["charge"]
+    until(lambda: order_id not in owned_alone(shop.endpoints["database"]), f"{order_id} given back")
+    # A closed order is answered for by its slices' shard.
+    assert shop.ask("PUT", f"/api/orders/{order_id}/status", {"status": "delivered"})[0] == 200

@@ -1,0 +1,166 @@
+"""The supervisor: hung processes are replaced, storms are damped, and dedicated processes don't outlive their order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from actors.peers import SILENT, Peers
+from actors.router import Router
+from actors.supervisor import Supervisor, SupervisorPolicy
+
+SHARD = "order-shard-0"
+
+
+class World:
+    """Processes, peers, a store and a router, as the supervisor sees them."""
+
+    def __init__(self) -> None:
+        self.running: set[str] = {SHARD}
+        self.replaced: list[str] = []
+        self.ended: list[str] = []
+        self.orders: dict[str, bool] = {}
+        self.late: list[str] = []
+        self.woken: list[str] = []
+        self.now_s = 0.0
+        self.silent: set[str] = set()
+        self.on_lost: Callable[[str, str], None] | None = None
+
+    # Processes.
+
+    def names(self) -> Sequence[str]:
+        return [SHARD]
+
+    def alive(self) -> Sequence[str]:
+        return sorted(self.running)
+
+    def start(self, name: str) -> None:
+        self.running.add(name)
+
+    def replace(self, name: str) -> None:
+        self.replaced.append(name)
+
+    def end(self, name: str) -> None:
+        self.ended.append(name)
+        self.running.discard(name)
+
+    # Peers: each is its own peer, found as soon as it runs.
+
+    def get(self, name: str) -> World:
+        return self
+
+    @property
+    def found(self) -> asyncio.Event:
+        event = asyncio.Event()
+        event.set()
+        return event
+
+    def is_up(self, name: str) -> bool:
+        return name in self.running and name not in self.silent
+
+    def up(self) -> list[str]:
+        return [name for name in sorted(self.running) if self.is_up(name)]
+
+    def forget(self, name: str) -> None: ...
+
+    async def call(self, method: str) -> dict[str, float]:
+        return {"resident_orders": 1.0}
+
+    # The store and the router.
+
+    async def overdue(self, older_than_s: float, limit: int) -> Sequence[tuple[str, datetime]]:
+        late, self.late = self.late, []
+        return [(order_id, datetime(2026, 1, 1, tzinfo=UTC)) for order_id in late]
+
+    async def dedicated(self) -> dict[str, bool]:
+        return dict(self.orders)
+
+    async def undedicate(self, order_id: str) -> None:
+        self.orders.pop(order_id, None)
+
+    async def ask(self, order_id: str, message: object) -> None:
+        self.woken.append(order_id)
+
+
+def a_supervisor(world: World, **policy: float) -> Supervisor:
+    return Supervisor(
+        processes=world,
+        peers=cast("Peers", world),
+        router=cast("Router", world),
+        store=world,
+        policy=SupervisorPolicy(**{"round_every_s": 0, "tidy_every_rounds": 1, **policy}),  # type: ignore[arg-type]
+        dedicated_max=2,
+        monotonic=lambda: world.now_s,
+    )
+
+
+async def until(ask: Callable[[], Any | Awaitable[Any]]) -> None:
+    async with asyncio.timeout(5):
+        while not ask():
+            await asyncio.sleep(0)
+
+
+async def test_a_process_that_falls_silent_is_replaced_and_that_is_told() -> None:
+    world = World()
+    supervisor = a_supervisor(world)
+    world.silent.add(SHARD)
+    assert world.on_lost is not None
+    world.on_lost(SHARD, SILENT)
+    await until(lambda: world.replaced)
+    assert world.replaced == [SHARD]
+    assert [alert["name"] for alert in supervisor.report()["alerts"]] == ["hung_process"]
+
+
+async def test_a_process_that_died_is_left_to_ray() -> None:
+    world = World()
+    supervisor = a_supervisor(world)
+    assert world.on_lost is not None
+    world.on_lost(SHARD, "ended")
+    await asyncio.sleep(0)
+    assert world.replaced == []
+    assert supervisor.report()["supervisor"]["lost_total"] == 1
+
+
+async def test_what_is_lost_again_and_again_raises_an_alert() -> None:
+    world = World()
+    supervisor = a_supervisor(world, storm_losses_max=3)
+    assert world.on_lost is not None
+    for _ in range(4):
+        world.on_lost(SHARD, "ended")
+    assert [alert["name"] for alert in supervisor.report()["alerts"]] == ["restart_storm"]
+    world.now_s = 1000.0
+    world.on_lost(SHARD, "ended")
+    assert supervisor.report()["supervisor"]["storms_total"] == 1
+
+
+async def test_an_order_whose_deadline_was_missed_is_woken() -> None:
+    world = World()
+    world.late = ["o-1", "o-2"]
+    supervisor = a_supervisor(world)
+    await supervisor.start()
+    await until(lambda: len(world.woken) == 2)
+    assert world.woken == ["o-1", "o-2"]
+
+
+async def test_there_are_no_more_dedicated_processes_than_may_be() -> None:
+    world = World()
+    supervisor = a_supervisor(world)
+    assert [await supervisor.dedicate(order_id) for order_id in ("a", "b", "c")] == [True, True, False]
+    supervisor.dismiss("a")
+    assert await supervisor.dedicate("c")
+    assert world.running == {SHARD, "order-b", "order-c"}
+
+
+async def test_a_new_supervisor_ends_dedicated_processes_that_no_open_order_has() -> None:
+    world = World()
+    world.running |= {"order-open", "order-closed", "order-stray"}
+    world.orders = {"open": True, "closed": False}
+    supervisor = a_supervisor(world)
+    await supervisor.adopt_dedicated()
+    await supervisor.start()
+    await until(lambda: len(world.ended) == 2)
+    assert sorted(world.ended) == ["order-closed", "order-stray"]
+    assert world.running == {SHARD, "order-open"}
+    assert world.orders == {"open": True}
