@@ -2,61 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 from uuid import uuid4
 
-import aio_pika
-import pytest
-
+from tests.acceptance.broker import Broker
 from tests.acceptance.shop import Shop
 from tests.acceptance.started import until
 
 
-class Events:
-    """A queue bound to everything that OrderSvc says, and what has come so far."""
-
-    def __init__(self) -> None:
-        self.all: list[dict[str, Any]] = []
-
-    def of(self, order_id: str) -> list[dict[str, Any]]:
-        """First deliveries of one order's events."""
-        seen: dict[str, dict[str, Any]] = {}
-        for event in self.all:
-            if event["subject"] == order_id:
-                seen.setdefault(event["id"], event)
-        return list(seen.values())
-
-
-@pytest.fixture
-async def events(shop: Shop) -> AsyncIterator[Events]:
-    connection = await aio_pika.connect(shop.endpoints["amqp"])
-    channel = await connection.channel()
-    exchange = await channel.get_exchange("ordersvc.events")
-    queue = await channel.declare_queue(exclusive=True)
-    await queue.bind(exchange, "#")
-    heard = Events()
-
-    async def hear(message: aio_pika.abc.AbstractIncomingMessage) -> None:
-        heard.all.append(json.loads(message.body))
-
-    await queue.consume(hear, no_ack=True)
-    yield heard
-    await connection.close()
-
-
-async def eventually(events: Events, order_id: str, last: str) -> list[dict[str, Any]]:
-    """The order's events, once the last of them is there."""
-    async with asyncio.timeout(30):
-        while not any(event["type"] == last for event in events.of(order_id)):
-            await asyncio.sleep(0.02)
-    return events.of(order_id)
-
-
-async def test_an_order_goes_through_its_seven_stages_and_says_so_in_sequence(shop: Shop, events: Events) -> None:
+def test_an_order_goes_through_its_seven_stages_and_says_so_in_sequence(shop: Shop, broker: Broker) -> None:
     order = shop.create()
     order_id = order["id"]
     assert order["status"] == "validated"
@@ -72,7 +27,7 @@ async def test_an_order_goes_through_its_seven_stages_and_says_so_in_sequence(sh
     assert delivered["totals"]["balance"] == 0
     assert delivered["number"].startswith("ORD-")
 
-    told = await eventually(events, order_id, "PedidoEntregado")
+    told = broker.told(order_id, "PedidoEntregado")
     assert [int(event["sequence"]) for event in told] == list(range(1, len(told) + 1))
     assert [event["type"] for event in told if event["type"] != "PedidoActualizado"] == [
         "PedidoCreado",
@@ -85,14 +40,14 @@ async def test_an_order_goes_through_its_seven_stages_and_says_so_in_sequence(sh
     assert versions == sorted(versions)
 
 
-async def test_a_cancelled_order_says_so_only_after_its_refund(shop: Shop, events: Events) -> None:
+def test_a_cancelled_order_says_so_only_after_its_refund(shop: Shop, broker: Broker) -> None:
     order_id = shop.create()["id"]
     shop.ask("POST", f"/api/orders/{order_id}/payments", {"method": "card"}, key=str(uuid4()), Prefer="wait=10")
     shop.reached(order_id, "prepared")
     assert shop.ask("DELETE", f"/api/orders/{order_id}?reason=changed")[0] in (200, 202)
     order = shop.reached(order_id, "cancelled")
     assert (order["totals"]["paid"], order["totals"]["balance"]) == (order["totals"]["refunded"], 0)
-    told = await eventually(events, order_id, "PedidoCancelado")
+    told = broker.told(order_id, "PedidoCancelado")
     cancelled = told[-1]
     assert cancelled["type"] == "PedidoCancelado"
     assert cancelled["data"]["totals"]["refunded"] == order["totals"]["paid"]

@@ -17,6 +17,8 @@ import pytest
 from local.guard import parents
 from tests.acceptance.started import Started, free_port, until, until_gone
 
+pytestmark = pytest.mark.own_service
+
 GONE_LIMIT_S = 10.0
 ENDED_LIMIT_S = 30.0
 KEYS = {
