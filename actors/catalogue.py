@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
+from actors.news import Told, renewed_customer, renewed_product, told
 from domain.commands import (
     AddItem,
     ApplyDiscount,
@@ -21,6 +22,7 @@ from domain.commands import (
 )
 from domain.order import Customer, Order, Product
 from domain.promotions import Promotion
+from messaging.inbound import CustomerChanged, ProductChanged
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -67,30 +69,36 @@ class Catalogue:
     ) -> None:
         self._products: _Copies[tuple[str, str], Product] = _Copies(max_entries, product_max_age_s, monotonic)
         self._customers: _Copies[str, Customer] = _Copies(max_entries, customer_max_age_s, monotonic)
-        self._told: _Copies[str, int] = _Copies(max_entries, max(product_max_age_s, customer_max_age_s) * 4, monotonic)
+        self._told_of_products: _Copies[str, Told] = _Copies(max_entries, product_max_age_s * 4, monotonic)
+        self._told_of_customers: _Copies[str, Told] = _Copies(max_entries, customer_max_age_s * 4, monotonic)
 
-    def learn(self, products: Iterable[Product] = (), customer: Customer | None = None) -> None:
-        """Keep what a partner has just answered, unless an event told of something newer."""
+    def learn_products(self, products: Iterable[Product]) -> tuple[Product, ...]:
+        """Keep what ProductSvc has just answered, and give it as it is by now: events may have told of something newer.
+
+        Where only a price in another currency is newer, the answer stands, but no copy is made of it.
+        """
+        by_now = []
         for product in products:
-            if product.version >= (self._told.get(f"product:{product.sku}") or 0):
+            copy = self._products.get((product.sku, product.currency))
+            if copy is None or copy.version <= product.version:
                 self._products.put((product.sku, product.currency), product)
-        if customer is not None and customer.version >= (self._told.get(f"customer:{customer.customer_id}") or 0):
+            by_now.append(self._product(product.sku, product.currency) or product)
+        return tuple(by_now)
+
+    def learn_customer(self, customer: Customer) -> Customer:
+        """Keep what UserSvc has just answered, and give it as it is by now."""
+        copy = self._customers.get(customer.customer_id)
+        if copy is None or copy.version <= customer.version:
             self._customers.put(customer.customer_id, customer)
+        return self._customer(customer.customer_id) or customer
 
-    def product_changed(self, sku: str, version: int, currencies: Iterable[str]) -> None:
-        """An event told of ``version``: copies of the sku that are older are forgotten."""
-        self._told.put(f"product:{sku}", max(version, self._told.get(f"product:{sku}") or 0))
-        for currency in currencies:
-            copy = self._products.get((sku, currency))
-            if copy is not None and copy.version < version:
-                self._products.drop((sku, currency))
+    def product_changed(self, news: ProductChanged) -> None:
+        """An event told of a product: it is laid over whatever is older."""
+        self._told_of_products.put(news.sku, told(self._told_of_products.get(news.sku), news))
 
-    def customer_changed(self, customer_id: str, version: int) -> None:
-        """An event told of ``version``: an older copy of the customer is forgotten."""
-        self._told.put(f"customer:{customer_id}", max(version, self._told.get(f"customer:{customer_id}") or 0))
-        copy = self._customers.get(customer_id)
-        if copy is not None and copy.version < version:
-            self._customers.drop(customer_id)
+    def customer_changed(self, news: CustomerChanged) -> None:
+        """An event told of a customer: it is laid over whatever is older."""
+        self._told_of_customers.put(news.customer_id, told(self._told_of_customers.get(news.customer_id), news))
 
     def known(self, order: Order | None, message: Message, promotions: tuple[Promotion, ...], number: int) -> Known:
         """Gather what deciding ``message`` may need; products and customer only if every one of them is known."""
@@ -100,13 +108,13 @@ class Catalogue:
         match body:
             case CreateOrder():
                 products = self._all((line.sku for line in body.lines), body.currency)
-                customer = self._customers.get(body.customer_id)
+                customer = self._customer(body.customer_id)
             case AddItem() if order is not None:
                 products = self._all((*(line.sku for line in order.lines), body.sku), order.currency)
-                customer = self._customers.get(order.customer_id)
+                customer = self._customer(order.customer_id)
             case ChangeQuantity() | RemoveItem() | ApplyDiscount() | RemoveDiscount() if order is not None:
                 products = self._all((line.sku for line in order.lines), order.currency)
-                customer = self._customers.get(order.customer_id)
+                customer = self._customer(order.customer_id)
         return Known(products=products, customer=customer, promotions=promotions, number=number)
 
     def _all(self, skus: Iterable[str], currency: str) -> tuple[Product, ...] | None:
@@ -114,8 +122,23 @@ class Catalogue:
         for sku in skus:
             if sku in found:
                 continue
-            product = self._products.get((sku, currency))
+            product = self._product(sku, currency)
             if product is None:
                 return None
             found[sku] = product
         return tuple(found.values())
+
+    def _product(self, sku: str, currency: str) -> Product | None:
+        copy = self._products.get((sku, currency))
+        news = self._told_of_products.get(sku)
+        if copy is None or news is None:
+            return copy
+        by_now = renewed_product(copy, news)
+        if by_now is None:
+            self._products.drop((sku, currency))
+        return by_now
+
+    def _customer(self, customer_id: str) -> Customer | None:
+        copy = self._customers.get(customer_id)
+        news = self._told_of_customers.get(customer_id)
+        return copy if copy is None or news is None else renewed_customer(copy, news)

@@ -205,19 +205,21 @@ class Group:
         """Run the rules with what this shard knows. Raises ``Refused``."""
         around = self._around
         if isinstance(message.body, CallAnswered):
-            self._learn(message.body)
+            message = replace(message, body=self._learn(message.body))
         known = around.catalogue.known(order, message, message.known.promotions, around.numbers.next)
         decision = decide(order, replace(message, known=known), around.clock.now(), around.rules)
         if decision.order is not None and decision.order.number and (order is None or order.number is None):
             around.numbers.use()
         return decision
 
-    def _learn(self, answered: CallAnswered) -> None:
+    def _learn(self, answered: CallAnswered) -> CallAnswered:
+        """Keep copies of what a partner answered, and give the answer with what events have told of since."""
         match answered.outcome:
             case ProductsFetched(products):
-                self._around.catalogue.learn(products=products)
+                return replace(answered, outcome=ProductsFetched(self._around.catalogue.learn_products(products)))
             case CustomerFetched(customer):
-                self._around.catalogue.learn(customer=customer)
+                return replace(answered, outcome=CustomerFetched(self._around.catalogue.learn_customer(customer)))
+        return answered
 
     def propose(self, actor: OrderActor, letter: Letter, decision: Decision) -> None:
         """Commit a decision with the next flush."""

@@ -1,7 +1,7 @@
 """What a partner's event does here: its letters go through the one door, its news reaches every shard's copies.
 
-The bridge acknowledges the message once this has returned: every letter's effect is committed, and no shard that is up holds a copy
-older than what the event told of.
+The bridge acknowledges the message once this has returned: every letter's effect is committed, and no shard that is up validates with
+anything older than what the event told of.
 """
 
 from __future__ import annotations
@@ -9,51 +9,66 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import structlog
-
 from actors.groups import Layout
 from actors.peers import PeerGone, Peers
 from actors.router import Router
 from domain.errors import Refused, Unavailable
+from messaging.bridge import NOT_YET
 from messaging.envelope import InboundEvent
-from messaging.inbound import hear
-
-log = structlog.get_logger()
+from messaging.inbound import CustomerChanged, Letter, ProductChanged, hear
 
 NEWS_WITHIN_S = 5.0
+LETTERS_TOGETHER_MAX = 64
 
 
 class Inbound:
-    """Delivers partners' events. ``currencies`` are those that copies of products may be in."""
+    """Delivers partners' events."""
 
-    def __init__(self, router: Router, peers: Peers, layout: Layout, currencies: Sequence[str]) -> None:
+    def __init__(self, router: Router, peers: Peers, layout: Layout) -> None:
         self._router = router
         self._peers = peers
         self._layout = layout
-        self._currencies = list(currencies)
 
     async def deliver(self, event: InboundEvent) -> None:
-        """Return when the event has had its effect; raises ``Refused``, ``Unavailable`` or ``OutcomeUnknown``."""
+        """Return when the event has had its effect; raises ``Refused``, ``Unavailable`` or ``OutcomeUnknown``.
+
+        Every letter is handed in, whatever becomes of the others. An event that failed for one order as a whole may come again: those
+        orders which took it know it by its id.
+        """
         heard = hear(event)
         if heard.product is not None:
-            await self._tell("product_changed", heard.product.sku, heard.product.version, self._currencies)
+            await self._tell("product_changed", heard.product)
         if heard.customer is not None:
-            await self._tell("customer_changed", heard.customer.customer_id, heard.customer.version)
-        if len(heard.letters) == 1:
-            await self._router.ask(heard.letters[0].order_id, heard.letters[0].message)
-            return
-        for letter in heard.letters:
-            # One order that refuses the news must not keep it from the others.
-            try:
-                await self._router.ask(letter.order_id, letter.message)
-            except Refused as refused:
-                log.warning("news_refused", order_id=letter.order_id, code=refused.code)
+            await self._tell("customer_changed", heard.customer)
+        failures: list[tuple[Letter, BaseException]] = []
+        for start in range(0, len(heard.letters), LETTERS_TOGETHER_MAX):
+            together = heard.letters[start : start + LETTERS_TOGETHER_MAX]
+            asked = (self._router.ask(letter.order_id, letter.message) for letter in together)
+            told = await asyncio.gather(*asked, return_exceptions=True)
+            failures += [
+                (letter, each) for letter, each in zip(together, told, strict=True) if isinstance(each, BaseException)
+            ]
+        if failures:
+            raise _failure(failures, len(heard.letters))
 
-    async def _tell(self, method: str, *news: object) -> None:
+    async def _tell(self, method: str, news: ProductChanged | CustomerChanged) -> None:
         """Tell every shard that is up; one that is not has no copies when it comes back."""
         names = [name for name in self._layout.shard_names() if self._peers.is_up(name)]
         try:
             async with asyncio.timeout(NEWS_WITHIN_S):
-                await asyncio.gather(*(self._peers.get(name).call(method, *news) for name in names))
+                await asyncio.gather(*(self._peers.get(name).call(method, news) for name in names))
         except (PeerGone, TimeoutError) as error:
             raise Unavailable("shard_not_told", str(error) or "a shard did not answer in time") from error
+
+
+def _failure(failures: Sequence[tuple[Letter, BaseException]], letters: int) -> BaseException:
+    """What the event as a whole failed by: what may yet succeed comes before what never will."""
+    letter, error = next((each for each in failures if _may_succeed_later(each[1])), failures[0])
+    if isinstance(error, Refused):
+        others = f" ({len(failures)} of {letters} orders failed)" if letters > 1 else ""
+        return Refused(error.kind, error.code, f"order {letter.order_id}: {error.detail}{others}")
+    return error
+
+
+def _may_succeed_later(error: BaseException) -> bool:
+    return not isinstance(error, Refused) or error.code in NOT_YET

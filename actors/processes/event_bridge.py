@@ -19,7 +19,7 @@ class EventBridge(Process):
         config = self.config
         store = await composition.open_router_store(config, self.name)
         router = await composition.open_router(config, peers, store)
-        inbound = Inbound(router, peers, Layout(config.shards), list(config.shipping_prices.get("standard", {})))
+        inbound = Inbound(router, peers, Layout(config.shards))
         self._bridge = composition.make_bridge(config, inbound.deliver)
         await self._bridge.start()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
 from typing import Any, cast
 
 from actors import composition
@@ -24,6 +23,7 @@ from actors.surroundings import Surroundings
 from actors.watches import Watches
 from domain.calls import Call, Partner
 from domain.order import Order
+from messaging.inbound import CustomerChanged, ProductChanged
 from messaging.publisher import Publisher
 from storage.snapshots import OrderStore
 
@@ -73,9 +73,11 @@ class OrderShard(Process):
 
         calls = BulkheadCalls(perform, not_sent, queue_max_calls=config.bulkhead_queue_max_calls)
         peers.on_found = lambda name: calls.repeat(bulkheads[name]) if name in bulkheads else None
+        is_ordinary = self.name in layout.shard_names()
+        # News are told to ordinary shards only; a process of one order has no use for copies.
         catalogue = Catalogue(
-            product_max_age_s=config.product_cache_s,
-            customer_max_age_s=config.customer_cache_s,
+            product_max_age_s=config.product_cache_s if is_ordinary else 0,
+            customer_max_age_s=config.customer_cache_s if is_ordinary else 0,
             max_entries=CATALOGUE_MAX_ENTRIES,
             monotonic=time.monotonic,
         )
@@ -106,7 +108,6 @@ class OrderShard(Process):
                 on_committed=on_committed,
             )
 
-        is_ordinary = self.name in layout.shard_names()
         home = f"slices-{self.name.rsplit('-', 1)[1]}-of-{layout.shards}" if is_ordinary else self.name
         policy = ShardPolicy(
             answer_within_s=config.ask_timeout_s * 0.95,
@@ -156,13 +157,13 @@ class OrderShard(Process):
     async def _watch(self, order_id: str, until: str) -> None:
         await self._shard.watch(order_id, until)
 
-    async def product_changed(self, sku: str, version: int, currencies: Sequence[str]) -> None:
-        """An event told of a new version of a product."""
-        self._catalogue.product_changed(sku, version, currencies)
+    async def product_changed(self, news: ProductChanged) -> None:
+        """An event told of a product."""
+        self._catalogue.product_changed(news)
 
-    async def customer_changed(self, customer_id: str, version: int) -> None:
-        """An event told of a new version of a customer."""
-        self._catalogue.customer_changed(customer_id, version)
+    async def customer_changed(self, news: CustomerChanged) -> None:
+        """An event told of a customer."""
+        self._catalogue.customer_changed(news)
 
     async def passivate(self) -> int:
         """Let idle actors leave memory now."""
