@@ -6,17 +6,16 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
+from tests.acceptance.broker import Broker
 from tests.acceptance.shop import Shop
 from tests.acceptance.started import Started, until
 from tests.acceptance.test_life import (
-    events,
     test_a_cancelled_order_says_so_only_after_its_refund,
     test_an_order_goes_through_its_seven_stages_and_says_so_in_sequence,
     test_fifty_creations_with_one_key_make_one_order_and_get_equal_answers,
@@ -24,7 +23,6 @@ from tests.acceptance.test_life import (
 )
 
 __all__ = [
-    "events",
     "test_a_cancelled_order_says_so_only_after_its_refund",
     "test_an_order_goes_through_its_seven_stages_and_says_so_in_sequence",
     "test_fifty_creations_with_one_key_make_one_order_and_get_equal_answers",
@@ -47,10 +45,7 @@ def owned_alone(database: str) -> dict[str, str]:
         finally:
             await connection.close()
 
-    # In a thread of its own, as some of the tests run on a loop already.
-    with ThreadPoolExecutor(1) as pool:
-        rows = pool.submit(lambda: asyncio.run(read())).result()
-    return {row["id"]: row["shard"] for row in rows}
+    return {row["id"]: row["shard"] for row in asyncio.run(read())}
 
 
 class PatientShop(Shop):
@@ -79,7 +74,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
 
 
 @pytest.fixture(scope="module")
-def shop(service: Started) -> Shop:
+def broker(service: Started) -> Iterator[Broker]:
+    with Broker(service.endpoints()["amqp"]) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def shop(service: Started, broker: Broker) -> Shop:
     return PatientShop(service.endpoints(), service.folder)
 
 
