@@ -53,8 +53,14 @@ def life_of(pid: int) -> str | None:
 class Started:
     """One `./dev run`, from its start to its end."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, output: Path | None = None) -> None:
-        """``settings``: ``ORDERSVC_*`` variables without their prefix."""
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        output: Path | None = None,
+        program: Path = ROOT / "dev",
+    ) -> None:
+        """``settings``: ``ORDERSVC_*`` variables without their prefix. ``program``: the ``dev`` of the build to start."""
         self.folder = folder
         self._output = output or folder.with_name(f"{folder.name}.out")
         own = {name: value for name, value in os.environ.items() if not name.startswith(("ORDERSVC_", "RAY_"))}
@@ -62,7 +68,7 @@ class Started:
         environment = own | {f"ORDERSVC_{name}": value for name, value in given.items()}
         with self._output.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "dev"), "run"],
+                [sys.executable, str(program), "run"],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=file,

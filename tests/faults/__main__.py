@@ -1,0 +1,40 @@
+"""`./dev faults`: a service of its own, seeded clients and faults, rest, and the laws of the contract.
+
+    ./dev faults --seed 7 --minutes 10
+
+The same seed has the same plan of faults and the same clients; what meets what is up to the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from tests.faults.report import lines, shortfalls
+from tests.faults.run import Size, run, service
+
+
+def main() -> int:
+    """Run it and print what happened; 1 where a law was broken or too little happened to prove anything."""
+    parser = argparse.ArgumentParser(prog="./dev faults", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--clients", type=int, default=12)
+    parser.add_argument("--every", type=float, default=5.0, help="seconds from one fault to the next, on the average")
+    parser.add_argument("--only", nargs="*", help="kinds of faults, else all")
+    asked = parser.parse_args()
+    size = Size(seconds=asked.minutes * 60, clients=asked.clients, fault_every_s=asked.every)
+    if asked.only is not None:
+        size = Size(
+            seconds=size.seconds, clients=size.clients, fault_every_s=size.fault_every_s, kinds=tuple(asked.only)
+        )
+    with service() as started:
+        result = asyncio.run(run(started, asked.seed, size))
+        for line in lines(result):
+            print(line, flush=True)
+    return 1 if result.violations or any(shortfalls(result)) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

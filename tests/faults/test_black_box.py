@@ -1,0 +1,38 @@
+"""Clients and faults at the same time, then the laws: the small size of `./dev faults`, with a fixed seed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.faults.report import finished, lines
+from tests.faults.run import Size, run, service
+
+SEED = 20
+KINDS = (
+    "kill_shard",
+    "freeze_shard",
+    "kill_bulkhead",
+    "kill_bridge",
+    "kill_supervisor",
+    "kill_api",
+    "cut_database",
+    "restart_database",
+    "kill_broker",
+    "alarm_broker",
+    "kill_cache",
+    "fuzz_inbox",
+    "hang_payment",
+    "lose_holds",
+)
+FINISHED_MIN = 20
+
+
+def test_every_law_holds_while_processes_servers_and_partners_fail() -> None:
+    with service() as started:
+        result = asyncio.run(run(started, SEED, Size(seconds=42, clients=10, fault_every_s=2.3, kinds=KINDS)))
+    report = "\n".join(lines(result))
+    print(report)
+    assert {planned.kind for planned in result.planned} == set(KINDS), "the seed leaves a kind out"
+    assert not result.violations, report
+    assert {fired.kind for fired in result.faults.fired} == set(KINDS), report
+    assert finished(result) >= FINISHED_MIN, report
