@@ -8,6 +8,7 @@ A program of its own, since it attaches itself to Ray. What it hands over is an 
 from __future__ import annotations
 
 import sys
+from typing import Any
 from uuid import UUID
 
 import ray
@@ -33,7 +34,7 @@ def main(pick: float) -> None:
         str(UUID(int=n)) for n in range(100_000) if layout.home_of(layout.group_of(str(UUID(int=n)))) == owner
     )
     message = Message(id=f"second-owner:{pick}", body=Wake(), actor=Actor(ActorType.TIMER, "second-owner"))
-    shard = ray.get_actor(other, namespace=NAMESPACE)
+    shard: Any = ray.get_actor(other, namespace=NAMESPACE)
     group = f"slices-{number}-of-{len(names)}"
     answer = shard.handle.remote(group, encode_letters([(order_id, message)]), True)  # noqa: FBT003
     answered, _ = ray.wait([answer], timeout=ANSWER_LIMIT_S)
