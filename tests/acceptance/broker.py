@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections import defaultdict
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,13 +38,14 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """A message of the service, as it came."""
+    """A message as it came, or as it lies in a queue."""
 
     exchange: str
     routing_key: str
     message_id: str | None
     content_type: str | None
     delivery_mode: int | None
+    headers: dict[str, Any]
     body: bytes
 
     @property
@@ -58,6 +60,7 @@ class Broker:
 
     def __init__(self, url: str) -> None:
         self.heard: list[Heard] = []
+        self.opened_at = datetime.now(UTC)
         self._url = url
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="broker", daemon=True)
@@ -93,6 +96,15 @@ class Broker:
 
         return until(there, f"{last} of {order_id}", STEP_LIMIT_S)
 
+    def sequences(self) -> dict[str, list[int]]:
+        """For each order the sequences of its events, in the order of their coming."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for heard in list(self.heard):
+            if heard.exchange == "ordersvc.events":
+                event = heard.event
+                found[event["subject"]].append(int(event["sequence"]))
+        return found
+
     def _from(self, source: str) -> list[dict[str, Any]]:
         seen: dict[str, dict[str, Any]] = {}
         for heard in list(self.heard):
@@ -126,24 +138,19 @@ class Broker:
 
     # Looking in, as an operator.
 
-    def waiting(self, queue: str) -> list[AbstractIncomingMessage]:
+    def waiting(self, queue: str) -> list[Heard]:
         """The messages in a queue, which stay there."""
         return self._run(self._look(queue))
 
-    def find(self, queue: str, message_id: str) -> AbstractIncomingMessage | None:
+    def find(self, queue: str, message_id: str) -> Heard | None:
         """The message with this id in a queue, or None; it stays there."""
         return next((message for message in self.waiting(queue) if message.message_id == message_id), None)
 
-    def arrived(self, queue: str, message_id: str) -> AbstractIncomingMessage:
+    def arrived(self, queue: str, message_id: str) -> Heard:
         """The message, as soon as it is in that queue."""
+        return until(lambda: self.find(queue, message_id), f"{message_id} in {queue}", STEP_LIMIT_S)
 
-        def there() -> Any:
-            return self.find(queue, message_id)
-
-        found: AbstractIncomingMessage = until(there, f"{message_id} in {queue}", STEP_LIMIT_S)
-        return found
-
-    def retry_of(self, message_id: str) -> tuple[str, AbstractIncomingMessage] | None:
+    def retry_of(self, message_id: str) -> tuple[str, Heard] | None:
         """Where a message waits to be tried again."""
         found = ((queue, self.find(queue, message_id)) for queue in RETRIES)
         return next(((queue, message) for queue, message in found if message is not None), None)
@@ -171,29 +178,20 @@ class Broker:
         self._outgoing = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
 
     async def _hear(self, message: AbstractIncomingMessage) -> None:
-        self.heard.append(
-            Heard(
-                exchange=message.exchange or "",
-                routing_key=message.routing_key or "",
-                message_id=message.message_id,
-                content_type=message.content_type,
-                delivery_mode=message.delivery_mode,
-                body=message.body,
-            )
-        )
+        self.heard.append(_heard(message))
         await message.ack()
 
     async def _send(self, exchange: str, routing_key: str, message: aio_pika.Message) -> None:
         place = await self._outgoing.get_exchange(exchange, ensure=False)
         await place.publish(message, routing_key, mandatory=True)
 
-    async def _look(self, queue: str) -> list[AbstractIncomingMessage]:
+    async def _look(self, queue: str) -> list[Heard]:
         # What was got and not acknowledged goes back when the channel closes.
         async with self._connection.channel() as channel:
             place = await channel.get_queue(queue, ensure=False)
-            found: list[AbstractIncomingMessage] = []
+            found: list[Heard] = []
             while len(found) < LOOKED_AT_MAX and (message := await place.get(fail=False)) is not None:
-                found.append(message)
+                found.append(_heard(message))
             return found
 
     async def _move(self, queue: str, message_id: str, to: str | None) -> bool:
@@ -215,3 +213,15 @@ class Broker:
         async with self._connection.channel() as channel:
             await channel.queue_delete(self._ears)
         await self._connection.close()
+
+
+def _heard(message: AbstractIncomingMessage) -> Heard:
+    return Heard(
+        exchange=message.exchange or "",
+        routing_key=message.routing_key or "",
+        message_id=message.message_id,
+        content_type=message.content_type,
+        delivery_mode=message.delivery_mode,
+        headers=dict(message.headers),
+        body=message.body,
+    )

@@ -26,7 +26,7 @@ POLL_EVERY_S = 0.1
 Answer = TypeVar("Answer")
 
 
-def until(ask: Callable[[], Answer], what: str, limit_s: float = ENDED_LIMIT_S) -> Answer:
+def until(ask: Callable[[], Answer | None], what: str, limit_s: float = ENDED_LIMIT_S) -> Answer:
     """What ``ask`` says, as soon as it is something true; fails with ``what`` at the limit."""
     deadline_s = time.monotonic() + limit_s
     while not (answer := ask()):
