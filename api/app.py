@@ -17,7 +17,6 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
 
 from api.auth import Authenticator
 from api.cursors import Cursors
@@ -29,7 +28,7 @@ from api.items import ItemEndpoints
 from api.limits import RateLimits
 from api.lists import ListEndpoints
 from api.openapi import DESCRIPTION, TITLE, VERSION, openapi_document
-from api.operations import Handler, Route
+from api.operations import Handler, Route, routes_of
 from api.orders import OrderEndpoints, OrderLimits
 from api.payments import PaymentEndpoints
 from api.ports import (
@@ -114,17 +113,16 @@ def bare_app(rules: Rules, lifespan: Lifespan | None = None) -> FastAPI:
 def furnish(app: FastAPI, with_: Collaborators, rules: Rules) -> None:
     """Make the application answer every operation of the table, and describe itself."""
     table = operations(_endpoints(with_, rules))
-    document = cache(lambda: openapi_document(table))
+    document = cache(lambda: openapi_document(table, rules.shipping_prices))
     app.openapi = document  # type: ignore[method-assign]
-    for operation in table:
-        app.router.routes.append(Route(operation.path, operation.handler, operation.method))
+    app.router.routes.extend(routes_of(table))
     described: tuple[tuple[str, Handler], ...] = (
         ("/openapi.json", _page(lambda: msgspec.json.encode(document()))),
         ("/asyncapi.json", _page(lambda: msgspec.json.encode(with_.asyncapi))),
         ("/docs", _docs),
     )
     for path, handler in described:
-        app.router.routes.append(Route(path, handler, "GET"))
+        app.router.routes.append(Route(path, {"GET": handler}))
 
 
 def _endpoints(with_: Collaborators, rules: Rules) -> Endpoints:
@@ -162,15 +160,6 @@ async def _docs(asked: Incoming) -> Answer:  # noqa: ARG001 - a handler
 
 
 async def _no_route(request: Request, error: Exception) -> Response:
-    """404 and 405 of the routing. A path may have several routes, so the methods allowed are gathered from all."""
-    asked = Incoming(request.scope, request.receive)
-    if isinstance(error, HTTPException) and error.status_code == 405:  # noqa: PLR2004
-        allowed = sorted(
-            method
-            for route in request.app.router.routes
-            if isinstance(route, Route) and route.matches({**request.scope, "method": ""})[0] is not Match.NONE
-            for method in route.methods or ()
-        )
-        error = HTTPException(405, headers={"Allow": ", ".join(allowed)})
-    answer = answer_to(asked, error)
+    """404 of the routing."""
+    answer = answer_to(Incoming(request.scope, request.receive), error)
     return Response(answer.body, answer.status, {name.decode(): value.decode() for name, value in answer.headers})

@@ -24,7 +24,7 @@ class HealthEndpoints:
         self._door = door
         self._health = health
         self._figures = figures
-        self._metrics_are_open = metrics_are_open
+        self.metrics_are_open = metrics_are_open
 
     async def live(self, asked: Incoming) -> Answer:  # noqa: ARG002 - it answers, that is all
         """The process answers."""
@@ -46,6 +46,6 @@ class HealthEndpoints:
 
     async def metrics(self, asked: Incoming) -> Answer:
         """Prometheus text, of all processes of the API together."""
-        if not self._metrics_are_open:
+        if not self.metrics_are_open:
             await self._door.admit(asked, ADMIN)
         return Answer(200, await self._figures.text(), [(b"content-type", CONTENT_TYPE_LATEST.encode())])

@@ -19,7 +19,7 @@ from api.parameters import read_query
 from api.ports import QueriesPort, RememberPort
 from api.problems import Problem
 from api.reading import encode
-from api.schemas import Identifier
+from api.schemas import Identifier, is_identifier
 from domain.document import represent
 from domain.errors import FieldError, RefusalKind, Refused
 from domain.order import Status
@@ -108,12 +108,14 @@ class ListEndpoints:
     async def list_of_customer(self, asked: Incoming) -> Answer:
         """ListarPedidosDeCliente."""
         caller = await self._door.admit(asked, ORDERS_READ)
-        named = asked.param("customer_id")
         query = read_query(OrderQuery, asked)
-        if query.customer_id not in (None, named):
-            fault = FieldError("/customer_id", "invalid_parameter", "Not the customer of the path")
-            raise Problem("invalid_parameter", "customer_id is not the customer of the path.", errors=(fault,))
-        return await self._page(query, _customer(caller, named))
+        named = asked.param("customer_id")
+        if not is_identifier(named):
+            raise _customer_not_found()
+        customer_id = _customer(caller, named)
+        if query.customer_id not in (None, customer_id):
+            return _page_answer([], None)  # No order is two customers' at once.
+        return await self._page(query, customer_id)
 
     async def _page(self, query: OrderQuery, customer_id: str | None) -> Answer:
         filters = OrderFilters(
@@ -134,11 +136,7 @@ class ListEndpoints:
             after = _key(query.sort, self._cursors.open(bound_to, query.cursor))
         page = await self._queries.orders(filters, sort=query.sort, limit=query.limit, after=after)
         cursor = None if page.next is None else self._cursors.seal(bound_to, _position(page.next))
-        document = {
-            "data": [represent(order) for order in page.orders],
-            "page": {"next_cursor": cursor, "has_more": cursor is not None},
-        }
-        return json_answer(200, encode(document))
+        return _page_answer([represent(order) for order in page.orders], cursor)
 
     async def statistics(self, asked: Incoming) -> Answer:
         """ObtenerEstadísticasPedidos. What is answered may be as old as it says in ``as_of``."""
@@ -159,6 +157,10 @@ class ListEndpoints:
         return json_answer(200, encoded)
 
 
+def _page_answer(data: list[dict[str, Any]], cursor: str | None) -> Answer:
+    return json_answer(200, encode({"data": data, "page": {"next_cursor": cursor, "has_more": cursor is not None}}))
+
+
 _HOURS_OF = {Bucket.HOUR: 1, Bucket.DAY: 24, Bucket.MONTH: 24 * 28}
 
 
@@ -176,8 +178,12 @@ def _customer(caller: Caller, named: str | None) -> str | None:
     if caller.customer_id is None:
         return named
     if named not in (None, caller.customer_id):
-        raise Refused(RefusalKind.NOT_FOUND, "customer_not_found", "There is no such customer.")
+        raise _customer_not_found()
     return caller.customer_id
+
+
+def _customer_not_found() -> Refused:
+    return Refused(RefusalKind.NOT_FOUND, "customer_not_found", "There is no such customer.")
 
 
 def _position(key: PageKey) -> tuple[int, str]:

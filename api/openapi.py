@@ -5,8 +5,7 @@ It is made once, when it is first asked for.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,8 +13,10 @@ from pydantic.json_schema import models_json_schema
 
 from api.auth import SCOPES
 from api.documents import ProblemDocument
+from api.links import links_of, path_parameters
 from api.operations import Operation, Success
 from api.problems import CODES
+from api.schemas import CODE_PATTERN
 
 Json = dict[str, Any]
 
@@ -30,10 +31,19 @@ _REF = "#/components/schemas/{model}"
 _UUID: Json = {"type": "string", "format": "uuid"}
 _TEXT: Json = {"type": "string"}
 
-_TAG: Json = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*")$', "examples": ['"7"']}
+_TAG: Json = {"anyOf": [{"type": "string", "const": "*"}, {"type": "string", "pattern": '^"[0-9]{1,18}"$'}]}
 _TAGS: Json = {"type": "string", "examples": ['"7"']}
+# Bare, or a structured-field string (RFC 8941) without escapes.
+_KEY: Json = {"type": "string", "pattern": r'^([!#-~]([ -~]{0,253}[!-~])?|"[!#-\[\]-~]{1,253}")$'}
 
-_PATH_SCHEMAS: dict[str, Json] = {"order_id": _UUID}
+_PATH_SCHEMAS: dict[str, Json] = {
+    "order_id": _UUID,
+    "item_id": _UUID,
+    "payment_id": _UUID,
+    "customer_id": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[^\x00-\x1f\x7f]+$"},
+    "code": {"type": "string", "pattern": CODE_PATTERN},
+    "letter_id": {"type": "string", "pattern": "^[0-9a-f]{1,64}$"},
+}
 _HEADERS: dict[str, Json] = {
     "ETag": {"description": "The order's version", "schema": _TEXT, "example": '"7"'},
     "Location": {"description": "Where it is", "schema": {"type": "string", "format": "uri-reference"}},
@@ -59,19 +69,23 @@ _PROBLEM_HEADERS: dict[int, tuple[str, ...]] = {
 }
 
 
-def openapi_document(operations: Iterable[Operation]) -> Json:
-    """Make the whole document."""
+def openapi_document(operations: Iterable[Operation], shipping_prices: Mapping[str, Mapping[str, int]]) -> Json:
+    """Make the whole document. ``shipping_prices``: method -> currency -> amount, the ones that orders may have."""
     listed = tuple(operations)
     paths: dict[str, Json] = {}
     for operation in listed:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+        document = _operation(operation)
+        links = links_of(operation, listed)
+        for status in operation.success if links else ():
+            document["responses"][str(status)]["links"] = links
+        paths.setdefault(operation.path, {})[operation.method.lower()] = document
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION, "description": DESCRIPTION},
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": _schemas(listed),
+            "schemas": _offering(_schemas(listed), shipping_prices),
             "headers": _HEADERS,
             "securitySchemes": {
                 "bearer": {
@@ -112,7 +126,7 @@ def _operation(operation: Operation) -> Json:
 def _path_parameters(operation: Operation) -> list[Json]:
     return [
         {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS.get(name, _TEXT)}
-        for name in re.findall(r"{(\w+)}", operation.path)
+        for name in path_parameters(operation)
     ]
 
 
@@ -133,11 +147,10 @@ def _query_parameters(operation: Operation) -> list[Json]:
 def _header_parameters(operation: Operation) -> list[Json]:
     found: list[tuple[str, bool, str, Json]] = []
     if operation.key is not None:
-        schema: Json = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
         said = "A new one for each new wish, the same for each repeat (quoted or bare)"
-        found.append(("Idempotency-Key", operation.key == "required", said, schema))
+        found.append(("Idempotency-Key", operation.key == "required", said, _KEY))
     if operation.if_match:
-        found.append(("If-Match", False, "Only if the order still has this version", _TAG))
+        found.append(("If-Match", False, 'Only if the order still has this version, such as `"7"`', _TAG))
     if operation.if_none_match:
         found.append(("If-None-Match", False, "304 while the order has this version", _TAGS))
     if operation.wait:
@@ -187,7 +200,7 @@ def problem_codes(operation: Operation) -> tuple[str, ...]:
 def _problems(operation: Operation) -> Json:
     by_status: dict[int, list[str]] = {}
     for code in problem_codes(operation):
-        by_status.setdefault(CODES[code][0], []).append(code)
+        by_status.setdefault(operation.statuses.get(code, CODES[code][0]), []).append(code)
     return {
         str(status): _problem(status, codes)
         for status, codes in sorted(by_status.items())
@@ -201,7 +214,7 @@ def _problem(status: int, codes: list[str]) -> Json:
         "content": {
             "application/problem+json": {
                 "schema": {"$ref": _REF.format(model="ProblemDocument")},
-                "examples": {code: {"value": _example(code)} for code in codes},
+                "examples": {code: {"value": _example(status, code)} for code in codes},
             }
         },
     }
@@ -211,8 +224,8 @@ def _problem(status: int, codes: list[str]) -> Json:
     return document
 
 
-def _example(code: str) -> Json:
-    status, title = CODES[code]
+def _example(status: int, code: str) -> Json:
+    title = CODES[code][1]
     example: Json = {
         "type": f"urn:ordersvc:problem:{code}",
         "title": title,
@@ -228,6 +241,14 @@ def _example(code: str) -> Json:
     if code == "version_conflict":
         example["current_version"] = 7
     return example
+
+
+def _offering(schemas: Json, shipping_prices: Mapping[str, Mapping[str, int]]) -> Json:
+    """Say which currencies and shipping methods an order may have; what is for sale is known to ProductSvc only."""
+    of_order = schemas["NewOrder"]["properties"]
+    of_order["currency"]["enum"] = sorted(set().union(*shipping_prices.values()))
+    of_order["shipping_method"] = {"enum": [*shipping_prices, None], "default": None}
+    return schemas
 
 
 def _schemas(operations: tuple[Operation, ...]) -> Json:

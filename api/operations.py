@@ -6,8 +6,8 @@ registers itself.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -16,12 +16,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.exchange import Answer, ClientGoneError, Incoming
-from api.problems import answer_to
+from api.problems import Problem, answer_to
 
 Handler = Callable[[Incoming], Awaitable[Answer]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Success:
     """An answer that is no problem. ``model`` documents its body; ``headers`` are names described in ``openapi.py``."""
 
@@ -35,7 +35,7 @@ class Success:
 class Operation:
     """``scopes``: one of them is wanted; empty: open to all. ``key``: ``required``, ``optional`` or None, for the
     ``Idempotency-Key``. ``if_match``, ``if_none_match``, ``wait``: headers it heeds. ``errors``: codes beyond those
-    that follow from the rest.
+    that follow from the rest; ``statuses``: codes that have another status here than elsewhere.
     """
 
     id: str
@@ -53,19 +53,30 @@ class Operation:
     if_none_match: bool = False
     wait: bool = False
     errors: tuple[str, ...] = ()
+    statuses: Mapping[str, int] = field(default_factory=dict)
     description: str = ""
 
 
 class Route(APIRoute):
-    """A route that hands its handler an ``Incoming``, and turns whatever is raised into a problem document.
+    """One path: hands the method's handler an ``Incoming``, and turns whatever is raised into a problem document.
 
-    FastAPI's reading of parameters and bodies is left out: the handlers read what they need from bytes, which is what
-    lets a request cost little.
+    It answers for every method of its path, so that another path with a variable in the same place never does: 405
+    names the methods of this one. FastAPI's reading of parameters and bodies is left out: the handlers read what they
+    need from bytes, which is what lets a request cost little.
     """
 
-    def __init__(self, path: str, handler: Handler, method: str) -> None:
-        super().__init__(path, _unread, methods=[method], include_in_schema=False)
-        self.app = _app_of(handler)
+    def __init__(self, path: str, handlers: Mapping[str, Handler]) -> None:
+        super().__init__(path, _unread, methods=sorted(handlers), include_in_schema=False)
+        self.methods = set()
+        self.app = _app_of(handlers)
+
+
+def routes_of(operations: Iterable[Operation]) -> tuple[Route, ...]:
+    """Make the routes of a table, in its order."""
+    handlers: dict[str, dict[str, Handler]] = {}
+    for operation in operations:
+        handlers.setdefault(operation.path, {})[operation.method] = operation.handler
+    return tuple(Route(path, of_path) for path, of_path in handlers.items())
 
 
 async def _unread(request: Request) -> Response:
@@ -73,11 +84,16 @@ async def _unread(request: Request) -> Response:
     raise NotImplementedError
 
 
-def _app_of(handler: Handler) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+def _app_of(handlers: Mapping[str, Handler]) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    allow = ", ".join(sorted(handlers)).encode()
+
+    async def not_allowed(asked: Incoming) -> Answer:
+        raise Problem("method_not_allowed", f"{asked.method} is not allowed here.", headers=((b"allow", allow),))
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         asked = Incoming(scope, receive)
         try:
-            answer = await handler(asked)
+            answer = await handlers.get(asked.method, not_allowed)(asked)
         except ClientGoneError:
             return
         except Exception as error:  # noqa: BLE001 - the last place where an error can be told to the caller

@@ -5,6 +5,8 @@ A part of the table in ``routes.py``.
 
 from __future__ import annotations
 
+from functools import partial
+
 from api import order_documents as doc
 from api import schemas
 from api.auth import ORDERS_READ, ORDERS_WRITE, PAYMENTS_WRITE, SHIPMENTS_WRITE
@@ -12,14 +14,15 @@ from api.items import ItemEndpoints
 from api.operations import Operation, Success
 from api.orders import CancelQuery, OrderEndpoints
 from api.payments import PaymentEndpoints
+from api.timeline import TimelineEndpoints
 
 ORDERS, ORDER = "/api/orders", "/api/orders/{order_id}"
-PAYMENTS = "/api/orders/{order_id}/payments"
+ITEM = f"{ORDER}/items/{{item_id}}"
+PAYMENTS = f"{ORDER}/payments"
 
-THE_ORDER = Success(description="The order", model=doc.OrderDocument, headers=("ETag",))
-_ORDER_MADE = Success(description="The order, with its new line", model=doc.OrderDocument, headers=("ETag",))
-_UNDER_WAY = Success(description="Compensation runs; the order", model=doc.OrderDocument, headers=("ETag",))
-_EDIT_ERRORS = ("order_not_found", "illegal_transition", "payment_in_progress", "below_paid", "total_too_large")
+THE_ORDER = Success("The order", doc.OrderDocument, ("ETag",))
+_UNDER_WAY = Success("Compensation runs; the order", doc.OrderDocument, ("ETag",))
+_EDIT_ERRORS = ("order_not_found", "illegal_transition", "payment_in_progress", "below_paid")
 _DISCOUNT_ERRORS = (
     "discount_not_found",
     "discount_not_active",
@@ -28,33 +31,31 @@ _DISCOUNT_ERRORS = (
     "discount_not_combinable",
 )
 
+command = partial(Operation, key="optional", if_match=True, success={200: THE_ORDER})
+_order = partial(command, tag="orders", scopes=(ORDERS_WRITE,))
+_edit = partial(command, tag="items", scopes=(ORDERS_WRITE,))
+_show = partial(Operation, method="GET", scopes=(ORDERS_READ,), errors=("order_not_found",))
+
 
 def creation(at: OrderEndpoints) -> Operation:
     """Creating an order: the most frequent of all."""
-    return Operation(
+    return _order(
         id="CrearPedido",
         method="POST",
         path=ORDERS,
         handler=at.create,
         summary="Create an order",
         description="With `Prefer: wait=5` the answer shows the order once it is validated or cancelled.",
-        tag="orders",
-        scopes=(ORDERS_WRITE,),
         body=schemas.NewOrder,
         key="required",
-        if_match=True,
         wait=True,
-        success={
-            201: Success(
-                description="The order, `created`",
-                model=doc.OrderDocument,
-                headers=("Location", "ETag", "Preference-Applied"),
-            )
-        },
+        success={201: Success("The order, `created`", doc.OrderDocument, ("Location", "ETag", "Preference-Applied"))},
         errors=(
             "customer_mismatch",
+            "customer_required",
             "too_many_lines",
             "invalid_quantity",
+            "quantity_out_of_range",
             "metadata_too_large",
             "invalid_currency",
             "currency_not_supported",
@@ -64,49 +65,56 @@ def creation(at: OrderEndpoints) -> Operation:
     )
 
 
-def of_orders(at: OrderEndpoints) -> tuple[Operation, ...]:
+def of_orders(at: OrderEndpoints, timeline: TimelineEndpoints) -> tuple[Operation, ...]:
     """Showing and changing an order as a whole."""
     return (
-        Operation(
+        _show(
             id="ObtenerPedidoPorId",
-            method="GET",
             path=ORDER,
             handler=at.show,
             summary="Show an order",
             tag="orders",
-            scopes=(ORDERS_READ,),
             if_none_match=True,
-            success={200: THE_ORDER, 304: Success(description="It is still that version", headers=("ETag",))},
-            errors=("order_not_found",),
+            success={200: THE_ORDER, 304: Success("It is still that version", headers=("ETag",))},
         ),
-        Operation(
+        _show(
+            id="ObtenerHistorialDePedido",
+            path=f"{ORDER}/timeline",
+            handler=timeline.show,
+            summary="Show an order's history",
+            tag="orders",
+            success={200: Success("Its events and stages", doc.TimelineDocument)},
+        ),
+        _order(
             id="CancelarPedido",
             method="DELETE",
             path=ORDER,
             handler=at.cancel,
             summary="Cancel an order",
-            tag="orders",
-            scopes=(ORDERS_WRITE,),
+            description="The order stays and can be read; it becomes `cancelling`, and `cancelled` when all is undone.",
             query=CancelQuery,
-            key="optional",
-            if_match=True,
             success={200: THE_ORDER, 202: _UNDER_WAY},
             errors=("order_not_found", "illegal_transition"),
         ),
-        Operation(
+        _order(
             id="CambiarEstadoPedido",
             method="PUT",
             path=f"{ORDER}/status",
             handler=at.set_status,
             summary="Tell that an order was shipped or delivered, or cancel it",
             description="`shipped` and `delivered` want `shipments:write`, `cancelled` wants `orders:write`.",
-            tag="orders",
             scopes=(SHIPMENTS_WRITE, ORDERS_WRITE),
             body=schemas.NewStatus,
-            key="optional",
-            if_match=True,
             success={200: THE_ORDER, 202: _UNDER_WAY},
-            errors=("order_not_found", "shipment_not_found", "item_not_found", "illegal_transition"),
+            errors=(
+                "order_not_found",
+                "shipment_not_found",
+                "item_not_found",
+                "illegal_transition",
+                "too_many_lines",
+                "invalid_quantity",
+                "quantity_out_of_range",
+            ),
         ),
     )
 
@@ -114,73 +122,50 @@ def of_orders(at: OrderEndpoints) -> tuple[Operation, ...]:
 def of_items(at: ItemEndpoints) -> tuple[Operation, ...]:
     """Lines and discounts."""
     return (
-        Operation(
+        _edit(
             id="AgregarProductoAPedido",
             method="POST",
             path=f"{ORDER}/items",
             handler=at.add,
             summary="Add a line",
-            tag="items",
-            scopes=(ORDERS_WRITE,),
             body=schemas.NewItem,
-            key="optional",
-            if_match=True,
-            success={201: _ORDER_MADE},
-            errors=(*_EDIT_ERRORS, "invalid_quantity", "too_many_lines"),
+            success={201: Success("The order, with its new line", doc.OrderDocument, ("ETag",))},
+            errors=(*_EDIT_ERRORS, "invalid_quantity", "quantity_out_of_range", "too_many_lines"),
         ),
-        Operation(
+        _edit(
             id="QuitarProductoDePedido",
             method="DELETE",
-            path=f"{ORDER}/items/{{item_id}}",
+            path=ITEM,
             handler=at.remove,
             summary="Take a line away",
-            tag="items",
-            scopes=(ORDERS_WRITE,),
-            key="optional",
-            if_match=True,
-            success={200: THE_ORDER},
             errors=(*_EDIT_ERRORS, "item_not_found", "last_item"),
         ),
-        Operation(
+        _edit(
             id="CambiarCantidadDeProducto",
             method="PUT",
-            path=f"{ORDER}/items/{{item_id}}/quantity",
+            path=f"{ITEM}/quantity",
             handler=at.change_quantity,
             summary="Change a line's quantity",
-            tag="items",
-            scopes=(ORDERS_WRITE,),
             body=schemas.NewQuantity,
-            key="optional",
-            if_match=True,
-            success={200: THE_ORDER},
             errors=(*_EDIT_ERRORS, "item_not_found", "invalid_quantity"),
         ),
-        Operation(
+        _edit(
             id="AplicarDescuento",
             method="POST",
             path=f"{ORDER}/discounts",
             handler=at.apply_discount,
             summary="Apply a discount code",
-            tag="items",
-            scopes=(ORDERS_WRITE,),
             body=schemas.NewDiscount,
-            key="optional",
-            if_match=True,
-            success={200: THE_ORDER},
             errors=(*_EDIT_ERRORS, *_DISCOUNT_ERRORS),
         ),
-        Operation(
+        _edit(
             id="QuitarDescuento",
             method="DELETE",
             path=f"{ORDER}/discounts/{{code}}",
             handler=at.remove_discount,
             summary="Take a discount away",
-            tag="items",
-            scopes=(ORDERS_WRITE,),
-            key="optional",
-            if_match=True,
-            success={200: THE_ORDER},
             errors=(*_EDIT_ERRORS, "discount_not_found"),
+            statuses={"discount_not_found": 404},
         ),
     )
 
@@ -188,8 +173,9 @@ def of_items(at: ItemEndpoints) -> tuple[Operation, ...]:
 def of_payments(at: PaymentEndpoints) -> tuple[Operation, ...]:
     """Payments."""
     told = ("Location", "Preference-Applied")
+    show = partial(_show, tag="payments")
     return (
-        Operation(
+        command(
             id="ProcesarPago",
             method="POST",
             path=PAYMENTS,
@@ -199,11 +185,10 @@ def of_payments(at: PaymentEndpoints) -> tuple[Operation, ...]:
             scopes=(PAYMENTS_WRITE,),
             body=schemas.NewPayment,
             key="required",
-            if_match=True,
             wait=True,
             success={
-                201: Success(description="Settled within `Prefer: wait`", model=doc.PaymentDocument, headers=told),
-                202: Success(description="Its outcome is awaited", model=doc.PaymentDocument, headers=told),
+                201: Success("Settled within `Prefer: wait`", doc.PaymentDocument, told),
+                202: Success("Its outcome is awaited", doc.PaymentDocument, told),
             },
             errors=(
                 "order_not_found",
@@ -211,39 +196,29 @@ def of_payments(at: PaymentEndpoints) -> tuple[Operation, ...]:
                 "payment_in_progress",
                 "payment_mismatched",
                 "invalid_amount",
+                "amount_out_of_range",
             ),
         ),
-        Operation(
+        show(
             id="ListarPagos",
-            method="GET",
             path=PAYMENTS,
             handler=at.show_all,
             summary="List payments and the ledger",
-            tag="payments",
-            scopes=(ORDERS_READ,),
-            success={200: Success(description="Payments and ledger", model=doc.PaymentsDocument)},
-            errors=("order_not_found",),
+            success={200: Success("Payments and ledger", doc.PaymentsDocument)},
         ),
-        Operation(
+        show(
             id="VerificarEstadoPago",
-            method="GET",
             path=f"{PAYMENTS}/status",
             handler=at.show_status,
             summary="Tell how an order's payment stands",
-            tag="payments",
-            scopes=(ORDERS_READ,),
-            success={200: Success(description="Sums and attempts", model=doc.PaymentStatusDocument)},
-            errors=("order_not_found",),
+            success={200: Success("Sums and attempts", doc.PaymentStatusDocument)},
         ),
-        Operation(
+        show(
             id="ObtenerPago",
-            method="GET",
             path=f"{PAYMENTS}/{{payment_id}}",
             handler=at.show,
             summary="Show a payment",
-            tag="payments",
-            scopes=(ORDERS_READ,),
-            success={200: Success(description="The payment", model=doc.PaymentDocument)},
+            success={200: Success("The payment", doc.PaymentDocument)},
             errors=("order_not_found", "payment_not_found"),
         ),
     )

@@ -78,7 +78,7 @@ class OrderEndpoints:
         customer_id = body.customer_id or caller.customer_id
         if customer_id is None:
             fault = FieldError("/customer_id", "required", "Field required")
-            raise Problem("invalid_request", "/customer_id: Say whose order it is.", errors=(fault,))
+            raise Problem("customer_required", "The token has no customer: say whose order it is.", errors=(fault,))
         if caller.customer_id is not None and customer_id != caller.customer_id:
             raise Problem("customer_mismatch", "The token belongs to another customer than the order.")
         method = body.shipping_method or "standard"

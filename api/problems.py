@@ -46,6 +46,7 @@ CODES: dict[str, tuple[int, str]] = {
     "payment_mismatched": (409, "A payment took another amount"),
     "last_item": (409, "An order keeps at least one line"),
     "below_paid": (409, "The order would cost less than is paid"),
+    "nothing_to_settle": (409, "Nothing that needs attention can be settled outside"),
     "promotion_exists": (409, "The promotion exists with other content"),
     "promotion_changing": (409, "Others are changing the promotion"),
     "version_conflict": (412, "The order has another version"),
@@ -56,7 +57,10 @@ CODES: dict[str, tuple[int, str]] = {
     "too_many_lines": (422, "An order has 200 lines at most"),
     "invalid_quantity": (422, "A quantity is between 1 and 10 000"),
     "metadata_too_large": (422, "The metadata are too large"),
-    "total_too_large": (422, "The total is too large"),
+    "customer_required": (422, "The order has to say whose it is"),
+    "quantity_out_of_range": (422, "The quantity is more than there may be, or than is left"),
+    "amount_out_of_range": (422, "The amount is more than is due"),
+    "invalid_promotion": (422, "The promotion does not fit together"),
     "invalid_amount": (422, "The amount can't be used"),
     "invalid_currency": (422, "There is no such currency"),
     "currency_not_supported": (422, "There is no shipping price in this currency"),
@@ -180,9 +184,6 @@ def answer_to(asked: Incoming, error: Exception) -> Answer:
             return render(asked, 413, "body_too_large", "The body is larger than the limit.")
         case BodyTooSlowError():
             return render(asked, 408, "request_timeout", "The body did not arrive in time.")
-        case HTTPException(status_code=405):
-            allow = ((b"allow", (error.headers or {}).get("Allow", "").encode()),)
-            return render(asked, 405, "method_not_allowed", f"{asked.method} is not allowed here.", headers=allow)
         case HTTPException(status_code=404):
             return render(asked, 404, "not_found", "There is nothing under this path.")
     _log.error("request_failed", route=asked.route, trace_id=asked.trace.trace_id, exc_info=error)

@@ -23,10 +23,10 @@ from api.ports import PromotionsPort
 from api.problems import Problem
 from api.reading import encode
 from api.replays import Replays
-from api.schemas import NewPromotion, PromotionChange
+from api.schemas import NewPromotion, OneKind, PromotionChange
 from domain.document import time_text
-from domain.errors import RefusalKind, Refused
-from domain.promotions import Promotion
+from domain.errors import FieldError, RefusalKind, Refused
+from domain.promotions import Promotion, PromotionKind
 
 CHANGE_ATTEMPTS = 3
 
@@ -72,7 +72,7 @@ class PromotionEndpoints:
     async def create(self, asked: Incoming) -> Answer:
         """Make one."""
         wish, body = await self._door.wish_with(asked, NewPromotion, PROMOTIONS_WRITE)
-        return await self._replays.once(asked, wish, partial(self._create, asked, wish, _promotion(body)))
+        return await self._replays.once(asked, wish, partial(self._create, asked, wish, _promotion(body.root)))
 
     async def _create(self, asked: Incoming, wish: Wish, promotion: Promotion) -> Answer:
         """A code that is taken by the same content, under a key whose answer is forgotten, is taken for a repeat."""
@@ -129,21 +129,27 @@ def _promotion_answer(status: int, promotion: Promotion) -> Answer:
     return json_answer(status, encode(represent_promotion(promotion)))
 
 
-def _promotion(body: NewPromotion) -> Promotion:
+def _promotion(body: OneKind) -> Promotion:
+    """Raises ``Problem`` ``invalid_promotion`` where it would end before it begins."""
+    if body.starts_at is not None and body.ends_at is not None and body.ends_at <= body.starts_at:
+        fault = FieldError("/ends_at", "invalid_window", "Not after starts_at")
+        raise Problem("invalid_promotion", "ends_at is not after starts_at.", errors=(fault,))
     values = {name: getattr(body, name) for name in type(body).model_fields}
-    return Promotion(**{**values, "skus": tuple(body.skus)})
+    return Promotion(**values | {"kind": PromotionKind(body.kind), "skus": tuple(body.skus)})
 
 
 def _changed(before: Promotion, change: PromotionChange) -> Promotion:
-    """Put the change on the promotion; raises ``Problem`` where the result would be none."""
+    """Put the change on the promotion; raises ``Problem`` ``invalid_promotion`` where the result would be none."""
     values = {field.name: getattr(before, field.name) for field in fields(before)}
     values["skus"] = list(before.skus)
     for name in change.model_fields_set:
         values[name] = getattr(change, name)
     try:
-        return _promotion(NewPromotion.model_validate(values))
+        told = {name: value for name, value in values.items() if value is not None} | {"kind": before.kind.value}
+        return _promotion(NewPromotion.model_validate(told).root)
     except ValidationError as error:
-        raise problem_of(error) from None
+        faults = problem_of(error, is_choice=True)
+        raise Problem("invalid_promotion", faults.detail, errors=faults.errors) from None
 
 
 def _not_found() -> Refused:

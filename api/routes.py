@@ -7,6 +7,7 @@ with a variable one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from api import documents as doc
 from api import schemas
@@ -15,8 +16,7 @@ from api.health import HealthEndpoints
 from api.items import ItemEndpoints
 from api.lists import ListEndpoints, OrderQuery, StatisticsQuery
 from api.operations import Operation, Success
-from api.order_documents import TimelineDocument
-from api.order_routes import ORDER, ORDERS, THE_ORDER, creation, of_items, of_orders, of_payments
+from api.order_routes import ORDER, ORDERS, command, creation, of_items, of_orders, of_payments
 from api.orders import OrderEndpoints
 from api.payments import PaymentEndpoints
 from api.promotions import PromotionEndpoints, PromotionsQuery
@@ -45,8 +45,8 @@ def operations(at: Endpoints) -> tuple[Operation, ...]:
     """Give every operation; the most frequent come first, for routes are tried in turn."""
     return (
         creation(at.orders),
-        *_of_lists(at.lists, at.timeline),
-        *of_orders(at.orders),
+        *_of_lists(at.lists),
+        *of_orders(at.orders, at.timeline),
         *of_items(at.items),
         *of_payments(at.payments),
         *_of_promotions(at.promotions),
@@ -55,128 +55,102 @@ def operations(at: Endpoints) -> tuple[Operation, ...]:
     )
 
 
-def _of_lists(at: ListEndpoints, timeline: TimelineEndpoints) -> tuple[Operation, ...]:
-    page = Success(description="A page of orders", model=doc.OrdersDocument)
+def _of_lists(at: ListEndpoints) -> tuple[Operation, ...]:
+    show = partial(Operation, method="GET", tag="orders", scopes=(ORDERS_READ,))
+    page = partial(
+        show,
+        query=OrderQuery,
+        success={200: Success("A page of orders", doc.OrdersDocument)},
+        errors=("invalid_cursor", "customer_not_found"),
+    )
     return (
-        Operation(
+        show(
             id="ObtenerEstadisticasPedidos",
-            method="GET",
             path=f"{ORDERS}/statistics",
             handler=at.statistics,
             summary="Figures over many orders",
-            tag="orders",
-            scopes=(ORDERS_READ,),
             query=StatisticsQuery,
-            success={200: Success(description="The figures", model=doc.StatisticsDocument)},
+            success={200: Success("The figures", doc.StatisticsDocument)},
         ),
-        Operation(
-            id="ObtenerHistorialDePedidos",
-            method="GET",
-            path=ORDERS,
-            handler=at.list_all,
-            summary="List orders",
-            tag="orders",
-            scopes=(ORDERS_READ,),
-            query=OrderQuery,
-            success={200: page},
-            errors=("invalid_cursor", "customer_not_found"),
-        ),
-        Operation(
+        page(id="ObtenerHistorialDePedidos", path=ORDERS, handler=at.list_all, summary="List orders"),
+        page(
             id="ListarPedidosDeCliente",
-            method="GET",
             path="/api/customers/{customer_id}/orders",
             handler=at.list_of_customer,
             summary="List a customer's orders",
-            tag="orders",
-            scopes=(ORDERS_READ,),
-            query=OrderQuery,
-            success={200: page},
-            errors=("invalid_cursor", "customer_not_found"),
-        ),
-        Operation(
-            id="ObtenerHistorialDePedido",
-            method="GET",
-            path=f"{ORDER}/timeline",
-            handler=timeline.show,
-            summary="Show an order's history",
-            tag="orders",
-            scopes=(ORDERS_READ,),
-            success={200: Success(description="Its events and stages", model=TimelineDocument)},
-            errors=("order_not_found",),
         ),
     )
 
 
 def _of_promotions(at: PromotionEndpoints) -> tuple[Operation, ...]:
-    the_promotion = Success(description="The promotion", model=doc.PromotionDocument)
+    promotions = partial(Operation, tag="promotions", scopes=(PROMOTIONS_WRITE,))
+    the_promotion = Success("The promotion", doc.PromotionDocument)
     return (
-        Operation(
+        promotions(
             id="ListarPromociones",
             method="GET",
             path=PROMOTIONS,
             handler=at.list_all,
             summary="List promotions",
-            tag="promotions",
-            scopes=(PROMOTIONS_WRITE,),
             query=PromotionsQuery,
-            success={200: Success(description="A page of promotions", model=doc.PromotionsDocument)},
+            success={200: Success("A page of promotions", doc.PromotionsDocument)},
             errors=("invalid_cursor",),
         ),
-        Operation(
+        promotions(
             id="CrearPromocion",
             method="POST",
             path=PROMOTIONS,
             handler=at.create,
             summary="Make a promotion",
-            tag="promotions",
-            scopes=(PROMOTIONS_WRITE,),
             body=schemas.NewPromotion,
             key="optional",
-            success={201: Success(description="It is made", model=doc.PromotionDocument, headers=("Location",))},
-            errors=("promotion_exists", "invalid_currency", "invalid_amount"),
+            success={201: Success("It is made", doc.PromotionDocument, ("Location",))},
+            errors=("promotion_exists", "invalid_currency", "invalid_amount", "invalid_quantity", "invalid_promotion"),
         ),
-        Operation(
+        promotions(
             id="ObtenerPromocion",
             method="GET",
             path=PROMOTION,
             handler=at.show,
             summary="Show a promotion",
-            tag="promotions",
-            scopes=(PROMOTIONS_WRITE,),
             success={200: the_promotion},
             errors=("promotion_not_found",),
         ),
-        Operation(
+        promotions(
             id="CambiarPromocion",
             method="PATCH",
             path=PROMOTION,
             handler=at.change,
             summary="Change a promotion",
-            tag="promotions",
-            scopes=(PROMOTIONS_WRITE,),
             body=schemas.PromotionChange,
             key="optional",
             success={200: the_promotion},
-            errors=("promotion_not_found", "promotion_changing", "invalid_currency", "invalid_amount"),
+            errors=(
+                "promotion_not_found",
+                "promotion_changing",
+                "invalid_currency",
+                "invalid_amount",
+                "invalid_quantity",
+                "invalid_promotion",
+            ),
         ),
-        Operation(
+        promotions(
             id="BorrarPromocion",
             method="DELETE",
             path=PROMOTION,
             handler=at.delete,
             summary="End a promotion for good",
-            tag="promotions",
-            scopes=(PROMOTIONS_WRITE,),
             key="optional",
-            success={204: Success(description="It is gone; orders that have it keep it")},
+            success={204: Success("It is gone; orders that have it keep it")},
             errors=("promotion_not_found",),
         ),
     )
 
 
 def _of_staff(at: StaffEndpoints) -> tuple[Operation, ...]:
+    staff = partial(Operation, tag="staff", scopes=(ADMIN,))
     return (
-        Operation(
+        command(
             id="AtenderPedido",
             method="POST",
             path=f"{ORDER}/attention",
@@ -185,80 +159,66 @@ def _of_staff(at: StaffEndpoints) -> tuple[Operation, ...]:
             tag="staff",
             scopes=(ADMIN,),
             body=schemas.AttentionVerb,
-            key="optional",
-            if_match=True,
-            success={200: THE_ORDER},
-            errors=("order_not_found", "illegal_transition"),
+            errors=("order_not_found", "illegal_transition", "nothing_to_settle"),
         ),
-        Operation(
+        staff(
             id="ListarMensajesMuertos",
             method="GET",
             path=DEAD_LETTERS,
             handler=at.list_dead_letters,
             summary="List messages that could not be handled",
-            tag="staff",
-            scopes=(ADMIN,),
             query=DeadLettersQuery,
-            success={200: Success(description="The oldest", model=doc.DeadLettersDocument)},
+            success={200: Success("The oldest", doc.DeadLettersDocument)},
         ),
-        Operation(
+        staff(
             id="ObtenerMensajeMuerto",
             method="GET",
             path=f"{DEAD_LETTERS}/{{letter_id}}",
             handler=at.show_dead_letter,
             summary="Show a dead letter",
-            tag="staff",
-            scopes=(ADMIN,),
-            success={200: Success(description="The dead letter", model=doc.DeadLetterDocument)},
+            success={200: Success("The dead letter", doc.DeadLetterDocument)},
             errors=("dead_letter_not_found",),
         ),
-        Operation(
+        staff(
             id="ReenviarMensajeMuerto",
             method="POST",
             path=f"{DEAD_LETTERS}/{{letter_id}}/resend",
             handler=at.resend_dead_letter,
             summary="Send a dead letter again",
-            tag="staff",
-            scopes=(ADMIN,),
             key="optional",
-            success={204: Success(description="It was sent")},
+            success={204: Success("It was sent")},
             errors=("dead_letter_not_found",),
         ),
     )
 
 
 def _of_health(at: HealthEndpoints) -> tuple[Operation, ...]:
-    ready = Success(description="Orders can be taken, degraded or not", model=doc.ReadyDocument)
+    health = partial(Operation, method="GET", tag="health")
     return (
-        Operation(
+        health(
             id="EstaVivo",
-            method="GET",
             path="/health/live",
             handler=at.live,
             summary="Tell that the process answers",
-            tag="health",
-            success={200: Success(description="It does", model=doc.LiveDocument)},
+            success={200: Success("It does", doc.LiveDocument)},
         ),
-        Operation(
+        health(
             id="EstaListo",
-            method="GET",
             path="/health/ready",
             handler=at.ready,
             summary="Tell how each dependency is",
-            tag="health",
             success={
-                200: ready,
-                503: Success(description="PostgreSQL or every shard is away", model=doc.ReadyDocument),
+                200: Success("Orders can be taken, degraded or not", doc.ReadyDocument),
+                503: Success("PostgreSQL or every shard is away", doc.ReadyDocument, ("Retry-After",)),
             },
         ),
-        Operation(
+        health(
             id="Metricas",
-            method="GET",
             path="/metrics",
             handler=at.metrics,
             summary="Metrics, as Prometheus text",
             description="Open while the service listens on loopback only; else for admins.",
-            tag="health",
-            success={200: Success(description="The metrics", media_type="text/plain")},
+            scopes=() if at.metrics_are_open else (ADMIN,),
+            success={200: Success("The metrics", media_type="text/plain")},
         ),
     )

@@ -5,6 +5,7 @@ Only what a request shows by itself is checked here; what depends on an order, a
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from babel.numbers import list_currencies
@@ -12,11 +13,11 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     RootModel,
     StringConstraints,
-    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -31,6 +32,7 @@ METADATA_KEY_MAX_CHARACTERS = 40
 METADATA_TEXT_MAX_CHARACTERS = 500
 METADATA_MAX_BYTES = 8192
 NOTE_MAX_CHARACTERS = 500
+SKUS_MAX = 1000
 
 CURRENCIES = frozenset(list_currencies())
 
@@ -47,6 +49,12 @@ def _metadata(metadata: dict[str, str]) -> dict[str, str]:
     return metadata
 
 
+def _whole(number: object) -> object:
+    """JSON knows one kind of number: 2.0 is the integer 2 (and exactly so, for nothing larger is let in)."""
+    is_whole = isinstance(number, float) and number.is_integer() and abs(number) <= AMOUNT_MAX_MINOR
+    return int(number) if is_whole else number  # type: ignore[call-overload]
+
+
 def _fraction(text: str) -> str:
     try:
         fraction(text)
@@ -59,16 +67,21 @@ def _fraction(text: str) -> str:
 _NO_NUL = r"^[^\x00]*$"
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
 
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=_NO_CONTROL)]
+IDENTIFIER_MAX_CHARACTERS = 128
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=IDENTIFIER_MAX_CHARACTERS, pattern=_NO_CONTROL)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=_NO_CONTROL)]
 Note = Annotated[str, StringConstraints(min_length=1, max_length=NOTE_MAX_CHARACTERS, pattern=_NO_NUL)]
-Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+CODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+Code = Annotated[str, StringConstraints(pattern=CODE_PATTERN)]
 Currency = Annotated[
-    str, AfterValidator(_currency), Field(examples=["EUR"], json_schema_extra={"pattern": "^[A-Z]{3}$"})
+    str,
+    AfterValidator(_currency),
+    Field(examples=["EUR"], description="ISO 4217", json_schema_extra={"enum": [*sorted(CURRENCIES)]}),
 ]
-Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX, examples=[2])]
-Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX_MINOR, description="int64 minor units")]
-Uses = Annotated[int, Field(ge=1, le=2**31 - 1)]
+_WHOLE = BeforeValidator(_whole)
+Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX, examples=[2]), _WHOLE]
+Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX_MINOR, description="int64 minor units"), _WHOLE]
+Uses = Annotated[int, Field(ge=1, le=2**31 - 1), _WHOLE]
 Fraction = Annotated[
     str, StringConstraints(pattern=r"^[01](\.[0-9]{1,6})?$"), AfterValidator(_fraction), Field(examples=["0.1000"])
 ]
@@ -82,6 +95,11 @@ Metadata = Annotated[
 ]
 
 
+def is_identifier(text: str) -> bool:
+    """Tell whether a text from a path could be anybody's id."""
+    return len(text) <= IDENTIFIER_MAX_CHARACTERS and re.fullmatch(_NO_CONTROL, text) is not None
+
+
 class Body(BaseModel):
     """What all bodies have in common: nothing is converted, nothing unknown is let in."""
 
@@ -91,7 +109,7 @@ class Body(BaseModel):
 class NewItem(Body):
     """A line that is wanted."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"sku": "SKU-1", "quantity": 2}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"sku": "load-sku-1", "quantity": 2}]})
 
     sku: Identifier
     quantity: Quantity
@@ -103,12 +121,11 @@ class NewOrder(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"customer_id": "c-1001", "currency": "EUR", "items": [{"sku": "SKU-1", "quantity": 2}]},
+                {"customer_id": "c-1001", "currency": "EUR", "items": [{"sku": "load-sku-1", "quantity": 2}]},
                 {
                     "customer_id": "c-1001",
                     "currency": "EUR",
-                    "items": [{"sku": "SKU-1", "quantity": 2}, {"sku": "SKU-2", "quantity": 1}],
-                    "discount_codes": ["WELCOME10"],
+                    "items": [{"sku": "load-sku-1", "quantity": 2}, {"sku": "load-sku-2", "quantity": 1}],
                     "shipping_method": "express",
                     "metadata": {"channel": "web"},
                 },
@@ -190,75 +207,116 @@ class NewStatus(RootModel[Annotated[Shipped | Delivered | Cancelled, Field(discr
     model_config = ConfigDict(strict=True)
 
 
-class AttentionVerb(Body):
-    """What staff do about an order that needs attention."""
+class RetryNow(Body):
+    """Try every step again at once."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"action": "retry"}]})
-
-    action: Literal["retry", "skip_to_compensation", "mark_settled"]
+    action: Literal["retry"]
     note: Note | None = None
 
-    @model_validator(mode="after")
-    def _explains(self) -> AttentionVerb:
-        if self.action != "retry" and self.note is None:
-            raise PydanticCustomError("required", "this action wants a note")
-        return self
+
+class SkipToCompensation(Body):
+    """Give up going forward; ``note`` says why."""
+
+    action: Literal["skip_to_compensation"]
+    note: Note
 
 
-class PromotionTerms(Body):
-    """What may be changed of a promotion."""
+class MarkSettled(Body):
+    """What needs attention was settled outside; ``note`` says how."""
 
-    fraction: Fraction | None = None
-    amount: Amount | None = None
-    currency: Currency | None = None
-    buy_quantity: Quantity | None = None
-    get_quantity: Quantity | None = None
-    skus: Annotated[list[Identifier], Field(max_length=1000)] = []
+    action: Literal["mark_settled"]
+    note: Note
+
+
+class AttentionVerb(RootModel[Annotated[RetryNow | SkipToCompensation | MarkSettled, Field(discriminator="action")]]):
+    """What staff do about an order that needs attention: one of three, told apart by ``action``."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"examples": [{"action": "retry"}]})
+
+
+class AnyPromotion(Body):
+    """What promotions of every kind have."""
+
+    skus: Annotated[list[Identifier], Field(max_length=SKUS_MAX)] = []
     starts_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
     ends_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
-    min_subtotal: Annotated[int, Field(ge=0, le=AMOUNT_MAX_MINOR)] | None = None
+    min_subtotal: Annotated[int, Field(ge=0, le=AMOUNT_MAX_MINOR), _WHOLE] | None = None
     max_uses: Uses | None = None
     max_uses_per_customer: Uses | None = None
     combinable: bool = False
     active: bool = True
 
 
-class PromotionFields(PromotionTerms):
-    """A promotion as staff write it; the fields that its kind does not use are absent."""
-
+class _Named(AnyPromotion):
     code: Code
-    kind: PromotionKind = Field(strict=False)
 
 
-_USES: dict[PromotionKind, frozenset[str]] = {
-    PromotionKind.PERCENTAGE: frozenset({"fraction"}),
-    PromotionKind.FIXED_AMOUNT: frozenset({"amount", "currency"}),
-    PromotionKind.BUY_X_GET_Y: frozenset({"buy_quantity", "get_quantity"}),
-    PromotionKind.FREE_SHIPPING: frozenset(),
-}
-_OF_SOME_KINDS = ("fraction", "amount", "currency", "buy_quantity", "get_quantity")
+class NewPercentage(_Named):
+    """A fraction of the net is taken off."""
+
+    kind: Literal["percentage"]
+    fraction: Fraction
 
 
-class NewPromotion(PromotionFields):
-    """A promotion to be made."""
+class NewFixedAmount(_Named):
+    """An amount is taken off orders in its currency."""
+
+    kind: Literal["fixed_amount"]
+    amount: Amount
+    currency: Currency
+
+
+class NewBuyXGetY(_Named):
+    """Of so many pieces of a line some are free."""
+
+    kind: Literal["buy_x_get_y"]
+    buy_quantity: Quantity
+    get_quantity: Quantity
+
+
+class NewFreeShipping(_Named):
+    """Shipping costs nothing."""
+
+    kind: Literal["free_shipping"]
+
+
+OneKind = NewPercentage | NewFixedAmount | NewBuyXGetY | NewFreeShipping
+
+
+class NewPromotion(RootModel[Annotated[OneKind, Field(discriminator="kind")]]):
+    """A promotion to be made, one of four kinds; the fields that its kind does not use are absent."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"code": "WELCOME10", "kind": "percentage", "fraction": "0.1000"}]}
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {"code": "WELCOME10", "kind": "percentage", "fraction": "0.1000"},
+                {"code": "MINUS5", "kind": "fixed_amount", "amount": 500, "currency": "EUR"},
+                {"code": "3FOR2", "kind": "buy_x_get_y", "buy_quantity": 2, "get_quantity": 1},
+                {"code": "FREESHIP", "kind": "free_shipping", "combinable": True},
+            ]
+        },
     )
 
-    @model_validator(mode="after")
-    def _fits_its_kind(self) -> NewPromotion:
-        given = {name for name in _OF_SOME_KINDS if getattr(self, name) is not None}
-        wanted = _USES[self.kind]
-        if given != wanted:
-            wants = ", ".join(sorted(wanted)) or "none of fraction, amount, currency and quantities"
-            raise PydanticCustomError("unfit_fields", f"{self.kind.value} wants {wants}")
-        if self.starts_at is not None and self.ends_at is not None and self.ends_at <= self.starts_at:
-            raise PydanticCustomError("invalid_window", "ends_at is not after starts_at")
-        return self
+
+class PromotionTerms(AnyPromotion):
+    """What may be changed of a promotion, whatever its kind."""
+
+    fraction: Fraction | None = None
+    amount: Amount | None = None
+    currency: Currency | None = None
+    buy_quantity: Quantity | None = None
+    get_quantity: Quantity | None = None
 
 
 class PromotionChange(PromotionTerms):
     """What is to be changed; what is absent stays as it is, null takes a value away. Code and kind never change."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"active": False}]})
+
+
+class PromotionFields(PromotionTerms):
+    """A promotion as it is shown; the fields that its kind does not use are absent."""
+
+    code: Code
+    kind: PromotionKind = Field(strict=False)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api import schemas
 from api.auth import ADMIN
 from api.door import Door
 from api.exchange import Answer, Incoming, json_answer
@@ -18,7 +19,6 @@ from api.parameters import read_query
 from api.ports import DeadLettersPort
 from api.reading import encode
 from api.replays import Replays
-from api.schemas import AttentionVerb
 from domain.commands import MarkSettled, RetryNow, SkipToCompensation
 from domain.errors import RefusalKind, Refused
 from messaging.dead_letters import DeadLetter
@@ -45,15 +45,15 @@ class StaffEndpoints:
 
     async def attend(self, asked: Incoming) -> Answer:
         """Retry every step at once, give up going forward, or say that it was settled outside."""
-        wish, body = await self._door.wish_with(asked, AttentionVerb, ADMIN)
+        wish, body = await self._door.wish_with(asked, schemas.AttentionVerb, ADMIN)
         command: RetryNow | SkipToCompensation | MarkSettled
-        match body.action:
-            case "retry":
+        match body.root:
+            case schemas.RetryNow():
                 command = RetryNow()
-            case "skip_to_compensation":
-                command = SkipToCompensation(body.note or "")
-            case "mark_settled":
-                command = MarkSettled(body.note or "")
+            case schemas.SkipToCompensation(note=note):
+                command = SkipToCompensation(note)
+            case schemas.MarkSettled(note=note):
+                command = MarkSettled(note)
         return order_answer(200, await self._door.command(asked, wish, command, by_staff=True))
 
     async def list_dead_letters(self, asked: Incoming) -> Answer:

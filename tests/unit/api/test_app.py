@@ -23,6 +23,8 @@ async def test_a_path_that_leads_nowhere_is_a_problem_too(world: World, path: st
         ("GET", f"{ORDER}/items", "POST"),
         ("PUT", "/api/promotions/P", "DELETE, GET, PATCH"),
         ("POST", "/health/live", "GET"),
+        ("DELETE", "/api/orders/statistics", "GET"),
+        ("PUT", f"{ORDER}/payments/status", "GET"),
     ],
 )
 async def test_a_method_that_is_not_allowed_is_told_which_are(world: World, method: str, path: str, allow: str) -> None:

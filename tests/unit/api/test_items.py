@@ -50,3 +50,19 @@ async def test_an_edit_of_what_can_be_no_order_is_not_found(world: World) -> Non
     answered = await world.ask("POST", "/api/orders/42/items", json={"sku": "S", "quantity": 1})
     assert (answered.status, answered.code) == (404, "order_not_found")
     assert not world.router.asked
+
+
+@pytest.mark.parametrize(("written", "read"), [("2", 2), ("2.0", 2), ("2e1", 20)])
+async def test_a_whole_number_is_one_however_it_is_written(world: World, written: str, read: int) -> None:
+    body = b'{"sku": "SKU-1", "quantity": %s}' % written.encode()
+    headers = {"content-type": "application/json"}
+    assert (await world.ask("POST", f"{ORDER}/items", headers=headers, chunks=(body,))).status == 201
+    assert world.router.message.body == AddItem("SKU-1", read)
+
+
+@pytest.mark.parametrize("written", ["2.5", '"2"', "true", "1e400", "0.0"])
+async def test_what_is_no_whole_number_is_refused(world: World, written: str) -> None:
+    body = b'{"sku": "SKU-1", "quantity": %s}' % written.encode()
+    headers = {"content-type": "application/json"}
+    assert (await world.ask("POST", f"{ORDER}/items", headers=headers, chunks=(body,))).status in (400, 422)
+    assert not world.router.asked

@@ -55,7 +55,7 @@ async def test_there_are_other_kinds(world: World, terms: dict[str, Any]) -> Non
         ({"kind": "gift"}, "invalid_request"),
         ({"code": "a/b"}, "invalid_request"),
         ({"code": ""}, "invalid_request"),
-        ({"starts_at": "2026-11-24T00:00:00Z", "ends_at": "2026-11-24T00:00:00Z"}, "invalid_request"),
+        ({"starts_at": "2026-11-24T00:00:00Z", "ends_at": "2026-11-24T00:00:00Z"}, "invalid_promotion"),
         ({"starts_at": "2026-11-24T00:00:00"}, "invalid_request"),
         ({"max_uses": 0}, "invalid_request"),
         ({"kind": "fixed_amount", "fraction": None, "amount": 1, "currency": "ZZZ"}, "invalid_currency"),
