@@ -53,7 +53,7 @@ class Shards(Protocol):
 @dataclass(slots=True, eq=False)
 class _Pending(Letter):
     group: str = ""
-    was_sent: bool = False
+    may_be_done: bool = False
 
 
 class Router:
@@ -202,7 +202,7 @@ class Router:
         except PeerGone as gone:
             log.warning("shard_gone", shard=host, group=group, messages=len(batch), why=str(gone))
             for p in batch:
-                p.was_sent = p.was_sent or gone.sent
+                p.may_be_done = p.may_be_done or gone.sent
             await self.refresh()
             self._again(batch)
             return
@@ -220,8 +220,9 @@ class Router:
     def _settle(self, pending: _Pending, told: Told) -> bool:
         """Tell the caller; False when the message has to be sent again, elsewhere."""
         if not isinstance(told, Moved):
-            pending.tell(told)
+            _tell(pending, told)
             return True
+        pending.may_be_done = True  # A commit whose answer was lost when the owner changed may stand.
         if told.group:
             self._dedicated[pending.order_id] = told.group
             self._dedicated.move_to_end(pending.order_id)
@@ -251,11 +252,14 @@ class Router:
                 self._again(batch)
                 return
         for p in batch:
-            p.tell(
-                OutcomeUnknown("the shard that was asked died; asking again with the same key tells")
-                if p.was_sent
-                else Unavailable("no_shard", "no order shard is up", retry_after_s=2.0)
-            )
+            _tell(p, Unavailable("no_shard", "no order shard is up", retry_after_s=2.0))
+
+
+def _tell(pending: _Pending, told: Told) -> None:
+    """Tell the caller. "Not now" means "certainly not done" only where nobody was asked before who may have done it."""
+    if isinstance(told, Unavailable) and pending.may_be_done:
+        told = OutcomeUnknown(f"{told.code} after its owner changed; asking again with the same key tells")
+    pending.tell(told)
 
 
 def _expire(pending: _Pending) -> None:

@@ -139,6 +139,30 @@ async def test_with_no_shard_left_a_message_that_was_sent_has_an_unknown_outcome
         await asking
 
 
+@pytest.mark.parametrize("dies", [True, False])
+async def test_not_now_is_no_certain_no_once_another_owner_was_asked_before(dies: bool) -> None:
+    """A shard died under a message that it had committed; its stand-in could not read the database, and the caller heard
+    that certainly nothing was done.
+    """
+
+    def answer(name: str, *_: object) -> Told:
+        return Moved("") if name == HOME else Unavailable("database_unavailable", "away")
+
+    shards = FakeShards(answer)
+    owners = {GROUP: HOME}
+    router = await a_router(shards, owners)
+    asking = asyncio.create_task(router.ask(ORDER, a_message()))
+    while not shards.deliveries:
+        await asyncio.sleep(0)
+    if dies:
+        shards.down.add(HOME)
+    owners[GROUP] = OTHER
+    with pytest.raises(OutcomeUnknown):
+        await asking
+    with pytest.raises(Unavailable):
+        await router.ask(ORDER, a_message(2))
+
+
 async def test_a_caller_is_told_in_time_even_if_the_shard_never_answers() -> None:
     class Silent(FakeShards):
         async def deliver(self, name: str, group: str, batch: bytes, *, take: bool) -> bytes:
