@@ -38,11 +38,14 @@ CUSTOMER = "load-customer-1000000"
 SKUS = ("load-sku-1", "load-sku-2", "load-sku-3")
 NUMBER = "100000000"
 EVENTS_STORED = 3
+DELIVERED = 3
 ORDERS_A_CUSTOMER = 25
 CHUNK_ORDERS = 50_000
 LIFE: tuple[Body, ...] = (Pay("card", "tok_visa"), Ship(carrier="Correos", tracking_number="PQ4F6P"), Deliver())
 
-COLUMNS = "select column_name from information_schema.columns where table_name = 'orders' order by ordinal_position"
+COLUMNS = """
+select column_name from information_schema.columns
+where table_name = 'orders' and is_generated = 'NEVER' order by ordinal_position"""
 OVERRIDES = {
     "id": "made.id",
     "slice": "(crc32(convert_to(made.id::text, 'UTF8')) & 1023)::smallint",
@@ -92,14 +95,7 @@ def _answered(call: Call) -> Message:
 
 async def fill(dsn: str, orders: int, *, last: int) -> None:
     """Store ``orders`` orders that got as far as ``last`` says. The schema must be there."""
-    template = order_in(last, datetime.now(UTC))
-    store = await OrderStore.open(dsn, application_name="fill")
-    try:
-        group = "fill"
-        epoch = await store.take(group, "fill")
-        await store.flush(group, epoch, [_commit(template)])
-    finally:
-        await store.close()
+    template = await store_template(dsn, last)
     connection = await asyncpg.connect(dsn)
     try:
         columns = [row["column_name"] for row in await connection.fetch(COLUMNS)]
@@ -122,6 +118,19 @@ select made.id, made.at, seq, seq, 'PedidoActualizado', 'saga', 'fill', '\\x7b7d
         await connection.execute("vacuum analyze")
     finally:
         await connection.close()
+
+
+async def store_template(dsn: str, last: int) -> Order:
+    """Store the one order that others are copied from, which got as far as ``last`` says."""
+    template = order_in(last, datetime.now(UTC))
+    store = await OrderStore.open(dsn, application_name="fill")
+    try:
+        group = "fill"
+        epoch = await store.take(group, "fill")
+        await store.flush(group, epoch, [_commit(template)])
+    finally:
+        await store.close()
+    return template
 
 
 def _commit(order: Order) -> Commit:

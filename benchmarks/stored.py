@@ -13,32 +13,41 @@ import asyncpg
 
 from benchmarks import ours
 from benchmarks.database import make_database, private_postgres
-from benchmarks.filled import SKUS, fill
 from benchmarks.load import Outcome
 from benchmarks.machine import describe
 from benchmarks.options import Options
 from benchmarks.program import running
 from benchmarks.report import Report, Table, Target, number
 from benchmarks.samples import middle
+from benchmarks.varied import BIG_CUSTOMER, RARE_SKU, fill_varied
 from storage.filters import OrderFilters, Sort
 from storage.migrate import migrate
 from storage.queries import Queries
 
-DELIVERED = 3
 FEW_ORDERS = 1000
 SHARDS = 2
 IN_FLIGHT = 64
 PAGE_ORDERS = 20
 QUERIES: dict[str, tuple[OrderFilters, Sort]] = {
     "newest": (OrderFilters(), Sort.NEWEST_FIRST),
-    "of_customer": (OrderFilters(customer_id="load-customer-1000007"), Sort.NEWEST_FIRST),
     "dearest": (OrderFilters(), Sort.DEAREST_FIRST),
-    "with_sku": (OrderFilters(sku=SKUS[0]), Sort.NEWEST_FIRST),
+    "of_customer": (OrderFilters(customer_id="load-customer-7"), Sort.NEWEST_FIRST),
+    "of_big_customer_dearest": (OrderFilters(customer_id=BIG_CUSTOMER), Sort.DEAREST_FIRST),
     "delivered": (OrderFilters(statuses=("delivered",)), Sort.NEWEST_FIRST),
+    "cancelled": (OrderFilters(statuses=("cancelled",)), Sort.NEWEST_FIRST),
+    "created": (OrderFilters(statuses=("created",)), Sort.NEWEST_FIRST),
+    "unpaid": (OrderFilters(payment_status="unpaid"), Sort.NEWEST_FIRST),
+    "pending": (OrderFilters(payment_status="pending"), Sort.NEWEST_FIRST),
+    "in_doubt": (OrderFilters(payment_status="in_doubt"), Sort.NEWEST_FIRST),
+    "of_frequent_sku": (OrderFilters(sku="load-sku-0"), Sort.NEWEST_FIRST),
+    "of_frequent_sku_dearest": (OrderFilters(sku="load-sku-0"), Sort.DEAREST_FIRST),
+    "of_rare_sku": (OrderFilters(sku=RARE_SKU), Sort.NEWEST_FIRST),
+    "of_one_total": (OrderFilters(total_min=5000, total_max=5000), Sort.NEWEST_FIRST),
+    "in_need": (OrderFilters(needs_attention=True), Sort.NEWEST_FIRST),
 }
 TARGETS = (
     Target("engine_of_empty", 0.9, at_least=True),
-    Target("lists_of_empty", 0.9, at_least=True),
+    Target("lists_slowest_ms", 25, at_least=False),
 )
 
 
@@ -52,7 +61,7 @@ async def measure(options: Options) -> Report:
         for name, count in (("few", FEW_ORDERS), ("many", many)):
             dsns[name] = await make_database(postgres, name)
             await migrate(dsns[name])
-            await fill(dsns[name], count, last=DELIVERED)
+            await fill_varied(dsns[name], count)
         for _ in range(options.rounds):
             for name, dsn in dsns.items():
                 await _ask_lists(dsn, lists[name], options.size(200, 50))
@@ -112,12 +121,10 @@ def report(engine: dict[str, list[Outcome]], lists: dict[str, dict[str, list[flo
     figures = {"engine_few": rates["few"], "engine_many": rates["many"], "orders": float(many)}
     figures["engine_of_empty"] = rates["many"] / rates["few"]
     rows = [("engine, sagas/s", number(rates["few"]), number(rates["many"]), f"{figures['engine_of_empty']:.2f}")]
-    shares = []
     for name in lists["few"]:
         few_ms, many_ms = (middle(lists[side][name]) * 1e3 for side in ("few", "many"))
-        shares.append(few_ms / many_ms)
         figures[f"{name}_few_ms"], figures[f"{name}_many_ms"] = few_ms, many_ms
         rows.append((f"{name}, ms", number(few_ms), number(many_ms), f"{few_ms / many_ms:.2f}"))
-    figures["lists_of_empty"] = min(shares)
+    figures["lists_slowest_ms"] = max(figures[f"{name}_many_ms"] for name in lists["many"])
     table = Table("few and many orders stored", ("what", f"{FEW_ORDERS:,}", f"{many:,}", "share"), tuple(rows))
     return Report(name="stored", machine=describe(), figures=figures, targets=TARGETS, tables=(table,))

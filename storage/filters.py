@@ -1,7 +1,7 @@
 """Lists of orders as SQL: from filters, a sort and a place to go on from, to a statement that an index answers.
 
 Pure: it makes texts and arguments. Pages are cut by key, (sort column, id), so that orders which come or go
-meanwhile neither repeat nor hide others.
+meanwhile neither repeat nor hide others. Which index answers what, and how fast, is in ``docs/queries.md``.
 """
 
 from __future__ import annotations
@@ -59,59 +59,125 @@ class PageKey:
     id: str
 
 
-# An order in one of these is always open; the index of open orders finds even a handful of them among millions.
-OPEN_STATUSES = frozenset({"created", "validated", "paid", "confirmed", "prepared", "shipped", "cancelling"})
+# Statuses that ``orders.listed_status`` has, and payment statuses that ``orders.listed_payment_status`` has of open orders too.
+# Any other status is an open order's.
+CLOSED_STATUSES = frozenset({"delivered", "cancelled"})
+LISTED_STATUSES = CLOSED_STATUSES | {"cancelling"}
+LISTED_PAYMENT_STATUSES = frozenset({"in_doubt", "partially_paid", "refunded", "partially_refunded"})
 
 BIGINT_MAX = 2**63 - 1
 CONDITIONS = {
     "customer_id": "o.customer_id = {}",
-    "payment_status": "o.payment_status = {}",
     "number": "o.number = {}",
     "created_from": "o.created_at >= {}",
     "created_to": "o.created_at < {}",
     "total_min": "o.total >= {}",
     "total_max": "o.total <= {}",
 }
+# Up to so many orders of a sku are read and sorted by total; if there are more, the walk along all totals meets them soon.
+SKU_SORTED_MAX_ORDERS = 5_000
+# No index has it: orders that are few already are read and sorted, never looked for along the totals of all.
+TOTAL_SORTED = "(o.total + 0)"
+
+
+class _Arguments(list[Any]):
+    """Values of a statement; each has a place in its text."""
+
+    def place(self, value: Any) -> str:
+        self.append(value)
+        return f"${len(self)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One way to find orders: the tables, what their key is there, and what must be true."""
+
+    source: str
+    key: str
+    identity: str
+    conditions: tuple[str, ...] = ()
 
 
 def list_statement(filters: OrderFilters, sort: Sort, limit: int, after: PageKey | None) -> tuple[str, list[Any]]:
-    """The statement and its arguments. Rows: id, snapshot, schema_number, and the sort column as ``key``."""
-    arguments: list[Any] = []
+    """The statement and its arguments. Rows: id, snapshot, schema_number, and the sort column as ``key``.
 
-    def place(value: Any) -> str:
-        arguments.append(value)
-        return f"${len(arguments)}"
-
-    where: list[str] = []
-    key, identity, source = f"o.{sort.column}", "o.id", "orders o"
-    for name, text in CONDITIONS.items():
-        value = getattr(filters, name)
-        if value is not None:
-            where.append(text.format(place(_within_bigint(value) if isinstance(value, int) else value)))
-    if filters.statuses:
-        where.append(f"o.status = any({place(list(filters.statuses))}::text[])")
-        if OPEN_STATUSES.issuperset(filters.statuses):
-            where.append("o.is_open")
+    Where open and closed orders are found by different indexes, each kind is looked for in its own, and the two are
+    merged.
+    """
+    arguments = _Arguments()
+    common = [
+        text.format(arguments.place(_within_bigint(value) if isinstance(value, int) else value))
+        for name, text in CONDITIONS.items()
+        if (value := getattr(filters, name)) is not None
+    ]
     if filters.needs_attention is not None:
-        where.append("o.needs_attention" if filters.needs_attention else "not o.needs_attention")
-    if filters.sku is not None:
-        source = "order_skus s join orders o on o.id = s.order_id"
-        sku = place(filters.sku)
-        where.append(f"s.sku = {sku} and {sku} = any(o.skus)")
-        if sort.column == "created_at":
-            key, identity = "s.created_at", "s.order_id"
+        common.append("o.needs_attention" if filters.needs_attention else "not o.needs_attention")
+    before, ways = _ways(filters, sort, arguments)
+    states = _states(filters, arguments)
+    place_after = None
     if after is not None:
         kind = "timestamptz" if sort.column == "created_at" else "bigint"
         sign = "<" if sort.is_descending else ">"
-        where.append(f"({key}, {identity}) {sign} ({place(after.value)}::{kind}, {place(after.id)}::uuid)")
+        place_after = f"{sign} ({arguments.place(after.value)}::{kind}, {arguments.place(after.id)}::uuid)"
     direction = "desc" if sort.is_descending else "asc"
-    # Only names of this file go into the text; values are arguments.
-    statement = (
-        f"select o.id::text as id, o.snapshot, o.schema_number, o.{sort.column} as key from {source}"  # noqa: S608
-        f"{' where ' if where else ''}{' and '.join(where)}"
-        f" order by {key} {direction}, {identity} {direction} limit {place(limit)}"
-    )
-    return statement, arguments
+    cut = arguments.place(limit)
+    # Only names of this file go into the texts; values are arguments.
+    branches = []
+    for way in ways:
+        for state in states:
+            where = [*common, *way.conditions, *state]
+            if place_after is not None:
+                where.append(f"({way.key}, {way.identity}) {place_after}")
+            branches.append(
+                f"select o.id, o.snapshot, o.schema_number, o.{sort.column} as key from {way.source}"  # noqa: S608
+                f"{' where ' if where else ''}{' and '.join(where)}"
+                f" order by {way.key} {direction}, {way.identity} {direction} limit {cut}"
+            )
+    if len(branches) == 1:
+        return before + branches[0], arguments
+    merged = " union all ".join(f"({branch})" for branch in branches)
+    return f"{before}select * from ({merged}) o order by key {direction}, id {direction} limit {cut}", arguments  # noqa: S608
+
+
+def _ways(filters: OrderFilters, sort: Sort, arguments: _Arguments) -> tuple[str, list[_Way]]:
+    """The ways by which the orders are found, of which one finds any, and what the statement begins with."""
+    key = f"o.{sort.column}"
+    if sort.column == "total" and filters.customer_id is not None:
+        key = TOTAL_SORTED
+    everywhere = _Way("orders o", key, "o.id")
+    if filters.sku is None:
+        return "", [everywhere]
+    sku = arguments.place(filters.sku)
+    has_it = f"{sku} = any(o.skus)"
+    sold = "order_skus s join orders o on o.id = s.order_id"
+    if sort.column == "created_at":
+        return "", [_Way(sold, "s.created_at", "s.order_id", (f"s.sku = {sku}", has_it))]
+    few = f"with few as materialized (select from order_skus where sku = {sku} limit {SKU_SORTED_MAX_ORDERS + 1}) "
+    count = "(select count(*) from few)"
+    return few, [
+        _Way(sold, TOTAL_SORTED, "o.id", (f"s.sku = {sku}", has_it, f"{count} <= {SKU_SORTED_MAX_ORDERS}")),
+        _Way(everywhere.source, key, "o.id", (has_it, f"{count} > {SKU_SORTED_MAX_ORDERS}")),
+    ]
+
+
+def _states(filters: OrderFilters, arguments: _Arguments) -> list[tuple[str, ...]]:
+    """Conditions on the two statuses; an order that is wanted fulfils exactly one of them."""
+    payment = None if filters.payment_status is None else arguments.place(filters.payment_status)
+    when_closed = () if payment is None else (f"o.listed_payment_status = {payment}",)
+    when_open = when_closed
+    if payment is not None and filters.payment_status not in LISTED_PAYMENT_STATUSES:
+        when_open = (f"o.payment_status = {payment}",)
+    if not filters.statuses:
+        return [when_closed] if when_open == when_closed else [when_closed, ("o.is_open", *when_open)]
+    states = [
+        (f"o.listed_status = {arguments.place(status)}", *(when_closed if status in CLOSED_STATUSES else when_open))
+        for status in filters.statuses
+        if status in LISTED_STATUSES
+    ]
+    passing = [status for status in filters.statuses if status not in LISTED_STATUSES]
+    if passing:
+        states.append(("o.is_open", f"o.status = any({arguments.place(passing)}::text[])", *when_open))
+    return states
 
 
 def _within_bigint(amount: int) -> int:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from storage.queries import Queries
 from storage.snapshots import OrderStore
 
 GROUP = "slices-0-of-1"
@@ -30,3 +31,11 @@ async def sql(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Rec
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def queries(database_url: str) -> AsyncIterator[Queries]:
+    """The reads of the API, on the same database."""
+    opened = await Queries.open(database_url, application_name="test-queries")
+    yield opened
+    await opened.close()

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -14,18 +12,10 @@ import pytest
 from domain.derived import totals
 from domain.order import Attention, Order, Status, amended
 from storage.errors import UndecodableSnapshot
-from storage.filters import list_statement
 from storage.queries import OrderFilters, PageKey, Queries, Sort
 from storage.snapshots import OrderStore
 from tests.integration.storage.conftest import GROUP
 from tests.integration.storage.orders import NOW, a_commit, an_order, next_of, paid_with
-
-
-@pytest.fixture
-async def queries(database_url: str) -> AsyncIterator[Queries]:
-    opened = await Queries.open(database_url, application_name="test-queries")
-    yield opened
-    await opened.close()
 
 
 async def everything(queries: Queries, filters: OrderFilters, sort: Sort, limit: int = 3) -> list[str]:
@@ -176,59 +166,6 @@ async def test_the_timeline_and_the_ledger_have_everything_in_order(
     for nothing in (str(uuid4()), "no id"):
         assert await queries.timeline(nothing) == ()
         assert await queries.ledger(nothing) == ()
-
-
-FILL = """
-insert into orders (id, created_at, updated_at, total, paid, refunded, version, event_seq, slice, schema_number,
-    attempts, rejected, needs_attention, is_open, is_running, currency, status,
-    payment_status, fulfillment_status, customer_id, number, skus, snapshot)
-select gen_random_uuid(), timestamptz '2026-01-01' + i * interval '1 second', now(), i % 10007, 0, 0, 1, 1, i % 1024, 1,
-    0, 0, i % 5000 = 0, i % 100 = 0, false, 'EUR',
-    case when i % 100 = 0 then 'validated' when i % 10 = 1 then 'cancelled' else 'delivered' end,
-    'paid', 'delivered', 'c-' || i % 1000, 'ORD-' || lpad(i::text, 9, '0'), array['sku-' || i % 20], 'x'
-from generate_series(1, 50000) i
-"""
-FILL_SKUS = "insert into order_skus (sku, created_at, order_id) select skus[1], created_at, id from orders"
-
-
-@pytest.mark.parametrize("after", [False, True])
-async def test_lists_are_answered_by_an_index_in_their_own_order(
-    sql: asyncpg.Connection[asyncpg.Record], after: bool
-) -> None:
-    await sql.execute(FILL)
-    await sql.execute(FILL_SKUS)
-    await sql.execute("analyze orders; analyze order_skus")
-    at = datetime.fromisoformat("2026-01-01T06:00:00+00:00")
-    cases = {
-        "orders_by_time": (OrderFilters(), (Sort.NEWEST_FIRST, Sort.OLDEST_FIRST)),
-        "orders_by_total": (OrderFilters(), (Sort.CHEAPEST_FIRST, Sort.DEAREST_FIRST)),
-        "orders_of_customer": (OrderFilters(customer_id="c-7"), (Sort.NEWEST_FIRST, Sort.OLDEST_FIRST)),
-        "orders_open": (OrderFilters(statuses=("validated",)), (Sort.NEWEST_FIRST, Sort.OLDEST_FIRST)),
-        "orders_in_need": (OrderFilters(needs_attention=True), (Sort.NEWEST_FIRST, Sort.OLDEST_FIRST)),
-        "order_skus_pkey": (OrderFilters(sku="sku-7"), (Sort.NEWEST_FIRST, Sort.OLDEST_FIRST)),
-    }
-    for index, (filters, sorts) in cases.items():
-        for sort in sorts:
-            key = PageKey(at if sort.column == "created_at" else 5000, str(uuid4())) if after else None
-            statement, arguments = list_statement(filters, sort, 51, key)
-            plan = json.loads(await sql.fetchval(f"explain (format json) {statement}", *arguments))[0]["Plan"]
-            nodes = list(_nodes(plan))
-            assert index in {node.get("Index Name") for node in nodes}, (index, sort, nodes)
-            assert not {"Sort", "Seq Scan"} & {node["Node Type"] for node in nodes}, (index, sort, nodes)
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield {k: v for k, v in plan.items() if k != "Plans"}
-    for inner in plan.get("Plans", ()):
-        yield from _nodes(inner)
-
-
-async def test_a_number_is_found_by_its_index(sql: asyncpg.Connection[asyncpg.Record]) -> None:
-    await sql.execute(FILL)
-    await sql.execute("analyze orders")
-    statement, arguments = list_statement(OrderFilters(number="ORD-000000123"), Sort.NEWEST_FIRST, 51, None)
-    plan = json.loads(await sql.fetchval(f"explain (format json) {statement}", *arguments))[0]["Plan"]
-    assert "order_number_is_given_once" in {node.get("Index Name") for node in _nodes(plan)}
 
 
 async def test_an_order_amended_between_two_reads_is_not_taken_from_the_first(

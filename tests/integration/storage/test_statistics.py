@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,13 +15,6 @@ from tests.integration.storage.orders import a_commit, an_order
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 END = START + timedelta(days=2)
-
-
-@pytest.fixture
-async def queries(database_url: str) -> AsyncIterator[Queries]:
-    opened = await Queries.open(database_url, application_name="test-statistics")
-    yield opened
-    await opened.close()
 
 
 def sold(
