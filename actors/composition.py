@@ -5,11 +5,13 @@ Together with ``runtime.py`` this is one of the two places where collaborators a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 from actors.committer import CommitPolicy
 from actors.dedicated import DedicatedPolicy
 from actors.groups import Layout
+from actors.link import CallFailed
 from actors.peers import PeerGone, Peers
 from actors.router import Router, RouterLimits
 from actors.surroundings import GroupLimits
@@ -142,10 +144,9 @@ class PeerShards:
         self._peers.forget(name)
 
     async def watch(self, name: str, order_id: str, until: str) -> None:
-        """Wait, on the shard's link, for the order to get somewhere."""
-        link = self._peers.get(name).link
-        if link is not None:
-            await link.watch(order_id, until)
+        """Wait for the order to get somewhere, or for the shard to be gone."""
+        with contextlib.suppress(PeerGone, CallFailed):  # whoever waits looks for itself then
+            await self._peers.get(name).call("watch", order_id, until)
 
 
 async def open_router(settings: Settings, peers: Peers, store: OrderStore) -> Router:

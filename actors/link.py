@@ -1,22 +1,39 @@
-"""The idle wire between two processes: its end tells of a crash at once, missed answers tell of a hang.
+"""The wire between two processes: calls and their answers in bytes, and word at once when the other one is gone.
 
-Ray tells of a dead actor after a second and of a hung one never (docs/decisions, failover). A link is one TCP connection to the
-other process's event loop, with a line for each thing said:
+Ray makes, names, places and restarts the processes; what they say to each other goes over a TCP connection between their event loops.
+A Ray call costs several threads and a third of a millisecond of CPU, tells of a dead actor after a second and of a hung one never
+(docs/decisions/0005-calls-over-links.md). Here the connection's end tells of a crash, and missed answers to pings tell of a hang.
 
-    client: ``hello <secret>`` · ``ping`` · ``watch <number> <order id> <until>``        server: ``pong`` · ``reached <number>``
+A frame is four bytes of length and a MessagePack array:
+
+    client: ``[0, secret]`` · ``[1]`` ping · ``[2, number, method, arguments]`` · ``[3, number]`` nobody waits any more
+    server: ``[1]`` pong · ``[4, number, result]`` · ``[5, number, error]``
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
+import inspect
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
-LINE_MAX_BYTES = 512
-WATCHES_MAX = 4096
+import msgspec
+import structlog
+
+log = structlog.get_logger()
+
+HELLO, PING, CALL, FORGET, RESULT, ERROR = range(6)
+FIRST_FRAME_MAX_BYTES = 512
+FRAME_MAX_BYTES = 64 * 1024 * 1024
+CALLS_MAX = 8192
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Any]).decode
+
+Methods = Mapping[str, Callable[..., Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,130 +46,251 @@ class Endpoint:
     pid: int
 
 
-class LinkServer:
-    """Answers pings from this process's event loop and tells when an order has got somewhere."""
+class CallFailed(Exception):
+    """The other process was asked and its method raised; the text says what."""
 
-    def __init__(self, host: str, watch: Callable[[str, str], Awaitable[None]] | None = None) -> None:
-        """``watch(order_id, until)`` returns when it is so; None where there is nothing to watch."""
+
+class LinkFull(Exception):
+    """As many calls as may be are waiting for their answers on this link; this one was not sent."""
+
+
+class _Wire(asyncio.Protocol):
+    """One end of a connection: whole frames in, frames out, those of one turn of the loop in one write."""
+
+    def __init__(self, frame_max_bytes: int) -> None:
+        self.frame_max_bytes = frame_max_bytes
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._rest = b""
+        self._out: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are none of asyncio's classes; they only look alike.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._rest:
+            data = self._rest + data
+        at, end = 0, len(data)
+        try:
+            while end - at >= 4:  # noqa: PLR2004 - the four bytes of the length
+                length = int.from_bytes(data[at : at + 4], "big")
+                self._check_length(length)
+                if end - at - 4 < length:
+                    break
+                at += 4 + length
+                self.frame(_decode(memoryview(data)[at - length : at]))
+        except (ValueError, TypeError, IndexError, msgspec.MsgspecError) as error:
+            log.warning("link_misused", error=str(error))
+            self.close()
+            return
+        self._rest = data[at:] if at < end else b""
+
+    def _check_length(self, length: int) -> None:
+        if length > self.frame_max_bytes:
+            raise ValueError(f"a frame of {length} bytes, {self.frame_max_bytes} are read at most")
+
+    def frame(self, frame: list[Any]) -> None:
+        """Take a frame in."""
+        raise NotImplementedError
+
+    def send(self, frame: tuple[Any, ...]) -> None:
+        """Write a frame with whatever else is written in this turn of the loop."""
+        data = _encode(frame)
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(len(data).to_bytes(4, "big"))
+        self._out.append(data)
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.writelines(out)
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class LinkServer:
+    """Lets other processes call ``methods`` by name, on this process's event loop. Their arguments and results are what
+    MessagePack can carry: texts, numbers, bytes, lists, maps, None.
+    """
+
+    def __init__(self, host: str, methods: Methods) -> None:
         self._host = host
-        self._watch = watch
+        self._methods = methods
         self._secret = secrets.token_hex(16)
         self._server: asyncio.Server | None = None
-        self._watching: set[asyncio.Task[None]] = set()
 
     async def start(self, pid: int) -> Endpoint:
-        """Listen on a free port."""
-        self._server = await asyncio.start_server(self._serve, self._host, 0, limit=LINE_MAX_BYTES)
+        """Listen on a free port of ``host``."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Served(self._secret, self._methods), self._host, 0)
         port = int(self._server.sockets[0].getsockname()[1])
         return Endpoint(self._host, port, self._secret, pid)
 
     async def stop(self) -> None:
-        """Close; the ends of the connections tell the others."""
+        """Listen no more; the ends of the connections tell the others."""
         if self._server is not None:
             self._server.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        mine: set[asyncio.Task[None]] = set()
-        try:
-            hello = (await reader.readline()).decode("ascii", "replace").split()
-            if len(hello) != 2 or hello[0] != "hello" or not hmac.compare_digest(hello[1], self._secret):  # noqa: PLR2004
-                return
-            while line := await reader.readline():
-                match line.decode("ascii", "replace").split():
-                    case ["ping"]:
-                        writer.write(b"pong\n")
-                    case ["watch", number, order_id, until] if len(self._watching) < WATCHES_MAX:
-                        task = asyncio.create_task(self._tell(writer, number, order_id, until))
-                        for tasks in (mine, self._watching):
-                            tasks.add(task)
-                            task.add_done_callback(tasks.discard)
-        except (ConnectionError, ValueError):
-            pass
-        finally:
-            for task in list(mine):
-                task.cancel()
-            writer.close()
 
-    async def _tell(self, writer: asyncio.StreamWriter, number: str, order_id: str, until: str) -> None:
-        if self._watch is not None:
-            await self._watch(order_id, until)
-            with contextlib.suppress(ConnectionError):
-                writer.write(f"reached {number}\n".encode())
+class _Served(_Wire):
+    """The server's end: nothing is done for a client that has not shown the secret."""
+
+    def __init__(self, secret: str, methods: Methods) -> None:
+        super().__init__(FIRST_FRAME_MAX_BYTES)
+        self._secret = secret
+        self._methods = methods
+        self._is_known = False
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+
+    def frame(self, frame: list[Any]) -> None:
+        if not self._is_known:
+            if frame[0] != HELLO or not hmac.compare_digest(str(frame[1]), self._secret):
+                raise ValueError("the secret is another one")
+            self._is_known = True
+            self.frame_max_bytes = FRAME_MAX_BYTES
+            return
+        match frame:
+            case [2, number, method, arguments]:
+                self._call(number, method, arguments)
+            case [1]:
+                self.send((PING,))
+            case [3, number]:
+                task = self._under_way.pop(number, None)
+                if task is not None:
+                    task.cancel()
+            case _:
+                raise ValueError(f"no frame begins with {frame[0]!r}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        for task in self._under_way.values():
+            task.cancel()
+
+    def _call(self, number: int, method: str, arguments: list[Any]) -> None:
+        """Call a method. What is done at once is answered at once; what takes its time gets a task."""
+        if method not in self._methods:
+            self.send((ERROR, number, f"there is no method {method}"))
+            return
+        if len(self._under_way) >= CALLS_MAX:
+            self.send((ERROR, number, f"{CALLS_MAX} calls are under way already"))
+            return
+        if inspect.iscoroutinefunction(self._methods[method]):
+            self._under_way[number] = self._loop.create_task(self._answer(number, method, arguments))
+            return
+        try:
+            self.send((RESULT, number, self._methods[method](*arguments)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+            self._fail(number, method, error)
+
+    async def _answer(self, number: int, method: str, arguments: list[Any]) -> None:
+        try:
+            self.send((RESULT, number, await self._methods[method](*arguments)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+            self._fail(number, method, error)
+        finally:
+            self._under_way.pop(number, None)
+
+    def _fail(self, number: int, method: str, error: Exception) -> None:
+        log.error("call_failed", method=method, exc_info=error)
+        self.send((ERROR, number, f"{type(error).__name__}: {error}"))
+
+
+class _Calling(_Wire):
+    """The client's end."""
+
+    def __init__(self, heard: Callable[[list[Any]], None], ended: Callable[[], None]) -> None:
+        super().__init__(FRAME_MAX_BYTES)
+        self._heard = heard
+        self._ended = ended
+
+    def frame(self, frame: list[Any]) -> None:
+        self._heard(frame)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._ended()
 
 
 class Link:
-    """The client's end. ``lost`` is done as soon as the other process is gone or hangs."""
+    """The client's end. ``lost`` is done as soon as the other process is gone or hangs; it then says how."""
 
     def __init__(self, endpoint: Endpoint, *, ping_every_s: float, pings_missed_max: int) -> None:
         self.endpoint = endpoint
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._ping_every_s = ping_every_s
         self._silence_max_s = ping_every_s * pings_missed_max
-        self._writer: asyncio.StreamWriter | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._wire: _Calling | None = None
+        self._pinging: asyncio.Task[None] | None = None
         self._heard_s = 0.0
-        self._watch_number = 0
-        self._watches: dict[str, asyncio.Future[None]] = {}
+        self._number = 0
+        self._calls: dict[int, asyncio.Future[Any]] = {}
 
     async def open(self) -> None:
         """Connect; raises ``OSError`` when nobody answers."""
         loop = asyncio.get_running_loop()
-        reader, self._writer = await asyncio.wait_for(
-            asyncio.open_connection(self.endpoint.host, self.endpoint.port, limit=LINE_MAX_BYTES), self._silence_max_s
-        )
-        self._write(f"hello {self.endpoint.secret}\n".encode())
+        wire = _Calling(self._hear, lambda: self.close("ended"))
+        connecting = loop.create_connection(lambda: wire, self.endpoint.host, self.endpoint.port)
+        await asyncio.wait_for(connecting, self._silence_max_s)
+        self._wire = wire
+        wire.send((HELLO, self.endpoint.secret))
         self._heard_s = loop.time()
-        self._tasks = [loop.create_task(self._listen(reader)), loop.create_task(self._ping())]
+        self._pinging = loop.create_task(self._ping(wire))
 
     def close(self, why: str = "closed") -> None:
-        """Give up; ``lost`` is done with the reason."""
+        """Give up; ``lost`` is done with the reason, and so are the calls that wait."""
         if not self.lost.done():
             self.lost.set_result(why)
-        for task in self._tasks:
-            task.cancel()
-        if self._writer is not None:
-            self._writer.close()
-        for future in self._watches.values():
+        if self._pinging is not None:
+            self._pinging.cancel()
+        if self._wire is not None:
+            self._wire.close()
+        for future in self._calls.values():
             if not future.done():
-                future.set_result(None)
-        self._watches.clear()
+                future.set_exception(ConnectionResetError(why))
+        self._calls.clear()
 
-    async def watch(self, order_id: str, until: str) -> None:
-        """Wait until the order has got there, or until the link is lost: then the caller has to look for itself."""
-        if self.lost.done() or self._writer is None or len(self._watches) >= WATCHES_MAX:
-            return
-        self._watch_number += 1
-        number = str(self._watch_number)
-        future = self._watches[number] = asyncio.get_running_loop().create_future()
-        self._write(f"watch {number} {order_id} {until}\n".encode())
+    async def call(self, method: str, *arguments: object) -> Any:
+        """Call a method of the other process and wait for its result, without a limit of its own.
+
+        Raises ``CallFailed``; ``LinkFull`` (nothing was sent); ``ConnectionError`` when the link is lost meanwhile.
+        """
+        if self.lost.done() or self._wire is None:
+            raise ConnectionResetError("the link is not there")
+        if len(self._calls) >= CALLS_MAX:
+            raise LinkFull(f"{CALLS_MAX} calls wait already")
+        self._number += 1
+        number = self._number
+        future = self._calls[number] = asyncio.get_running_loop().create_future()
+        self._wire.send((CALL, number, method, arguments))
         try:
-            await future
-        finally:
-            self._watches.pop(number, None)
+            return await future
+        except asyncio.CancelledError:
+            if self._calls.pop(number, None) is not None:
+                self._wire.send((FORGET, number))
+            raise
 
-    def _write(self, line: bytes) -> None:
-        if self._writer is not None:
-            self._writer.write(line)
+    def _hear(self, frame: list[Any]) -> None:
+        match frame:
+            case [4, number, result]:
+                future = self._calls.pop(number, None)
+                if future is not None and not future.done():
+                    future.set_result(result)
+            case [5, number, error]:
+                future = self._calls.pop(number, None)
+                if future is not None and not future.done():
+                    future.set_exception(CallFailed(error))
+        self._heard_s = asyncio.get_running_loop().time()
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while line := await reader.readline():
-                self._heard_s = loop.time()
-                words = line.decode("ascii", "replace").split()
-                if len(words) == 2 and words[0] == "reached":  # noqa: PLR2004 - the two words of the protocol
-                    future = self._watches.pop(words[1], None)
-                    if future is not None and not future.done():
-                        future.set_result(None)
-        except (ConnectionError, ValueError):
-            pass
-        self.close("ended")
-
-    async def _ping(self) -> None:
+    async def _ping(self, wire: _Calling) -> None:
         loop = asyncio.get_running_loop()
         asked_s = loop.time()
         while True:
-            self._write(b"ping\n")
+            wire.send((PING,))
             await asyncio.sleep(self._ping_every_s)
             # A loop that was itself held up must not call the other one hung: only time in which we could listen counts.
             held_up_s = loop.time() - asked_s - self._ping_every_s

@@ -1,7 +1,7 @@
 """Other processes of the service, as this one sees them: up or gone, and how to call them.
 
-A peer is a named Ray actor with a link (``link.py``) beside its Ray handle: calls go through Ray, the link tells within
-milliseconds that the process died and within seconds that it hangs. A peer that is gone is looked for until it is back.
+A peer is a named Ray actor. Ray tells where it listens; calls go over a link (``link.py``), which tells within milliseconds that
+the process died and within seconds that it hangs. A peer that is gone is looked for until it is back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import ray
 import structlog
 
-from actors.link import Endpoint, Link
+from actors.link import Endpoint, Link, LinkFull
 
 log = structlog.get_logger()
 
@@ -44,7 +44,6 @@ class Peer:
         search_max_s: float = 1.0,
     ) -> None:
         self.name = name
-        self.handle: Any = None
         self.link: Link | None = None
         self.found = asyncio.Event()
         self._ping_every_s = ping_every_s
@@ -66,24 +65,18 @@ class Peer:
         return self.link.endpoint if self.link is not None else None
 
     async def call(self, method: str, *arguments: object) -> Any:
-        """Call a method of the actor; raises ``PeerGone`` at once when the process goes while the answer is awaited."""
-        link, handle = self.link, self.handle
-        if link is None or handle is None or link.lost.done():
+        """Call a method of the process over its link; raises ``PeerGone`` at once when it goes while the answer is awaited,
+        and ``link.CallFailed`` when the method raised.
+        """
+        link = self.link
+        if link is None or link.lost.done():
             raise PeerGone(self.name, "not there", sent=False)
         try:
-            answer: asyncio.Future[Any] = asyncio.wrap_future(getattr(handle, method).remote(*arguments).future())
-        except ray.exceptions.RayError as error:
-            raise PeerGone(self.name, str(error), sent=False) from error
-        await asyncio.wait((answer, link.lost), return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            answer.add_done_callback(_ignore)
-            raise PeerGone(self.name, link.lost.result(), sent=True)
-        try:
-            return answer.result()
-        except ray.exceptions.RayTaskError:
-            raise
-        except ray.exceptions.RayError as error:
-            raise PeerGone(self.name, type(error).__name__, sent=True) from error
+            return await link.call(method, *arguments)
+        except LinkFull as full:
+            raise PeerGone(self.name, str(full), sent=False) from full
+        except ConnectionError as error:
+            raise PeerGone(self.name, str(error), sent=True) from error
 
     def stop(self) -> None:
         """Look for it no more."""
@@ -113,9 +106,9 @@ class Peer:
 
     async def _find(self) -> Link:
         loop = asyncio.get_running_loop()
-        self.handle = await loop.run_in_executor(None, lambda: ray.get_actor(self.name, namespace=NAMESPACE))
+        handle: Any = await loop.run_in_executor(None, lambda: ray.get_actor(self.name, namespace=NAMESPACE))
         endpoint: Endpoint = await asyncio.wait_for(
-            asyncio.wrap_future(self.handle.hello.remote().future()), self._search_max_s * 5
+            asyncio.wrap_future(handle.hello.remote().future()), self._search_max_s * 5
         )
         link = Link(endpoint, ping_every_s=self._ping_every_s, pings_missed_max=self._pings_missed_max)
         await link.open()
@@ -184,9 +177,3 @@ class Peers:
     def _found(self, name: str) -> None:
         if self.on_found is not None:
             self.on_found(name)
-
-
-def _ignore(answer: asyncio.Future[Any]) -> None:
-    """Nobody waits for this answer any more; look at its error so that it is not reported as forgotten."""
-    if not answer.cancelled():
-        answer.exception()

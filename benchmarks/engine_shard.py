@@ -16,7 +16,7 @@ from actors.catalogue import Catalogue
 from actors.clock import DatabaseClock
 from actors.failpoints import Failpoint
 from actors.groups import Layout
-from actors.link import Endpoint, LinkServer
+from actors.link import Endpoint, LinkServer, Methods
 from actors.numbers import OrderNumbers
 from actors.shard import OrderShard, ShardPolicy
 from actors.surroundings import Surroundings
@@ -153,7 +153,8 @@ class EngineShard:
         policy = ShardPolicy(answer_within_s=config.ask_timeout_s * 0.95, sweep_every_s=3600.0)
         self._shard = partners.shard = OrderShard(self._name, home, layout, store, policy, around)
         await self._shard.start()
-        return await LinkServer("127.0.0.1", self._watch).start(os.getpid())
+        methods: Methods = {"handle": self.handle, "watch": self._watch}
+        return await LinkServer("127.0.0.1", methods).start(os.getpid())
 
     async def _watch(self, order_id: str, until: str) -> None:
         assert self._shard is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from actors import composition
 from actors.bulkhead import Bulkhead as BulkheadWorker
+from actors.link import Methods
 from actors.peers import Peers
 from actors.processes.process import Process
 from domain.calls import Partner
@@ -31,7 +32,10 @@ class Bulkhead(Process):
             calls_max=config.bulkhead_concurrency_max_calls + config.bulkhead_queue_max_calls,
         )
 
-    async def perform(self, batch: bytes) -> list[int]:
+    def _methods(self) -> Methods:
+        return {**super()._methods(), "perform": self.perform}
+
+    def perform(self, batch: bytes) -> list[int]:
         """Accept calls; gives the positions of those for which there is no room."""
         return self._worker.perform(batch)
 

@@ -7,12 +7,15 @@ import os
 import time
 from typing import Any, cast
 
+import msgspec
+
 from actors import composition
 from actors.catalogue import Catalogue
 from actors.clock import DatabaseClock
 from actors.dedicated import DedicatedOrders
 from actors.failpoints import Failpoint
 from actors.groups import DEDICATED, Layout
+from actors.link import Methods
 from actors.numbers import OrderNumbers
 from actors.partner_calls import BulkheadCalls
 from actors.peers import Peers
@@ -119,6 +122,17 @@ class OrderShard(Process):
         await publisher.start()
         await self._shard.start()
 
+    def _methods(self) -> Methods:
+        return {
+            **super()._methods(),
+            "handle": self.handle,
+            "watch": self.watch,
+            "adopt": self.adopt,
+            "product_changed": self.product_changed,
+            "customer_changed": self.customer_changed,
+            "passivate": self.passivate,
+        }
+
     def _start_dedicated(self, peers: Peers) -> Any:
         async def start(order_id: str) -> bool:
             supervisor = peers.get(SUPERVISOR)
@@ -154,18 +168,19 @@ class OrderShard(Process):
         """Deliver a batch of messages; see ``shard.OrderShard.handle``."""
         return await self._shard.handle(group, batch, take=take)
 
-    async def _watch(self, order_id: str, until: str) -> None:
+    async def watch(self, order_id: str, until: str) -> None:
+        """Return when the order is ``until``; see ``watches.py``."""
         await self._shard.watch(order_id, until)
 
-    async def product_changed(self, news: ProductChanged) -> None:
-        """An event told of a product."""
-        self._catalogue.product_changed(news)
+    def product_changed(self, news: dict[str, Any]) -> None:
+        """An event told of a new version of a product; ``news`` are the fields of a ``ProductChanged``."""
+        self._catalogue.product_changed(msgspec.convert(news, ProductChanged))
 
-    async def customer_changed(self, news: CustomerChanged) -> None:
-        """An event told of a customer."""
-        self._catalogue.customer_changed(news)
+    def customer_changed(self, news: dict[str, Any]) -> None:
+        """An event told of a new version of a customer; ``news`` are the fields of a ``CustomerChanged``."""
+        self._catalogue.customer_changed(msgspec.convert(news, CustomerChanged))
 
-    async def passivate(self) -> int:
+    def passivate(self) -> int:
         """Let idle actors leave memory now."""
         return self._shard.passivate()
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import os
 
+import ray
 import structlog
 
 from actors import composition
-from actors.link import Endpoint, LinkServer
+from actors.link import Endpoint, LinkServer, Methods
 from actors.logs import set_up_logs
 from actors.peers import Peers
 from settings import Settings
 
 log = structlog.get_logger()
 
-LINK_HOST = "127.0.0.1"
 SUPERVISOR = "supervisor"
 BRIDGE = "event-bridge"
 
@@ -43,7 +43,7 @@ class Process:
 
     async def _begin(self) -> Endpoint:
         set_up_logs(self.config.log_level, process=self.name)
-        link = LinkServer(LINK_HOST, self._watch)
+        link = LinkServer(node_address(), self._methods())
         await self._compose(composition.make_peers(self.config))
         endpoint = await link.start(os.getpid())
         log.info("process_started", pid=os.getpid())
@@ -52,9 +52,16 @@ class Process:
     async def _compose(self, peers: Peers) -> None:
         raise NotImplementedError
 
-    async def _watch(self, order_id: str, until: str) -> None:
-        raise NotImplementedError
+    def _methods(self) -> Methods:
+        """What other processes may call over the link."""
+        return {"statistics": self.statistics}
 
     async def statistics(self) -> dict[str, float]:
         """Figures for the metrics."""
         return {}
+
+
+def node_address() -> str:
+    """The address under which Ray knows this machine; loopback where the service runs on one machine."""
+    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    return address

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from actors import composition
+from actors.link import Methods
 from actors.peers import Peers
 from actors.processes.process import Process
 from actors.processes.ray_processes import RayProcesses
@@ -33,6 +34,9 @@ class Supervisor(Process):
         )
         await self._watcher.adopt_dedicated()
         await self._watcher.start()
+
+    def _methods(self) -> Methods:
+        return {**super()._methods(), "dedicate": self.dedicate, "dismiss": self.dismiss, "report": self.report}
 
     async def dedicate(self, order_id: str) -> bool:
         """Start a process for one order; False when there may be no more."""

@@ -1,0 +1,140 @@
+"""Frames between processes: whole, in order, bounded, and only for who knows the secret."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+
+from actors import link as module
+from actors.link import CallFailed, Link, LinkFull, LinkServer
+
+
+class Methods:
+    """What the other process can be asked."""
+
+    def __init__(self) -> None:
+        self.cancelled = 0
+        self.gate = asyncio.Event()
+
+    def double(self, number: int) -> int:
+        return 2 * number
+
+    async def wait(self) -> str:
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return "opened"
+
+    def echo(self, data: bytes) -> bytes:
+        return data
+
+    def broken(self) -> None:
+        raise ZeroDivisionError("by nothing")
+
+
+@pytest.fixture
+async def methods() -> Methods:
+    return Methods()
+
+
+@pytest.fixture
+async def link(methods: Methods) -> AsyncIterator[Link]:
+    table = {name: getattr(methods, name) for name in ("double", "wait", "echo", "broken")}
+    server = LinkServer("127.0.0.1", table)
+    link = Link(await server.start(os.getpid()), ping_every_s=30, pings_missed_max=3)
+    await link.open()
+    yield link
+    link.close()
+    await server.stop()
+
+
+async def test_many_calls_at_once_get_their_own_results(link: Link) -> None:
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*(link.call("double", n) for n in range(500))) == [2 * n for n in range(500)]
+
+
+async def test_a_slow_call_holds_up_no_other(link: Link, methods: Methods) -> None:
+    async with asyncio.timeout(5):
+        slow = asyncio.create_task(link.call("wait"))
+        assert await link.call("double", 4) == 8
+        methods.gate.set()
+        assert await slow == "opened"
+
+
+async def test_a_large_frame_arrives_whole(link: Link) -> None:
+    data = os.urandom(3_000_000)
+    async with asyncio.timeout(5):
+        assert await link.call("echo", data) == data
+
+
+async def test_a_method_that_fails_and_one_that_does_not_exist_are_told(link: Link) -> None:
+    async with asyncio.timeout(5):
+        with pytest.raises(CallFailed, match="by nothing"):
+            await link.call("broken")
+        with pytest.raises(CallFailed, match="no method"):
+            await link.call("unheard_of")
+
+
+async def test_a_caller_that_gives_up_ends_the_call_there(link: Link, methods: Methods) -> None:
+    async with asyncio.timeout(5):
+        task = asyncio.create_task(link.call("wait"))
+        await link.call("double", 1)
+        task.cancel()
+        await asyncio.wait([task])
+        await link.call("double", 1)
+        while not methods.cancelled:
+            await asyncio.sleep(0)
+
+
+async def test_the_end_of_the_other_process_ends_the_calls_at_once(link: Link) -> None:
+    async with asyncio.timeout(5):
+        task = asyncio.create_task(link.call("wait"))
+        await link.call("double", 1)
+        link.close("ended")
+        with pytest.raises(ConnectionError):
+            await task
+        assert link.lost.result() == "ended"
+        with pytest.raises(ConnectionError):
+            await link.call("double", 1)
+
+
+async def test_without_the_secret_the_connection_is_closed_and_nothing_is_done(link: Link) -> None:
+    reader, writer = await asyncio.open_connection(link.endpoint.host, link.endpoint.port)
+    async with asyncio.timeout(5):
+        writer.write((10).to_bytes(4, "big") + b"\x92\x00\xa7nothing")
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_stranger_cannot_make_it_wait_for_a_huge_frame(link: Link) -> None:
+    reader, writer = await asyncio.open_connection(link.endpoint.host, link.endpoint.port)
+    async with asyncio.timeout(5):
+        writer.write((1_000_000).to_bytes(4, "big"))
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_no_more_calls_wait_than_may(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CALLS_MAX", 2)
+    async with asyncio.timeout(5):
+        waiting = [asyncio.create_task(link.call("wait")) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(LinkFull):
+            await link.call("double", 1)
+        for task in waiting:
+            task.cancel()
+
+
+async def test_silence_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    endpoint = module.Endpoint("127.0.0.1", silent.sockets[0].getsockname()[1], "x", 1)
+    link = Link(endpoint, ping_every_s=0.01, pings_missed_max=3)
+    await link.open()
+    async with asyncio.timeout(5):
+        assert await link.lost == "silent"
+    silent.close()
