@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import urllib3
 
+from local.tokens import make_token
 from tests.acceptance.started import until
 
 CONNECTIONS_MAX = 32
@@ -24,11 +25,18 @@ class Shop:
         self._http = urllib3.PoolManager(maxsize=CONNECTIONS_MAX, retries=False)
 
     def ask(
-        self, method: str, path: str, body: object = None, *, key: str | None = None, **headers: str
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        key: str | None = None,
+        token: str = "",
+        **headers: str,
     ) -> tuple[int, Any, dict[str, str]]:
-        """Speak to the API with the admin token: status, JSON, headers (lower case)."""
+        """Speak to the API, with the admin token unless another is given: status, JSON, headers (lower case)."""
         sent = {
-            "Authorization": f"Bearer {self.endpoints['token']}",
+            "Authorization": f"Bearer {token or self.endpoints['token']}",
             **{k.replace("_", "-"): v for k, v in headers.items()},
         }
         if body is not None:
@@ -44,6 +52,11 @@ class Shop:
         )
         told = json.loads(answer.data) if answer.data else None
         return answer.status, told, {k.lower(): v for k, v in answer.headers.items()}
+
+    def token(self, scope: str, *, customer: str = "", subject: str = "") -> str:
+        """A token of somebody's own, signed as the service's own identity provider would."""
+        key = (self.folder / "jwt-key.secret").read_text()
+        return make_token(key, scope=scope, customer=customer, subject=subject or f"tester-{uuid4()}")
 
     def create(
         self, *, sku: str = "load-sku-1", quantity: int = 2, customer: str = "c-1001", key: str | None = None
