@@ -174,7 +174,7 @@ class Broker:
         queue = await channel.declare_queue(self._ears, durable=True)
         for exchange, routing_key in LISTENED:
             await queue.bind(exchange, routing_key)
-        await queue.consume(self._hear)
+        self._hearing = queue, await queue.consume(self._hear)
         self._outgoing = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
 
     async def _hear(self, message: AbstractIncomingMessage) -> None:
@@ -210,8 +210,9 @@ class Broker:
         return False
 
     async def _close(self) -> None:
-        async with self._connection.channel() as channel:
-            await channel.queue_delete(self._ears)
+        queue, consumer = self._hearing
+        await queue.cancel(consumer)
+        await queue.delete(if_unused=False, if_empty=False)
         await self._connection.close()
 
 
