@@ -1,0 +1,344 @@
+"""The database as a model in memory, with the exact semantics of ``storage``: what it promises, without a server.
+
+Every method is one transaction, done at once. ``test_store_contract.py`` holds it and ``storage.snapshots.OrderStore``
+against the same sequences, so that it can be trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from domain.promotions import Promotion
+from domain.slices import slice_of
+from storage.codec import SCHEMA_NUMBER, decode_order, encode_order
+from storage.commits import Commit, FlushResult, Loaded, Owner, StoredEvent
+from storage.errors import UndecodableSnapshot
+
+INBOX_CONSTRAINT = "message_has_effect_once"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row of ``orders``: the columns that decide anything."""
+
+    version: int
+    slice: int
+    schema_number: int
+    snapshot: bytes
+    deadline: datetime | None
+    check_at: datetime | None
+    is_open: bool
+    is_running: bool
+    number: str | None
+    dedicated_group: str | None = None
+    set_aside: str | None = None
+
+
+class MemoryStore:
+    """The tables. ``now`` gives the database's time, aware of its zone."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self.now = now
+        self.rows: dict[str, Row] = {}
+        self.owner_of: dict[str, Owner] = {}
+        self.events: dict[tuple[str, int], StoredEvent] = {}
+        self.unpublished_since: dict[tuple[str, int], datetime] = {}
+        self.inbox: dict[str, dict[str, tuple[str, bytes | None]]] = {}
+        self.ledger: dict[str, set[str]] = {}
+        self.promotion: dict[str, Promotion] = {}
+        self.uses: dict[tuple[str, str], str] = {}
+        self._epoch = 0
+        self._number = 1
+
+    # Ownership.
+
+    def take(self, group: str, shard: str) -> int:
+        """Become the owner of a group: the new epoch."""
+        self._epoch += 1
+        self.owner_of[group] = Owner(self._epoch, shard)
+        return self._epoch
+
+    def renew(self, group: str, epoch: int) -> int | None:
+        """Bump one's own epoch; None where somebody else owns the group."""
+        if not self.owns(group, epoch):
+            return None
+        return self.take(group, self.owner_of[group].shard)
+
+    def owners(self) -> dict[str, Owner]:
+        """Who owns each group."""
+        return dict(self.owner_of)
+
+    def owns(self, group: str, epoch: int) -> bool:
+        """Whether the epoch is the group's."""
+        owner = self.owner_of.get(group)
+        return owner is not None and owner.epoch == epoch
+
+    def dedicate(self, order_id: str, shard: str) -> int:
+        """Make ``order-<id>`` the owner of an order."""
+        group = f"order-{order_id}"
+        row = self.rows.get(order_id)
+        if row is not None and row.dedicated_group is None:
+            self.rows[order_id] = replace(row, dedicated_group=group)
+        return self.take(group, shard)
+
+    def undedicate(self, order_id: str) -> None:
+        """Give an order back to its slices."""
+        group = f"order-{order_id}"
+        self.owner_of.pop(group, None)
+        row = self.rows.get(order_id)
+        if row is not None and row.dedicated_group == group:
+            self.rows[order_id] = replace(row, dedicated_group=None)
+
+    # Committing.
+
+    def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
+        """Commit a batch of different orders; each as a whole or not at all."""
+        if not self.owns(group, epoch):
+            return FlushResult(owned=False)
+        refused = self._claim(commits)
+        committed: set[str] = set()
+        poisoned: dict[str, str] = {}
+        for commit in sorted(commits, key=lambda each: each.order.id):
+            order_id = commit.order.id
+            if order_id in refused:
+                continue
+            why = self._write(group, commit)
+            if why == "":
+                committed.add(order_id)
+            elif why not in ("", "stale", INBOX_CONSTRAINT):
+                poisoned[order_id] = why
+            for code, _ in commit.claims if why else ():
+                self.uses.pop((code, order_id), None)  # claimed for nothing
+            for code in commit.releases if not why else ():
+                self.uses.pop((code, order_id), None)
+        return FlushResult(owned=True, committed=frozenset(committed), refused=refused, poisoned=poisoned)
+
+    def _write(self, group: str, commit: Commit) -> str:
+        """Write one commit: empty when it is done, ``stale``, or the constraint that it breaks."""
+        order, order_id = commit.order, commit.order.id
+        dedicated = group if group.startswith("order-") else None
+        row = self.rows.get(order_id)
+        broken = _broken_row(commit)
+        if commit.base_version:
+            if row is None or row.version != commit.base_version or row.dedicated_group != dedicated:
+                return "stale"
+        elif dedicated is not None:
+            return "stale"
+        elif row is not None:
+            return broken or "stale"
+        broken = broken or self._broken(commit)
+        if broken:
+            return broken
+        is_open = not order.is_closed
+        self.rows[order_id] = Row(
+            version=order.version,
+            slice=slice_of(order_id),
+            schema_number=SCHEMA_NUMBER,
+            snapshot=encode_order(order),
+            deadline=commit.deadline,
+            check_at=_check_at(row, commit.deadline, is_open=is_open),
+            is_open=is_open,
+            is_running=_is_running(commit),
+            number=order.number,
+            dedicated_group=dedicated,
+            set_aside=None if row is None else row.set_aside,
+        )
+        for event in commit.events:
+            self.events[order_id, event.sequence] = event
+            self.unpublished_since[order_id, event.sequence] = event.at
+        if commit.message_id is not None:
+            self.inbox.setdefault(order_id, {})[commit.message_id] = (commit.fingerprint, commit.reply)
+        self.ledger.setdefault(order_id, set()).update(entry.transaction_id for entry in commit.ledger)
+        return ""
+
+    def _broken(self, commit: Commit) -> str:
+        """The constraint that the commit would break beside its own row."""
+        order_id, number = commit.order.id, commit.order.number
+        if commit.message_id in self.inbox.get(order_id, {}):
+            return INBOX_CONSTRAINT
+        if any((order_id, event.sequence) in self.events for event in commit.events):
+            return "order_seq_is_unique"
+        if self.ledger.get(order_id, set()) & {entry.transaction_id for entry in commit.ledger}:
+            return "money_is_entered_once"
+        if number is not None and any(row.number == number for key, row in self.rows.items() if key != order_id):
+            return "order_number_is_given_once"
+        return ""
+
+    def _claim(self, commits: Sequence[Commit]) -> dict[str, str]:
+        """Take uses of promotions in the order given; an order that gets one refused gets none."""
+        refused: dict[str, str] = {}
+        for commit in commits:
+            order_id = commit.order.id
+            for code, customer_id in commit.claims:
+                if (code, order_id) in self.uses:
+                    continue
+                why = self._refusal(code, customer_id)
+                if why:
+                    refused[order_id] = why
+                    for other, _ in commit.claims:
+                        self.uses.pop((other, order_id), None)
+                    break
+                self.uses[code, order_id] = customer_id
+        return refused
+
+    def _refusal(self, code: str, customer_id: str) -> str:
+        one = self.promotion.get(code)
+        if one is None:
+            return "discount_not_found"
+        now = self.now()
+        begun = one.starts_at is None or one.starts_at <= now
+        if not one.active or not begun or (one.ends_at is not None and one.ends_at <= now):
+            return "discount_not_active"
+        users = [user for (used, _), user in self.uses.items() if used == code]
+        if one.max_uses is not None and len(users) >= one.max_uses:
+            return "discount_exhausted"
+        if one.max_uses_per_customer is not None and users.count(customer_id) >= one.max_uses_per_customer:
+            return "discount_exhausted"
+        return ""
+
+    # Reading.
+
+    def load(self, order_ids: Sequence[str]) -> dict[str, Loaded]:
+        """What is stored of the orders."""
+        found = {}
+        for order_id in order_ids:
+            row = self.rows.get(order_id)
+            if row is None:
+                continue
+            order = undecodable = None
+            try:
+                order = decode_order(row.snapshot, row.schema_number)
+            except UndecodableSnapshot as error:
+                undecodable = str(error)
+            found[order_id] = Loaded(
+                order=order,
+                undecodable=undecodable,
+                dedicated_group=row.dedicated_group,
+                keys={key: fingerprint for key, (fingerprint, _) in self.inbox.get(order_id, {}).items()},
+                unpublished=self.unpublished([order_id]).get(order_id, ()),
+            )
+        return found
+
+    def reply(self, order_id: str, message_id: str) -> bytes | None:
+        """The remembered reply of a message."""
+        return self.inbox.get(order_id, {}).get(message_id, ("", None))[1]
+
+    def promotions(self, codes: Sequence[str]) -> tuple[Promotion, ...]:
+        """The promotions that exist among ``codes``, by code."""
+        return tuple(self.promotion[code] for code in sorted(set(codes)) if code in self.promotion)
+
+    def due(self, group: tuple[int, int], ahead_s: float, limit: int) -> list[tuple[str, datetime]]:
+        """Orders whose deadline has passed or comes soon, the most overdue first."""
+        horizon = self.now() + timedelta(seconds=ahead_s)
+        found = []
+        for order_id, row in self.rows.items():
+            if row.check_at is None or row.check_at > horizon or not _is_in(row, group):
+                continue
+            if row.deadline is None or row.deadline > horizon:
+                self.rows[order_id] = replace(row, check_at=row.deadline)
+            elif row.dedicated_group is None and row.set_aside is None:
+                found.append((row.check_at, order_id, row.deadline))
+        return [(order_id, deadline) for _, order_id, deadline in sorted(found)[:limit]]
+
+    def overdue(self, older_than_s: float, limit: int) -> list[tuple[str, datetime]]:
+        """Orders, whoever owns them, whose deadline passed a while ago."""
+        limit_at = self.now() - timedelta(seconds=older_than_s)
+        found = [
+            (row.check_at, order_id, row.deadline)
+            for order_id, row in self.rows.items()
+            if row.check_at is not None and row.deadline is not None and row.set_aside is None
+        ]
+        due = [each for each in sorted(found) if each[0] < limit_at and each[2] < limit_at]
+        return [(order_id, deadline) for _, order_id, deadline in due[:limit]]
+
+    def running(
+        self, group: tuple[int, int], after: tuple[datetime, str] | None, limit: int
+    ) -> list[tuple[str, datetime]]:
+        """A page of the orders that wait for a partner's answer."""
+        found = sorted(
+            (row.check_at, order_id)
+            for order_id, row in self.rows.items()
+            if row.check_at is not None
+            and row.is_running
+            and _is_in(row, group)
+            and row.dedicated_group is None
+            and row.set_aside is None
+            and (after is None or (row.check_at, order_id) > after)
+        )
+        return [(order_id, check_at) for check_at, order_id in found[:limit]]
+
+    def unpublished_orders(self, group: tuple[int, int], older_than_s: float, limit: int) -> list[str]:
+        """Orders that have had an unpublished event for a while, the oldest first."""
+        limit_at = self.now() - timedelta(seconds=older_than_s)
+        oldest: dict[str, datetime] = {}
+        for (order_id, _), at in self.unpublished_since.items():
+            if at < limit_at and _is_in(self.rows[order_id], group):
+                oldest[order_id] = min(at, oldest.get(order_id, at))
+        return sorted(oldest, key=lambda order_id: (oldest[order_id], order_id))[:limit]
+
+    def unpublished(self, order_ids: Sequence[str]) -> dict[str, tuple[StoredEvent, ...]]:
+        """The unpublished events of orders, by sequence."""
+        found = {}
+        for order_id in order_ids:
+            waiting = sorted(sequence for owner, sequence in self.unpublished_since if owner == order_id)
+            if waiting:
+                found[order_id] = tuple(self.events[order_id, sequence] for sequence in waiting)
+        return found
+
+    def mark_published(self, events: Sequence[tuple[str, int]]) -> None:
+        """The broker has confirmed these."""
+        for key in events:
+            self.unpublished_since.pop(key, None)
+
+    # Small things.
+
+    def take_numbers(self, count: int) -> int:
+        """Reserve order numbers: the first."""
+        first, self._number = self._number, self._number + count
+        return first
+
+    def has_order(self, order_id: str) -> bool:
+        """Whether there is such an order."""
+        return order_id in self.rows
+
+    def set_aside(self, order_id: str, reason: str) -> None:
+        """Mark an order that nothing can be done with."""
+        if order_id in self.rows:
+            self.rows[order_id] = replace(self.rows[order_id], set_aside=reason)
+
+    def take_up_again(self, order_id: str) -> None:
+        """Staff have mended it."""
+        if order_id in self.rows:
+            self.rows[order_id] = replace(self.rows[order_id], set_aside=None)
+
+
+def _broken_row(commit: Commit) -> str:
+    if min(commit.total, commit.paid, commit.refunded) < 0:
+        return "amounts_are_not_negative"
+    if commit.refunded > commit.paid:
+        return "no_more_is_given_back_than_was_taken"
+    if commit.order.is_closed and (commit.deadline is not None or _is_running(commit)):
+        return "closed_orders_wait_for_nothing"
+    return ""
+
+
+def _is_running(commit: Commit) -> bool:
+    return any(step.state == "running" for step in commit.order.steps)
+
+
+def _check_at(row: Row | None, deadline: datetime | None, *, is_open: bool) -> datetime | None:
+    """Never later than the deadline; it trails where that moves on (the column's comment in the first migration)."""
+    if row is None:
+        return deadline
+    if not is_open:
+        return None
+    if row.check_at is None or (deadline is not None and deadline < row.check_at):
+        return deadline
+    return row.check_at
+
+
+def _is_in(row: Row, group: tuple[int, int]) -> bool:
+    residue, shards = group
+    return row.slice % shards == residue

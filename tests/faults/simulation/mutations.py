@@ -1,0 +1,255 @@
+"""Faults put into the service on purpose, each of which the laws must find: a net that catches nothing proves nothing.
+
+Each is a context in which one promise of the service is not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from unittest.mock import patch
+
+from actors.clock import DatabaseClock
+from actors.commits import commit_of
+from actors.committer import Committer, Proposal, Verdict
+from actors.group import Group
+from actors.mailbox import Letter
+from actors.order import OrderActor
+from actors.router import _Pending
+from actors.wire import Told
+from domain.calls import Charge
+from domain.order import Order, Step
+from messaging.backlog import Backlog, Line, Outbound
+from messaging.publisher import Publisher
+from sagas import paying, steps
+from sagas.decision import Decision
+from sagas.draft import Draft
+from storage.commits import Commit
+from tests.faults.simulation.database import MemoryStore
+
+Mutation = Callable[[], AbstractContextManager[Any]]
+
+
+@contextmanager
+def settles_before_the_flush() -> Iterator[None]:
+    """Proposals count as committed before they are: replies, events and calls leave too early."""
+    flush = Committer._flush
+
+    async def too_early(self: Committer, batch: list[Proposal]) -> None:
+        for proposal in batch:
+            if proposal.commit is not None:
+                proposal.is_settled = True
+                proposal.settle(Verdict.COMMITTED, "")
+        await flush(self, batch)
+
+    with patch.object(Committer, "_flush", too_early):
+        yield
+
+
+@contextmanager
+def replies_before_the_commit() -> Iterator[None]:
+    """The client is told first, and the decision is committed afterwards."""
+    propose = Group.propose
+
+    def too_early(self: Group, actor: OrderActor, letter: Letter, decision: Decision) -> None:
+        letter.tell(commit_of(actor.order, letter.message, decision)[1])
+        propose(self, actor, letter, decision)
+
+    with patch.object(Group, "propose", too_early):
+        yield
+
+
+@contextmanager
+def drops_an_event() -> Iterator[None]:
+    """Every seventh event is marked as published and never sent."""
+    offer = Publisher.offer
+
+    def some(self: Publisher, order_id: str, events: Sequence[Outbound]) -> None:
+        for event in events:
+            if event.sequence % 7 == 3:
+                self._note_confirmed(order_id, event.sequence)
+        offer(self, order_id, [event for event in events if event.sequence % 7 != 3])
+
+    with patch.object(Publisher, "offer", some):
+        yield
+
+
+@contextmanager
+def publishes_without_waiting() -> Iterator[None]:
+    """The next event of an order goes out while the one before is not confirmed."""
+
+    def next_at_once(self: Backlog) -> tuple[Line, Outbound] | None:
+        while self._ready:
+            line = self._ready.popleft()
+            for event in line.waiting:
+                if event.sequence > getattr(self, "sent", {}).get(line.order_id, 0):
+                    self.__dict__.setdefault("sent", {})[line.order_id] = event.sequence
+                    line.is_under_way = True
+                    self._ready.append(line)
+                    return line, event
+        return None
+
+    with patch.object(Backlog, "next", next_at_once):
+        yield
+
+
+@contextmanager
+def forgets_unpublished_events() -> Iterator[None]:
+    """Whoever loads an order does not publish what its former owner had not published yet."""
+    load = MemoryStore.load
+
+    def without(self: MemoryStore, order_ids: Sequence[str]) -> Any:
+        return {key: replace(loaded, unpublished=()) for key, loaded in load(self, order_ids).items()}
+
+    with patch.object(MemoryStore, "load", without), patch.object(MemoryStore, "unpublished_orders", lambda *_: []):
+        yield
+
+
+@contextmanager
+def checks_no_epoch() -> Iterator[None]:
+    """Whoever flushes counts as the owner."""
+    with patch.object(MemoryStore, "owns", lambda *_: True):
+        yield
+
+
+@contextmanager
+def fences_no_version() -> Iterator[None]:
+    """What an order was decided on is not compared with what is stored."""
+    write = MemoryStore._write
+
+    def over_whatever_is_there(self: MemoryStore, group: str, commit: Commit) -> str:
+        row = self.rows.get(commit.order.id)
+        if row is not None and commit.base_version:
+            self.rows[commit.order.id] = replace(row, version=commit.base_version)
+        return write(self, group, commit)
+
+    with (
+        patch.object(MemoryStore, "owns", lambda *_: True),
+        patch.object(MemoryStore, "_write", over_whatever_is_there),
+    ):
+        yield
+
+
+@contextmanager
+def trusts_an_unknown_commit() -> Iterator[None]:
+    """A commit whose answer was lost counts as done, without a look."""
+
+    async def believe(self: Committer, batch: list[Proposal]) -> list[Proposal]:
+        for proposal in batch:
+            proposal.is_settled = True
+            proposal.settle(Verdict.COMMITTED, "")
+        return []
+
+    with patch.object(Committer, "_resolve", believe):
+        yield
+
+
+@contextmanager
+def gives_an_unknown_commit_up() -> Iterator[None]:
+    """A commit whose answer was lost counts as not done, without a look."""
+
+    async def disbelieve(self: Committer, batch: list[Proposal]) -> list[Proposal]:
+        for proposal in batch:
+            proposal.is_settled = True
+            proposal.settle(Verdict.UNAVAILABLE, "the connection was lost")
+        return []
+
+    with patch.object(Committer, "_resolve", disbelieve):
+        yield
+
+
+@contextmanager
+def rings_early() -> Iterator[None]:
+    """The clock of a shard runs five seconds ahead of the database's."""
+    now = DatabaseClock.now
+
+    def ahead(self: DatabaseClock) -> datetime:
+        return now(self) + timedelta(seconds=5)
+
+    with patch.object(DatabaseClock, "now", ahead):
+        yield
+
+
+@contextmanager
+def rings_never() -> Iterator[None]:
+    """Deadlines are not read from the database."""
+    with patch.object(MemoryStore, "due", lambda *_: []):
+        yield
+
+
+@contextmanager
+def remembers_no_message() -> Iterator[None]:
+    """A message that comes again is handled again."""
+    handle = OrderActor._handle
+
+    def anew(self: OrderActor, letter: Letter) -> None:
+        letter.message = replace(letter.message, keyed=False)
+        handle(self, letter)
+
+    with patch.object(OrderActor, "_handle", anew):
+        yield
+
+
+@contextmanager
+def says_no_too_surely() -> Iterator[None]:
+    """The router takes "not now" for "certainly not done", whoever was asked before."""
+
+    def tell(pending: _Pending, told: Told) -> None:
+        pending.tell(told)
+
+    with patch("actors.router._tell", tell):
+        yield
+
+
+@contextmanager
+def takes_a_timeout_for_a_no() -> Iterator[None]:
+    """A charge without an answer counts as rejected."""
+
+    def reject(draft: Draft, step: Step, outcome: object) -> None:
+        payment = draft.payment(step.subject)
+        if payment is not None:
+            paying.rejected(draft, payment, "timeout")
+
+    with patch.object(paying, "charge_failed", reject), patch.object(paying, "still_processing", lambda *_: None):
+        yield
+
+
+@contextmanager
+def charges_anew() -> Iterator[None]:
+    """A charge whose outcome is unknown is made again under another id."""
+    call_of = steps.call_of
+
+    def under_another_id(order: Order, step: Step) -> Any:
+        call = call_of(order, step)
+        if isinstance(call.request, Charge) and step.attempts > 1:
+            return replace(call, request=replace(call.request, payment_id=f"{call.request.payment_id[:-1]}f"))
+        return call
+
+    with patch.object(steps, "call_of", under_another_id):
+        yield
+
+
+# With each, the faults that bring it to light, so that few seeds are enough.
+MUTATIONS: dict[str, tuple[Mutation, tuple[str, ...]]] = {
+    each.__name__: (each, often)
+    for each, often in (
+        (settles_before_the_flush, ()),
+        (replies_before_the_commit, ()),
+        (drops_an_event, ()),
+        (publishes_without_waiting, ("connection_dropped", "nack")),
+        (forgets_unpublished_events, ("kill_every_s", "broker_down_every_s")),
+        (checks_no_epoch, ("stop_every_s", "cut_every_s")),
+        (fences_no_version, ("stop_every_s", "cut_every_s")),
+        (trusts_an_unknown_commit, ("answer_lost",)),
+        (gives_an_unknown_commit_up, ("answer_lost", "statement_slow")),
+        (rings_early, ()),
+        (rings_never, ()),
+        (remembers_no_message, ()),
+        (says_no_too_surely, ("kill_every_s", "crash_at_failpoint", "database_down_every_s", "statement_refused")),
+        (takes_a_timeout_for_a_no, ("partner_answer_lost", "event_lost")),
+        (charges_anew, ("partner_answer_lost", "partner_not_reached")),
+    )
+}

@@ -1,0 +1,167 @@
+"""One process's connections to the database: statements that are refused, slow, done without an answer, or never done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from domain.promotions import Promotion
+from storage.commits import Commit, FlushResult, Loaded, Owner, StoredEvent
+from storage.errors import CommitUnknown, StorageUnavailable
+from tests.faults.simulation.database import MemoryStore
+from tests.faults.simulation.loop import Process
+from tests.faults.simulation.weather import STATEMENT_MS
+
+if TYPE_CHECKING:
+    from tests.faults.simulation.world import World
+
+T = TypeVar("T")
+
+STATEMENT_TIMEOUT_S = 1.0
+
+
+class Database:
+    """The server: it does statements when they arrive, unless it is down. What it did is looked at by the laws."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.tables = MemoryStore(world.now)
+        self.is_down = False
+
+    def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
+        """Commit a batch, and let the laws see what it changed."""
+        laws = self.world.laws
+        owner = self.tables.owner_of.get(group)
+        is_owner = owner is not None and owner.epoch == epoch
+        before = {commit.order.id: self.tables.rows.get(commit.order.id) for commit in commits}
+        result = self.tables.flush(group, epoch, commits)
+        if commits:
+            self.world.note("flush", group, epoch, sorted(result.committed), result.owned)
+        for commit in commits:
+            if commit.order.id in result.committed:
+                laws.committed(commit, before[commit.order.id], is_owner=is_owner)
+        return result
+
+
+class StoreClient:
+    """What ``storage.snapshots.OrderStore`` is to a process. Errors as there: ``CommitUnknown`` for flushes alone."""
+
+    def __init__(self, database: Database, process: Process) -> None:
+        self._database = database
+        self._process = process
+        self._weather = database.world.weather
+        self._loop = database.world.loop
+
+    async def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
+        """See ``MemoryStore.flush``; an empty batch is a question, and so never in doubt."""
+        lost = CommitUnknown if commits else StorageUnavailable
+        return await self._ask(lambda: self._database.flush(group, epoch, commits), lost)
+
+    async def renew(self, group: str, epoch: int) -> int | None:
+        return await self._ask(lambda: self._tables.renew(group, epoch))
+
+    async def take(self, group: str, shard: str) -> int:
+        return await self._ask(lambda: self._tables.take(group, shard))
+
+    async def owners(self) -> dict[str, Owner]:
+        return await self._ask(self._tables.owners)
+
+    async def dedicate(self, order_id: str, shard: str) -> int:
+        return await self._ask(lambda: self._tables.dedicate(order_id, shard))
+
+    async def undedicate(self, order_id: str) -> None:
+        await self._ask(lambda: self._tables.undedicate(order_id))
+
+    async def load(self, order_ids: Sequence[str]) -> dict[str, Loaded]:
+        return await self._ask(lambda: self._tables.load(order_ids))
+
+    async def reply(self, order_id: str, message_id: str) -> bytes | None:
+        return await self._ask(lambda: self._tables.reply(order_id, message_id))
+
+    async def promotions(self, codes: Sequence[str]) -> tuple[Promotion, ...]:
+        return await self._ask(lambda: self._tables.promotions(codes))
+
+    async def due(self, group: tuple[int, int], ahead_s: float, limit: int) -> list[tuple[str, datetime]]:
+        return await self._ask(lambda: self._tables.due(group, ahead_s, limit))
+
+    async def overdue(self, older_than_s: float, limit: int) -> list[tuple[str, datetime]]:
+        return await self._ask(lambda: self._tables.overdue(older_than_s, limit))
+
+    async def running(
+        self, group: tuple[int, int], after: tuple[datetime, str] | None, limit: int
+    ) -> list[tuple[str, datetime]]:
+        return await self._ask(lambda: self._tables.running(group, after, limit))
+
+    async def unpublished_orders(self, group: tuple[int, int], older_than_s: float, limit: int) -> list[str]:
+        return await self._ask(lambda: self._tables.unpublished_orders(group, older_than_s, limit))
+
+    async def unpublished(self, order_ids: Sequence[str]) -> dict[str, tuple[StoredEvent, ...]]:
+        return await self._ask(lambda: self._tables.unpublished(order_ids))
+
+    async def mark_published(self, events: Sequence[tuple[str, int]]) -> None:
+        await self._ask(lambda: self._tables.mark_published(events))
+
+    async def take_numbers(self, count: int) -> int:
+        return await self._ask(lambda: self._tables.take_numbers(count))
+
+    async def set_aside(self, order_id: str, reason: str) -> None:
+        await self._ask(lambda: self._tables.set_aside(order_id, reason))
+
+    async def take_up_again(self, order_id: str) -> None:
+        await self._ask(lambda: self._tables.take_up_again(order_id))
+
+    async def now(self) -> datetime:
+        return await self._ask(self._tables.now)
+
+    @property
+    def _tables(self) -> MemoryStore:
+        return self._database.tables
+
+    async def _ask(self, do: Callable[[], T], lost: type[Exception] = StorageUnavailable) -> T:
+        """Send a statement. Its effect is the server's, so it comes about although the process that sent it is gone."""
+        weather, chances = self._weather, self._weather.chances
+        if self._database.is_down:
+            await asyncio.sleep(weather.among(STATEMENT_MS))
+            raise StorageUnavailable("the database is down")
+        if weather.strikes(chances.statement_refused):
+            await asyncio.sleep(weather.among(STATEMENT_MS))
+            raise StorageUnavailable("refused by the weather")
+        there_s = weather.among(STATEMENT_MS)
+        if weather.strikes(chances.statement_slow):
+            there_s += weather.random.uniform(0.1, STATEMENT_TIMEOUT_S * 1.5)
+        is_answer_lost = weather.strikes(chances.answer_lost)
+        if is_answer_lost and weather.strikes(0.3):
+            await asyncio.sleep(there_s)
+            raise lost("the connection was lost before the statement arrived")
+        answer: asyncio.Future[T] = self._loop.create_future()
+        self._loop.call_later(there_s, self._serve, do, answer, is_answer_lost, context=self._database.world.context)
+        try:
+            return await asyncio.wait_for(answer, STATEMENT_TIMEOUT_S)
+        except TimeoutError:
+            raise lost("no answer in time") from None
+        except ConnectionError:
+            raise lost("the connection was lost") from None
+
+    def _serve(self, do: Callable[[], T], answer: asyncio.Future[T], is_answer_lost: bool) -> None:
+        """The statement has arrived at the server."""
+        back_s = self._weather.among(STATEMENT_MS)
+        if self._database.is_down:
+            self._process.later(back_s, _fail, answer)
+            return
+        result = do()
+        if is_answer_lost:
+            self._process.later(back_s, _fail, answer)
+        else:
+            self._process.later(back_s, _tell, answer, result)
+
+
+def _tell(answer: asyncio.Future[Any], result: object) -> None:
+    if not answer.done():
+        answer.set_result(result)
+
+
+def _fail(answer: asyncio.Future[Any]) -> None:
+    if not answer.done():
+        answer.set_exception(ConnectionError("lost"))

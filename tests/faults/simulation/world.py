@@ -1,0 +1,249 @@
+"""One run: processes, database, broker and partners around the real parts, all from one seed, on a clock of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Collection
+from contextvars import Context, copy_context
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from tests.faults.simulation.broker import Broker
+from tests.faults.simulation.hosts import KINDS, NAMES, START_FAILS
+from tests.faults.simulation.laws import Laws
+from tests.faults.simulation.loop import Process, Standstill, VirtualLoop
+from tests.faults.simulation.network import SILENCE_S, PeersDouble
+from tests.faults.simulation.partners import PartnersDouble
+from tests.faults.simulation.store import Database
+from tests.faults.simulation.weather import NETWORK_MS, Weather
+
+BEGAN = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+RETRY_DELAYS_S = (1.0, 5.0, 20.0, 60.0, 300.0)
+START_AGAIN_S = 0.5
+START_WITHIN_S = 60.0
+TRACE_KEPT_MAX = 4000
+
+
+class Inbox:
+    """The queue of partners' events: what is not acknowledged when its consumer dies comes again."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._numbers = count()
+        self._attempts: dict[int, int] = {}
+        self.ready: dict[int, bytes] = {}
+        self.waiting: dict[int, bytes] = {}
+        self.at_work: set[int] = set()
+        self.dead: list[tuple[bytes, str]] = []
+
+    def put(self, body: bytes) -> None:
+        """A partner's event arrives."""
+        self.ready[next(self._numbers)] = body
+
+    def ack(self, number: int) -> None:
+        """It has had its effect."""
+        self.ready.pop(number, None)
+        self.at_work.discard(number)
+
+    def wait(self, number: int, reason: str) -> None:
+        """It is tried again later, a bounded number of times."""
+        attempt = self._attempts.get(number, 0)
+        if attempt >= len(RETRY_DELAYS_S):
+            self.set_aside(number, reason)
+            return
+        self._attempts[number] = attempt + 1
+        self.at_work.discard(number)
+        self.waiting[number] = self.ready.pop(number)
+        self._world.later(RETRY_DELAYS_S[attempt], self._due, number)
+
+    def set_aside(self, number: int, reason: str) -> None:
+        """It is a dead letter."""
+        self.at_work.discard(number)
+        self.dead.append((self.ready.pop(number), reason))
+
+    def consumer_died(self) -> None:
+        """What it was at comes again."""
+        self.at_work.clear()
+
+    def _due(self, number: int) -> None:
+        self.ready[number] = self.waiting.pop(number)
+
+
+class World:
+    """Everything of one run."""
+
+    def __init__(self, seed: int, *, often: Collection[str] = (), keep_trace: bool = False) -> None:
+        self.seed = seed
+        self.loop = VirtualLoop()
+        self.weather = Weather(seed, often)
+        self.laws = Laws(self)
+        self.database = Database(self)
+        self.broker = Broker(self)
+        self.inbox = Inbox(self)
+        self.partners = PartnersDouble(self, self.inbox.put)
+        self.trace: list[str] = []
+        self.hosts: dict[str, PeersDouble] = {}
+        self._starting: dict[str, PeersDouble] = {}
+        self.pending_requests: dict[asyncio.Future[Any], PeersDouble] = {}
+        self._all: list[PeersDouble] = []
+        self._numbers = count(1)
+        self._context = copy_context()
+        self._digest = hashlib.blake2b(digest_size=8)
+        self._keep_trace = keep_trace
+
+    # Time, and what happened.
+
+    def now(self) -> datetime:
+        """The database's clock."""
+        return BEGAN + timedelta(seconds=self.loop.time())
+
+    @property
+    def context(self) -> Context:
+        """The context of what belongs to no process of the service."""
+        return self._context.copy()
+
+    def later(self, delay_s: float, call: Callable[..., object], *arguments: object) -> None:
+        """Let something happen outside of the service after a while."""
+        self.loop.call_later(delay_s, call, *arguments, context=self.context)
+
+    def note(self, *what: object) -> None:
+        """Add to the trace; equal runs have equal traces."""
+        line = f"{self.loop.time():.6f} {what}"
+        self._digest.update(line.encode())
+        if self._keep_trace:
+            self.trace.append(line)
+
+    @property
+    def trace_hash(self) -> str:
+        """The digest of the trace."""
+        return self._digest.hexdigest()
+
+    # Processes.
+
+    async def start(self) -> None:
+        """Start every process and wait until all are up."""
+        for name in NAMES:
+            self._begin(name)
+        while any(name not in self.hosts for name in NAMES):
+            await asyncio.sleep(0.01)
+            if self.loop.time() > START_WITHIN_S:
+                raise Standstill(f"only {sorted(self.hosts)} have started")
+
+    def kill(self, peers: PeersDouble) -> None:
+        """As ``kill -9``; another is started in its place, as Ray does it."""
+        process = peers.process
+        if process.is_dead:
+            return
+        self.note("kill", process)
+        process.kill()
+        self._gone(peers)
+        for connection in [each for each in self.broker.connections if each.process is process]:
+            connection.drop()
+        for other in self._others(peers):
+            other.process.later(self.weather.among(NETWORK_MS), other.lost, peers, "ended")
+        for request in [request for request, host in self.pending_requests.items() if host is peers]:
+            if not request.done():
+                request.set_exception(ConnectionResetError("the API died"))
+        if peers in (self.hosts.get(process.name), self._starting.get(process.name)):
+            self.hosts.pop(process.name, None)
+            self._starting.pop(process.name, None)
+            self.later(self.weather.random.uniform(0.5, 2.5), self._begin, process.name)
+
+    def stop(self, peers: PeersDouble, for_s: float, *, replaced: bool) -> None:
+        """As SIGSTOP; after ``for_s`` it goes on. ``replaced``: as a zombie, beside the one that took its name."""
+        process = peers.process
+        self.note("stop", process, replaced)
+        process.stop()
+        for other in self._others(peers):
+            other.process.later(SILENCE_S, self._silent, other, peers)
+        if replaced and self.hosts.get(process.name) is peers:
+            del self.hosts[process.name]
+            self.later(SILENCE_S + 1.0, self._begin, process.name)
+            self.later(for_s + self.weather.random.uniform(1.0, 6.0), self.kill, peers)
+        self.later(for_s, self._go_on, peers)
+
+    def cut(self, one: PeersDouble, other: PeersDouble, for_s: float) -> None:
+        """Two processes don't hear each other for a while; both live."""
+        self.note("cut", one.process, other.process)
+        one.process.later(0.0, one.lost, other, "ended")
+        one.process.later(for_s, self._meet, one, other)
+
+    def come_to_an_end(self) -> None:
+        """The faults stop: what is stopped goes on, what was replaced dies, everything is there again."""
+        self.weather.is_calm = True
+        self.database.is_down = False
+        self.broker.is_down = False
+        for peers in list(self._all):
+            if peers.process.is_dead:
+                continue
+            if self.hosts.get(peers.process.name) is not peers and peers.serves is not None:
+                self.kill(peers)
+            elif peers.process.is_stopped:
+                self._go_on(peers)
+        for one in self._all:
+            for other in self.hosts.values():
+                if one is not other:
+                    one.process.later(0.0, self._meet, one, other)
+
+    def living(self, kind: str) -> list[PeersDouble]:
+        """The processes of a kind that are up and not stopped."""
+        return [peers for name, peers in self.hosts.items() if name.startswith(kind) and not peers.process.is_stopped]
+
+    def _begin(self, name: str) -> None:
+        if name in self.hosts or name in self._starting:
+            return
+        process = Process(self.loop, name, next(self._numbers))
+        peers = PeersDouble(self, process)
+        self._all.append(peers)
+        self._starting[name] = peers
+        process.spawn(self._start(peers))
+
+    async def _start(self, peers: PeersDouble) -> None:
+        """In the new process: it sees who is there, composes itself, and is found by the others."""
+        process = peers.process
+        for other in list(self.hosts.values()):
+            if not other.process.is_stopped:
+                peers.found(other)
+        self.note("begin", process)
+        kind = next(kind for prefix, kind in KINDS.items() if process.name.startswith(prefix))
+        while True:
+            host = kind(self, peers)
+            try:
+                await host.start()
+            except START_FAILS:
+                await asyncio.sleep(START_AGAIN_S)
+                continue
+            break
+        peers.serves = host
+        del self._starting[process.name]
+        self.hosts[process.name] = peers
+        self.note("up", process)
+        for other in self._others(peers):
+            other.process.later(self.weather.among(NETWORK_MS), self._meet, other, peers)
+            self._meet(peers, other)
+
+    def _others(self, peers: PeersDouble) -> list[PeersDouble]:
+        return [other for other in self._all if other is not peers and not other.process.is_dead]
+
+    def _meet(self, one: PeersDouble, other: PeersDouble) -> None:
+        if other.serves is not None and not other.process.is_stopped and self.hosts.get(other.process.name) is other:
+            one.found(other)
+
+    def _silent(self, other: PeersDouble, peers: PeersDouble) -> None:
+        if peers.process.is_stopped:
+            other.lost(peers, "silent")
+
+    def _go_on(self, peers: PeersDouble) -> None:
+        process = peers.process
+        if process.is_dead or not process.is_stopped:
+            return
+        self.note("go on", process)
+        process.go_on()
+        for other in self._others(peers):
+            other.process.later(self.weather.random.uniform(0.05, 0.5), self._meet, other, peers)
+
+    def _gone(self, peers: PeersDouble) -> None:
+        if peers.process.name == "bridge":
+            self.inbox.consumer_died()
