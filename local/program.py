@@ -35,7 +35,8 @@ class Program:
         self._log = state.folder / f"{name}.log"
 
     async def start(self) -> None:
-        """Return when it is ready. Raises ``NotReady``."""
+        """Return when it is ready; what an earlier one has left running is ended first. Raises ``NotReady``."""
+        await self.stop()  # where only the first of its processes died, the others would hold its port
         command = [sys.executable, "-m", *self._arguments]
         child = Child(self.name, command, log=self._log, environment=self._environment, folder=PROJECT)
         self.child = child
