@@ -15,11 +15,15 @@ UNSETTLED = (PaymentStatus.PROCESSING, PaymentStatus.IN_DOUBT)
 
 
 def reached(order: Order, until: str) -> bool:
-    """Say whether the order has got to ``until``: ``validated`` (validated, or past it), or ``payment:<id>`` (settled)."""
+    """Say whether the order has got to ``until``: ``validated`` (validated, past it, or cancelled; or it waits for an
+    edit to be mended), or ``payment:<id>`` (settled).
+    """
     if until.startswith("payment:"):
         payment_id = until.removeprefix("payment:")
         return any(p.payment_id == payment_id and p.status not in UNSETTLED for p in order.payments)
-    return order.status not in (Status.CREATED, Status.CANCELLING) or bool(order.validation_errors)
+    if order.status is Status.CREATED:
+        return bool(order.validation_errors)
+    return order.status is not Status.CANCELLING
 
 
 class Watches:
