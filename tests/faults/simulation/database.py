@@ -6,7 +6,7 @@ against the same sequences, so that it can be trusted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -97,6 +97,7 @@ class MemoryStore:
         """Commit a batch of different orders; each as a whole or not at all."""
         if not self.owns(group, epoch):
             return FlushResult(owned=False)
+        used = dict(self.uses)
         refused = self._claim(commits)
         committed: set[str] = set()
         poisoned: dict[str, str] = {}
@@ -109,10 +110,12 @@ class MemoryStore:
                 committed.add(order_id)
             elif why not in ("", "stale", INBOX_CONSTRAINT):
                 poisoned[order_id] = why
-            for code, _ in commit.claims if why else ():
-                self.uses.pop((code, order_id), None)  # claimed for nothing
-            for code in commit.releases if not why else ():
-                self.uses.pop((code, order_id), None)
+            if why == "stale":
+                self._give_back(order_id, [code for code, _ in commit.claims])  # claimed for nothing
+            elif why:
+                self._give_back(order_id, [code for code, _ in commit.claims if (code, order_id) not in used])
+            else:
+                self._give_back(order_id, commit.releases)
         return FlushResult(owned=True, committed=frozenset(committed), refused=refused, poisoned=poisoned)
 
     def _write(self, group: str, commit: Commit) -> str:
@@ -143,7 +146,6 @@ class MemoryStore:
             is_running=_is_running(commit),
             number=order.number,
             dedicated_group=dedicated,
-            set_aside=None if row is None else row.set_aside,
         )
         for event in commit.events:
             self.events[order_id, event.sequence] = event
@@ -182,6 +184,10 @@ class MemoryStore:
                     break
                 self.uses[code, order_id] = customer_id
         return refused
+
+    def _give_back(self, order_id: str, codes: Iterable[str]) -> None:
+        for code in codes:
+            self.uses.pop((code, order_id), None)
 
     def _refusal(self, code: str, customer_id: str) -> str:
         one = self.promotion.get(code)
