@@ -27,6 +27,7 @@ from local.rabbitmq import RabbitMQ
 from local.servers import Servers
 from local.valkey import DATABASES
 from storage.migrate import migrate
+from tests.queues import delete_queues
 
 VHOSTS_AT_ONCE = 16
 PROGRAM_LIMIT_S = 60
@@ -137,16 +138,23 @@ def vhosts(servers: Servers) -> Vhosts:
 
 
 @pytest.fixture
+def private_amqp_url(vhosts: Vhosts) -> Iterator[str]:
+    """The URL of a vhost of the test's own on the private server, for tests that do something to the server itself."""
+    name = vhosts.take()
+    yield vhosts.url_of(name)
+    vhosts.give_back(name)
+
+
+@pytest.fixture
 def amqp_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a RabbitMQ vhost of the test's own. A server that was given is used as it stands."""
+    """The URL of a RabbitMQ vhost of the test's own. A server that was given has one: our queues there are deleted."""
     given = os.environ.get("ORDERSVC_TEST_AMQP_URL", "")
-    if given:
-        yield given
+    if not given:
+        yield request.getfixturevalue("private_amqp_url")
         return
-    fresh: Vhosts = request.getfixturevalue("vhosts")
-    name = fresh.take()
-    yield fresh.url_of(name)
-    fresh.give_back(name)
+    run_now(delete_queues(given))
+    yield given
+    run_now(delete_queues(given))
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from messaging import topology
 from messaging.backlog import Outbound
+from tests.queues import EARS
 
 POLL_S = 0.01
 
@@ -73,7 +74,7 @@ async def listening(amqp_url: str) -> AsyncIterator[Ears]:
         await topology.declare(connection)
         channel = await connection.channel()
         ears = Ears(channel)
-        queue = await channel.declare_queue("ears", durable=True)
+        queue = await channel.declare_queue(EARS, durable=True)
         await queue.bind(topology.EVENTS, "#")
         await queue.bind(topology.NOTIFICATIONS, "SolicitudNotificacion")
         await queue.consume(ears.hear)

@@ -19,14 +19,13 @@ from messaging.bridge import BridgeLimits, EventBridge
 from messaging.dead_letters import count_dead_letters
 from messaging.envelope import InboundEvent
 from messaging.link import LinkPolicy
-from messaging.topology import Delay
 from tests.integration.messaging.ears import until
 from tests.integration.wire import wire_to
+from tests.queues import DELAYS
 
 ORDER_ID = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"
 HASTY = LinkPolicy(retry_first_s=0.02, retry_max_s=0.1, close_timeout_s=0.5)
 LIMIT_S = 60.0
-DELAYS = tuple(Delay(f"ordersvc.retry.{ms}ms", ms) for ms in (20, 30, 40, 50, 60))
 
 
 def confirmation(event_id: str, **changes: Any) -> bytes:

@@ -195,10 +195,13 @@ async def test_a_stop_without_a_broker_ends_in_time(amqp_url: str) -> None:
 
 
 async def test_while_the_broker_is_out_of_memory_everything_waits_and_nothing_is_lost(
-    servers: Servers, amqp_url: str
+    servers: Servers, private_amqp_url: str
 ) -> None:
     marks = Marks()
-    async with listening(amqp_url) as ears, publishing(amqp_url, marks, queue_max_events=100) as publisher:
+    async with (
+        listening(private_amqp_url) as ears,
+        publishing(private_amqp_url, marks, queue_max_events=100) as publisher,
+    ):
         publisher.offer("o-0", outbound("o-0", 1))
         await until(lambda: len(marks.pairs) == 1)
         await servers.rabbitmq.evaluate("vm_memory_monitor:set_vm_memory_high_watermark(0.00001)")
