@@ -83,7 +83,10 @@ Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX, examples=[2]), _WHOLE]
 Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX_MINOR, description="int64 minor units"), _WHOLE]
 Uses = Annotated[int, Field(ge=1, le=2**31 - 1), _WHOLE]
 Fraction = Annotated[
-    str, StringConstraints(pattern=r"^[01](\.[0-9]{1,6})?$"), AfterValidator(_fraction), Field(examples=["0.1000"])
+    str,
+    StringConstraints(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$"),
+    AfterValidator(_fraction),
+    Field(examples=["0.1000"]),
 ]
 Metadata = Annotated[
     dict[

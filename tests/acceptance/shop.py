@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -31,32 +32,50 @@ class Shop:
         body: object = None,
         *,
         key: str | None = None,
-        token: str = "",
-        **headers: str,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **more_headers: str,
     ) -> tuple[int, Any, dict[str, str]]:
-        """Speak to the API, with the admin token unless another is given: status, JSON, headers (lower case)."""
-        sent = {
-            "Authorization": f"Bearer {token or self.endpoints['token']}",
-            **{k.replace("_", "-"): v for k, v in headers.items()},
-        }
+        """Speak to the API, with the admin token unless another (empty: none) is given: status, JSON, headers (lower
+        case). A body that is bytes is sent as it is; what is answered is given as text where it is no JSON.
+        """
+        named = {name.replace("_", "-"): value for name, value in more_headers.items()} | dict(headers or {})
+        answer = self.raw(method, path, body, key=key, token=token, headers=named)
+        told = answer.data.decode() or None
+        if "json" in answer.headers.get("Content-Type", ""):
+            told = json.loads(answer.data)
+        return answer.status, told, {name.lower(): value for name, value in answer.headers.items()}
+
+    def raw(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        key: str | None = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> urllib3.BaseHTTPResponse:
+        """The answer as it came; see ``ask``."""
+        sent: dict[str, str] = {}
+        if token != "":
+            sent["Authorization"] = f"Bearer {token or self.endpoints['token']}"
         if body is not None:
             sent["Content-Type"] = "application/json"
         if key is not None:
             sent["Idempotency-Key"] = key
-        answer = self._http.request(
+        return self._http.request(
             method,
             self.endpoints["api"] + path,
-            body=None if body is None else json.dumps(body).encode(),
-            headers=sent,
+            body=body if body is None or isinstance(body, bytes) else json.dumps(body).encode(),
+            headers=sent | dict(headers or {}),
             timeout=ANSWER_LIMIT_S,
         )
-        told = json.loads(answer.data) if answer.data else None
-        return answer.status, told, {k.lower(): v for k, v in answer.headers.items()}
 
-    def token(self, scope: str, *, customer: str = "", subject: str = "") -> str:
+    def token(self, scope: str, *, customer: str = "", subject: str = "", ttl_s: int = 3600) -> str:
         """A token of somebody's own, signed as the service's own identity provider would."""
         key = (self.folder / "jwt-key.secret").read_text()
-        return make_token(key, scope=scope, customer=customer, subject=subject or f"tester-{uuid4()}")
+        return make_token(key, scope=scope, customer=customer, subject=subject or f"tester-{uuid4()}", ttl_s=ttl_s)
 
     def create(
         self, *, sku: str = "load-sku-1", quantity: int = 2, customer: str = "c-1001", key: str | None = None

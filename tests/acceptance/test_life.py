@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
 from uuid import uuid4
 
 from tests.acceptance.broker import Broker
 from tests.acceptance.shop import Shop
-from tests.acceptance.started import until
+
+AT_ONCE = 50
 
 
 def test_an_order_goes_through_its_seven_stages_and_says_so_in_sequence(shop: Shop, broker: Broker) -> None:
@@ -55,26 +57,47 @@ def test_a_cancelled_order_says_so_only_after_its_refund(shop: Shop, broker: Bro
 
 
 def test_fifty_creations_with_one_key_make_one_order_and_get_equal_answers(shop: Shop) -> None:
-    key = str(uuid4())
+    key, together = str(uuid4()), Barrier(AT_ONCE)
     body = {"customer_id": "c-1001", "currency": "EUR", "items": [{"sku": "load-sku-2", "quantity": 1}]}
 
-    def create(_: int) -> tuple[int, str]:
-        status, order, _headers = shop.ask("POST", "/api/orders", body, key=key)
-        return status, json.dumps(order, sort_keys=True)
+    def create(_: int) -> tuple[int, bytes]:
+        client = connected(shop)
+        together.wait()
+        answer = client.raw("POST", "/api/orders", body, key=key)
+        return answer.status, answer.data
 
-    with ThreadPoolExecutor(25) as pool:
-        answers = set(pool.map(create, range(50)))
-    assert len(answers) == 1
-    assert next(iter(answers))[0] == 201
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(create, range(AT_ONCE)))
+    assert len(answers) == AT_ONCE
+    assert len(set(answers)) == 1
+    assert answers[0][0] == 201
     status, problem, _ = shop.ask("POST", "/api/orders", {**body, "currency": "USD"}, key=key)
     assert (status, problem["code"]) == (422, "idempotency_key_reused")
 
 
 def test_of_two_edits_with_one_version_one_wins(shop: Shop) -> None:
-    order = shop.create()
-    item = order["items"][0]["id"]
-    path = f"/api/orders/{order['id']}/items/{item}/quantity"
-    version = f'"{order["version"]}"'
-    answers = [shop.ask("PUT", path, {"quantity": n}, If_Match=version)[0] for n in (3, 4)]
-    assert answers == [200, 412]
-    until(lambda: shop.order(order["id"])["status"] == "validated", "the edit's validation")
+    for edits in (2, 10):
+        order, together = shop.create(), Barrier(edits)
+        path, version = f"/api/orders/{order['id']}/items/{order['items'][0]['id']}/quantity", f'"{order["version"]}"'
+
+        def edit(
+            number: int, path: str = path, version: str = version, together: Barrier = together
+        ) -> tuple[int, Any]:
+            client = connected(shop)
+            together.wait()
+            status, told, _ = client.ask("PUT", path, {"quantity": 10 + number}, If_Match=version)
+            return status, told
+
+        with ThreadPoolExecutor(edits) as pool:
+            answers = list(pool.map(edit, range(edits)))
+        assert sorted(status for status, _ in answers) == [200] + [412] * (edits - 1)
+        made = next(told for status, told in answers if status == 200)
+        assert all(told["current_version"] > order["version"] for status, told in answers if status == 412)
+        assert shop.reached(order["id"], "validated")["items"][0]["quantity"] == made["items"][0]["quantity"]
+
+
+def connected(shop: Shop) -> Shop:
+    """The same client with a connection of its own, open already, so that what is asked at once comes at once."""
+    client = Shop(shop.endpoints, shop.folder)
+    assert client.ask("GET", "/health/live")[0] == 200
+    return client
