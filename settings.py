@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     shards: int = Field(default=2, ge=1, le=1024)
     state_dir: Path = Path(".state")
     log_level: str = "INFO"
+    failpoints_dir: str = ""
 
     # Who may come in.
     jwt_key: SecretStr = SecretStr("")

@@ -143,7 +143,7 @@ class EngineShard:
                 rules=composition.rules_of(config),
                 limits=composition.group_limits_of(config),
                 commit_policy=composition.commit_policy_of(config),
-                failpoint=Failpoint(""),
+                failpoint=Failpoint(None),
                 monotonic=self._monotonic,
                 on_committed=self._committed,
             )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -49,7 +49,7 @@ class OrderShard(Process):
             application_name=self.name,
             limits=composition.pool_limits_of(config, config.database_pool_max_connections),
         )
-        failpoint = Failpoint(os.environ.get("ORDERSVC_FAILPOINT", ""))
+        failpoint = Failpoint(Path(config.failpoints_dir) if config.failpoints_dir else None)
 
         async def mark(events: list[tuple[str, int]]) -> None:
             failpoint.hit("before_mark")

@@ -78,7 +78,7 @@ class SimulatedFailpoint(Failpoint):
     """Kills its process at a step boundary, by chance."""
 
     def __init__(self, world: World, peers: PeersDouble) -> None:
-        super().__init__("")
+        super().__init__(None)
         self._world = world
         self._peers = peers
 

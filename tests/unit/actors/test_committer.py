@@ -73,7 +73,7 @@ def a_committer(store: FakeStore, replaced: list[str] | None = None, **policy: f
         store=store,
         policy=CommitPolicy(**{"retry_first_s": 0, "retry_max_s": 0, **policy}),  # type: ignore[arg-type]
         on_replaced=lambda: replaced.append("g") if replaced is not None else None,
-        failpoint=Failpoint(""),
+        failpoint=Failpoint(None),
     )
 
 

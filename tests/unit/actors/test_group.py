@@ -102,7 +102,7 @@ async def a_group(memory: Memory) -> Group:
         rules=Rules(),
         limits=GroupLimits(),
         commit_policy=CommitPolicy(),
-        failpoint=Failpoint(""),
+        failpoint=Failpoint(None),
         monotonic=time.monotonic,
     )
     return Group("slices-0-of-1", 1, around, lambda _: None)
