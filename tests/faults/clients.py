@@ -57,15 +57,22 @@ class Client:
         self._tag = tag or f"{seed}-{number}"
         self._keys = 0
         self._lives = 0
+        self._until_s = float("inf")
         self._stop_s = float("inf")
 
     async def live(self, until_s: float) -> None:
         """Begin lives until the monotonic time ``until_s``; what the last one waits for then is not awaited much longer."""
+        self._until_s = until_s
         self._stop_s = until_s + LAST_WAIT_S
-        while time.monotonic() < until_s:
+        while time.monotonic() < self._until_s:
             self._lives += 1
             life = self._rng.choices(list(LIVES), weights=list(LIVES.values()))[0]
             await getattr(self, life)()
+
+    def stop(self) -> None:
+        """Begin no further life; what the last one waits for is not awaited much longer."""
+        self._until_s = time.monotonic()
+        self._stop_s = self._until_s + LAST_WAIT_S
 
     # Lives.
 
