@@ -32,6 +32,7 @@ from api.operations import Handler, Route, routes_of
 from api.orders import OrderEndpoints, OrderLimits
 from api.payments import PaymentEndpoints
 from api.ports import (
+    AnswersPort,
     DeadLettersPort,
     FiguresPort,
     HealthPort,
@@ -62,6 +63,7 @@ class Collaborators:
     promotions: PromotionsPort
     rate_counter: RateCounterPort
     memory: RememberPort
+    answers: AnswersPort
     dead_letters: DeadLettersPort
     health: HealthPort
     figures: FiguresPort
@@ -130,7 +132,6 @@ def _endpoints(with_: Collaborators, rules: Rules) -> Endpoints:
     door = Door(with_.authenticator, limits, with_.router, body_max_bytes=rules.body_max_bytes)
     reader = OrderReader(with_.queries)
     cursors = Cursors(rules.cursor_secret)
-    replays = Replays(with_.memory)
     order_limits = OrderLimits(shipping_prices=rules.shipping_prices, prefer_wait_max_s=rules.prefer_wait_max_s)
     return Endpoints(
         orders=OrderEndpoints(door, with_.router, reader, order_limits),
@@ -138,8 +139,8 @@ def _endpoints(with_: Collaborators, rules: Rules) -> Endpoints:
         payments=PaymentEndpoints(door, with_.router, reader, prefer_wait_max_s=rules.prefer_wait_max_s),
         lists=ListEndpoints(door, with_.queries, cursors, with_.memory, statistics_cache_s=rules.statistics_cache_s),
         timeline=TimelineEndpoints(door, with_.queries, reader),
-        promotions=PromotionEndpoints(door, with_.promotions, cursors, replays),
-        staff=StaffEndpoints(door, with_.dead_letters, replays),
+        promotions=PromotionEndpoints(door, with_.promotions, cursors, Replays(with_.answers)),
+        staff=StaffEndpoints(door, with_.dead_letters, with_.answers),
         health=HealthEndpoints(door, with_.health, with_.figures, metrics_are_open=rules.metrics_are_open),
     )
 

@@ -25,6 +25,7 @@ from api.figures import Figures
 from api.letters import DeadLetters
 from messaging import asyncapi
 from settings import Settings, settings
+from storage.answers import Answers
 from storage.cache import Cache
 from storage.promotions import Promotions
 from storage.queries import Queries
@@ -79,6 +80,7 @@ async def _open(config: Settings, stack: AsyncExitStack) -> Collaborators:
         promotions=Promotions(queries.database),
         rate_counter=cache,
         memory=cache,
+        answers=Answers(queries.database),
         dead_letters=DeadLetters(config.amqp_url.get_secret_value()),
         health=HealthChecks(_checks(config, queries, cache, peers)),
         figures=Figures(report, metrics_folder(config)),

@@ -188,12 +188,12 @@ def problem_codes(operation: Operation) -> tuple[str, ...]:
     if operation.body is not None:
         codes += ["malformed_json", "request_timeout", "body_too_large", "unsupported_media_type", "invalid_request"]
     if operation.key is not None:
-        codes.append("invalid_idempotency_key")
+        codes += ["invalid_idempotency_key", "outcome_unknown"]
         if operation.key == "required":
             codes.append("idempotency_key_missing")
         codes.append("idempotency_key_reused")
     if operation.key is not None and operation.if_match:  # A command of an order.
-        codes += ["invalid_if_match", "version_conflict", "order_busy", "outcome_unknown"]
+        codes += ["invalid_if_match", "version_conflict", "order_busy"]
     return tuple(sorted(set(codes)))
 
 

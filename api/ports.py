@@ -15,6 +15,7 @@ from domain.commands import Message
 from domain.order import Order
 from domain.promotions import Promotion
 from messaging.dead_letters import DeadLetter
+from storage.answers import KeptAnswer
 from storage.commits import StoredEvent
 from storage.filters import OrderFilters, PageKey, Sort
 from storage.queries import Bucket, GroupBy, OrderPage
@@ -63,7 +64,10 @@ class QueriesPort(Protocol):
 
 
 class PromotionsPort(Protocol):
-    """Promotions as staff see them. Every method raises ``StorageUnavailable``."""
+    """Promotions as staff see them; ``kept`` is written with a change or not at all.
+
+    Every method raises ``StorageUnavailable``, and those that write ``CommitUnknown``.
+    """
 
     async def find(self, code: str) -> Promotion | None:
         """Give a promotion, or None."""
@@ -73,16 +77,32 @@ class PromotionsPort(Protocol):
         """Give promotions by their codes, those after ``after``."""
         ...
 
-    async def create(self, promotion: Promotion) -> bool:
+    async def create(self, promotion: Promotion, kept: KeptAnswer | None = None) -> bool:
         """Make a promotion; False, and nothing is changed, where its code exists."""
         ...
 
-    async def change(self, before: Promotion, after: Promotion) -> bool:
+    async def change(self, before: Promotion, after: Promotion, kept: KeptAnswer | None = None) -> bool:
         """Put ``after`` in the place of ``before``; False where it is not ``before`` any more (or is gone)."""
         ...
 
-    async def delete(self, code: str) -> bool:
+    async def delete(self, code: str, kept: KeptAnswer | None = None) -> bool:
         """Delete a promotion; False where there is none. Orders that have it keep it."""
+        ...
+
+
+class AnswersPort(Protocol):
+    """Answers to keyed requests. Every method raises ``StorageUnavailable``."""
+
+    async def find(self, answer_id: str) -> KeptAnswer | None:
+        """Give an answer that was kept, or None."""
+        ...
+
+    async def keep(self, kept: KeptAnswer) -> None:
+        """Keep an answer beside which nothing is written."""
+        ...
+
+    async def forget(self, keep_days: int) -> None:
+        """Delete some of those that are older than so many days."""
         ...
 
 

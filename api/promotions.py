@@ -15,14 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from api.auth import PROMOTIONS_WRITE
 from api.bodies import problem_of
 from api.cursors import Cursors
-from api.door import Door, Wish
+from api.door import Door
 from api.exchange import Answer, Incoming, json_answer
 from api.lists import PAGE_DEFAULT, PAGE_MAX
 from api.parameters import read_query
 from api.ports import PromotionsPort
 from api.problems import Problem
 from api.reading import encode
-from api.replays import Replays
+from api.replays import Keep, Replays
 from api.schemas import NewPromotion, OneKind, PromotionChange
 from domain.document import time_text
 from domain.errors import FieldError, RefusalKind, Refused
@@ -72,16 +72,13 @@ class PromotionEndpoints:
     async def create(self, asked: Incoming) -> Answer:
         """Make one."""
         wish, body = await self._door.wish_with(asked, NewPromotion, PROMOTIONS_WRITE)
-        return await self._replays.once(asked, wish, partial(self._create, asked, wish, _promotion(body.root)))
+        return await self._replays.once(asked, wish, partial(self._create, _promotion(body.root)))
 
-    async def _create(self, asked: Incoming, wish: Wish, promotion: Promotion) -> Answer:
-        """A code that is taken by the same content, under a key whose answer is forgotten, is taken for a repeat."""
-        if not await self._promotions.create(promotion):
-            if wish.key is None or await self._promotions.find(promotion.code) != promotion:
-                raise Problem("promotion_exists", f"The code {promotion.code} is taken.")
-            asked.told.append((b"idempotent-replayed", b"true"))
+    async def _create(self, promotion: Promotion, keep: Keep) -> Answer:
         answer = _promotion_answer(201, promotion)
         answer.headers.append((b"location", b"/api/promotions/" + promotion.code.encode()))
+        if not await self._promotions.create(promotion, keep(answer)):
+            raise Problem("promotion_exists", f"The code {promotion.code} is taken.")
         return answer
 
     async def change(self, asked: Incoming) -> Answer:
@@ -89,12 +86,13 @@ class PromotionEndpoints:
         wish, change = await self._door.wish_with(asked, PromotionChange, PROMOTIONS_WRITE)
         return await self._replays.once(asked, wish, partial(self._change, asked.param("code"), change))
 
-    async def _change(self, code: str, change: PromotionChange) -> Answer:
+    async def _change(self, code: str, change: PromotionChange, keep: Keep) -> Answer:
         for _ in range(CHANGE_ATTEMPTS):
             before = await self._find(code)
             after = _changed(before, change)
-            if after == before or await self._promotions.change(before, after):
-                return _promotion_answer(200, after)
+            answer = _promotion_answer(200, after)
+            if await self._promotions.change(before, after, keep(answer)):
+                return answer
         raise Problem("promotion_changing", "Others are changing the promotion at the same time.")
 
     async def delete(self, asked: Incoming) -> Answer:
@@ -102,10 +100,11 @@ class PromotionEndpoints:
         wish = await self._door.wish(asked, PROMOTIONS_WRITE)
         return await self._replays.once(asked, wish, partial(self._delete, asked.param("code")))
 
-    async def _delete(self, code: str) -> Answer:
-        if not await self._promotions.delete(code):
+    async def _delete(self, code: str, keep: Keep) -> Answer:
+        answer = Answer(204)
+        if not await self._promotions.delete(code, keep(answer)):
             raise _not_found()
-        return Answer(204)
+        return answer
 
     async def _find(self, code: str) -> Promotion:
         promotion = await self._promotions.find(code)

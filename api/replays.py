@@ -1,58 +1,80 @@
 """Repeats of what staff do to things that have no owner: promotions and dead letters.
 
-Orders remember their own commands for good. Here an answer is remembered in Redis: where that is lost, a repeat is
-judged anew, and what it does is harmless, for a code is taken once, a change is made once, and what is gone is gone.
+Orders remember their own commands. Here an answer is kept in PostgreSQL, by the statement that does what it tells.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import msgspec
 
 from api.door import Wish
 from api.exchange import Answer, Incoming
 from api.idempotency import fingerprint, message_id_for
-from api.ports import RememberPort
+from api.ports import AnswersPort
 from api.problems import Problem
+from domain.errors import Refused
+from storage.answers import KeptAnswer
+from storage.errors import StorageUnavailable
 
-KEPT_S = 7 * 86_400
+KEPT_DAYS = 7
+
+Keep = Callable[[Answer], KeptAnswer | None]
 
 
-class _Remembered(msgspec.Struct, array_like=True):
-    fingerprint: str
+class _Told(msgspec.Struct, array_like=True):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Remembered).decode
+_decode = msgspec.msgpack.Decoder(_Told).decode
 
 
 class Replays:
     """Answers a repeat as the first time."""
 
-    def __init__(self, memory: RememberPort) -> None:
-        self._memory = memory
+    def __init__(self, answers: AnswersPort) -> None:
+        self._answers = answers
 
-    async def once(self, asked: Incoming, wish: Wish, work: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Give the answer remembered for the wish's key, or do ``work`` and remember its answer; refusals are not kept.
+    async def once(self, asked: Incoming, wish: Wish, work: Callable[[Keep], Awaitable[Answer]]) -> Answer:
+        """Give the answer that was kept for the wish's key, or do ``work``; refusals are not kept.
 
+        ``work`` is handed what makes of its answer the value to be kept with the change (None: there is no key).
         Raises ``Problem`` ``idempotency_key_reused`` where the key stands for other content, and what ``work`` raises.
         """
         if wish.key is None:
-            return await work()
-        name = "answer:" + message_id_for(wish.caller.subject, asked.method, asked.path, wish.key)
+            return await work(lambda _: None)
+        answer_id = message_id_for(wish.caller.subject, asked.method, asked.path, wish.key)
         digest = fingerprint(wish.content, asked.query())
-        found = await self._memory.recall(name)
-        if found is None:
-            answer = await work()
-            kept = _Remembered(digest, answer.status, answer.headers, answer.body)
-            await self._memory.remember(name, _encode(kept), keep_s=KEPT_S)
-            return answer
-        remembered = _decode(found)
-        if remembered.fingerprint != digest:
+        replay = await self._replay(asked, answer_id, digest)
+        if replay is not None:
+            return replay
+        try:
+            answer = await work(lambda told: KeptAnswer(answer_id, digest, _encode_answer(told)))
+        except (Problem, Refused):
+            # A repeat that came while the first was running finds its work done, and is answered as the first.
+            replay = await self._replay(asked, answer_id, digest)
+            if replay is None:
+                raise
+            return replay
+        with suppress(StorageUnavailable):
+            await self._answers.forget(KEPT_DAYS)
+        return answer
+
+    async def _replay(self, asked: Incoming, answer_id: str, digest: str) -> Answer | None:
+        kept = await self._answers.find(answer_id)
+        if kept is None:
+            return None
+        if kept.fingerprint != digest:
             raise Problem("idempotency_key_reused", "The key was used with other content.")
         asked.told.append((b"idempotent-replayed", b"true"))
-        return Answer(remembered.status, remembered.body, remembered.headers)
+        told = _decode(kept.answer)
+        return Answer(told.status, told.body, told.headers)
+
+
+def _encode_answer(answer: Answer) -> bytes:
+    return _encode(_Told(answer.status, answer.headers, answer.body))

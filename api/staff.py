@@ -16,9 +16,9 @@ from api.door import Door
 from api.exchange import Answer, Incoming, json_answer
 from api.orders import order_answer
 from api.parameters import read_query
-from api.ports import DeadLettersPort
+from api.ports import AnswersPort, DeadLettersPort
 from api.reading import encode
-from api.replays import Replays
+from api.replays import Keep, Replays
 from domain.commands import MarkSettled, RetryNow, SkipToCompensation
 from domain.errors import RefusalKind, Refused
 from messaging.dead_letters import DeadLetter
@@ -38,10 +38,11 @@ class DeadLettersQuery(BaseModel):
 class StaffEndpoints:
     """The handlers of ``/api/orders/{order_id}/attention`` and ``/api/dead-letters``."""
 
-    def __init__(self, door: Door, dead_letters: DeadLettersPort, replays: Replays) -> None:
+    def __init__(self, door: Door, dead_letters: DeadLettersPort, answers: AnswersPort) -> None:
         self._door = door
         self._dead_letters = dead_letters
-        self._replays = replays
+        self._answers = answers
+        self._replays = Replays(answers)
 
     async def attend(self, asked: Incoming) -> Answer:
         """Retry every step at once, give up going forward, or say that it was settled outside."""
@@ -76,10 +77,15 @@ class StaffEndpoints:
         wish = await self._door.wish(asked, ADMIN)
         return await self._replays.once(asked, wish, partial(self._resend, asked.param("letter_id")))
 
-    async def _resend(self, key: str) -> Answer:
-        if not await self._dead_letters.resend(key):
+    async def _resend(self, letter: str, keep: Keep) -> Answer:
+        """RabbitMQ and PostgreSQL share no transaction: a crash between them leaves the key unused, and the letter gone."""
+        if not await self._dead_letters.resend(letter):
             raise _not_found()
-        return Answer(204)
+        answer = Answer(204)
+        kept = keep(answer)
+        if kept is not None:
+            await self._answers.keep(kept)
+        return answer
 
 
 def represent_dead_letter(letter: DeadLetter) -> dict[str, Any]:

@@ -9,28 +9,39 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from domain.promotions import Promotion, PromotionKind
-from storage.postgres import Database, Record
+from storage.answers import ANSWER_IS_ONE, KeptAnswer, arguments_of, keeping
+from storage.errors import Unwritable
+from storage.postgres import Database, Record, committing
 
 NAMES = tuple(field.name for field in fields(Promotion))
 WIDTH = len(NAMES)
 FIND = "select * from promotions where code = any($1::text[]) order by code"
 PAGE = "select * from promotions where code > $1 order by code limit $2"
-DELETE = "delete from promotions where code = $1 returning code"
+DELETE = keeping("delete from promotions where code = $1 returning code", 2)
 USED = "select code, used from promotions where code = any($1::text[])"
 # Only names of columns go into the texts; values are arguments. The code is the first of both lists.
-CREATE = f"""
+CREATE = keeping(
+    f"""
 insert into promotions ({", ".join(NAMES)}, used)
 values ({", ".join(f"${i + 1}" for i in range(WIDTH))}, (select count(*) from promotion_uses where code = $1))
 on conflict (code) do nothing returning code
-"""  # noqa: S608
-CHANGE = f"""
+""",  # noqa: S608
+    WIDTH + 1,
+)
+CHANGE = keeping(
+    f"""
 update promotions set {", ".join(f"{name} = ${i + 1}" for i, name in enumerate(NAMES))}, updated_at = clock_timestamp()
 where {" and ".join(f"{name} is not distinct from ${i + 1 + WIDTH}" for i, name in enumerate(NAMES))} returning code
-"""  # noqa: S608
+""",  # noqa: S608
+    2 * WIDTH + 1,
+)
 
 
 class Promotions:
-    """The table of promotions. Every method raises ``StorageUnavailable``."""
+    """The table of promotions. Every method raises ``StorageUnavailable``, and those that write ``CommitUnknown``.
+
+    ``kept`` is what the change was answered, written with it or not at all; a repeat is answered so again.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -48,21 +59,31 @@ class Promotions:
         """How many orders use each of the promotions now; one that does not exist is absent."""
         return {row["code"]: row["used"] for row in await self._database.fetch(USED, codes)}
 
-    async def create(self, promotion: Promotion) -> bool:
+    async def create(self, promotion: Promotion, kept: KeptAnswer | None = None) -> bool:
         """Make a promotion; False, and nothing is changed, where its code is taken."""
-        return bool(await self._database.fetch(CREATE, *_values(promotion)))
+        return await self._write(CREATE, *_values(promotion), *arguments_of(kept))
 
-    async def change(self, before: Promotion, after: Promotion) -> bool:
+    async def change(self, before: Promotion, after: Promotion, kept: KeptAnswer | None = None) -> bool:
         """Put ``after`` in the place of ``before``, of the same code; False where it is not ``before`` any more, or
         gone.
 
         Orders keep the definition they were given. A limit may be set below what is used already.
         """
-        return bool(await self._database.fetch(CHANGE, *_values(after), *_values(before)))
+        return await self._write(CHANGE, *_values(after), *_values(before), *arguments_of(kept))
 
-    async def delete(self, code: str) -> bool:
+    async def delete(self, code: str, kept: KeptAnswer | None = None) -> bool:
         """Delete a promotion; False where there is none. Orders that have it keep it."""
-        return "\0" not in code and bool(await self._database.fetch(DELETE, code))
+        return "\0" not in code and await self._write(DELETE, code, *arguments_of(kept))
+
+    async def _write(self, statement: str, *arguments: object) -> bool:
+        try:
+            async with self._database.connection() as lent:
+                with committing():
+                    return bool(await lent.fetch(statement, *arguments))
+        except Unwritable as error:
+            if error.constraint != ANSWER_IS_ONE:
+                raise
+            return False  # Another request with the same key was faster.
 
 
 async def find_promotions(database: Database, codes: Sequence[str]) -> tuple[Promotion, ...]:

@@ -10,6 +10,8 @@ from threading import Barrier
 from typing import Any
 from uuid import uuid4
 
+import redis
+
 from tests.acceptance.givens import CUSTOMER, ITEMS, SHIPPED, do, new_order, prepared, promotion
 from tests.acceptance.shop import Shop
 
@@ -111,6 +113,16 @@ def test_every_post_put_and_delete_heeds_its_key(shop: Shop) -> None:
         assert (status, "idempotent-replayed" in headers) == (answer, False), (method, path, first)
         status, again, headers = shop.ask(method, path, body, key=key)
         assert (status, again, headers["idempotent-replayed"]) == (answer, first, "true"), (method, path)
+
+
+def test_no_answer_is_lost_with_redis(shop: Shop) -> None:
+    wishes = [(*wish, str(uuid4())) for wish in _wishes(shop)]
+    firsts = [shop.ask(method, path, body, key=key)[:2] for method, path, body, _, key in wishes]
+    with redis.Redis.from_url(shop.endpoints["redis"]) as client:
+        client.flushall()
+    for (method, path, body, answer, key), first in zip(wishes, firsts, strict=True):
+        status, again, headers = shop.ask(method, path, body, key=key)
+        assert (status, again, headers["idempotent-replayed"]) == (answer, first[1], "true"), (method, path)
 
 
 def test_a_payment_asked_for_twice_is_charged_once(shop: Shop) -> None:

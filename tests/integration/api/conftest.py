@@ -8,6 +8,7 @@ from api.app import Collaborators, Rules, create_app
 from api.auth import Authenticator, TokenRules
 from api.dependencies import HealthChecks, accepts_connections
 from api.letters import DeadLetters
+from storage.answers import Answers
 from storage.cache import Cache
 from storage.promotions import Promotions
 from storage.queries import Queries
@@ -34,6 +35,7 @@ class RealWorld(World):
                 promotions=Promotions(queries.database),
                 rate_counter=cache,
                 memory=cache,
+                answers=Answers(queries.database),
                 dead_letters=DeadLetters(amqp_url),
                 health=HealthChecks(
                     {

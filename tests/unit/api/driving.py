@@ -25,6 +25,7 @@ from domain.order import Order, OrderLine, Status
 from domain.payments import Payment, PaymentStatus
 from domain.promotions import Promotion
 from messaging.dead_letters import DeadLetter
+from storage.answers import KeptAnswer
 from storage.commits import StoredEvent
 from storage.errors import StorageUnavailable
 from storage.filters import OrderFilters, PageKey, Sort
@@ -153,9 +154,35 @@ class FakeQueries:
 
 
 @dataclass
-class FakePromotions:
-    """Promotions in a dict."""
+class FakeAnswers:
+    """Answers in a dict; ``forgets`` counts how often old ones were looked for."""
 
+    rows: dict[str, KeptAnswer] = field(default_factory=dict)
+    forgets: int = 0
+
+    async def find(self, answer_id: str) -> KeptAnswer | None:
+        return self.rows.get(answer_id)
+
+    async def keep(self, kept: KeptAnswer) -> None:
+        self.rows.setdefault(kept.id, kept)
+
+    async def forget(self, keep_days: int) -> None:
+        assert keep_days == 7
+        self.forgets += 1
+
+    def kept(self, kept: KeptAnswer | None) -> bool:
+        """Keep it beside a change that was made."""
+        if kept is not None:
+            assert kept.id not in self.rows
+            self.rows[kept.id] = kept
+        return True
+
+
+@dataclass
+class FakePromotions:
+    """Promotions in a dict, and what changes of them were answered."""
+
+    answers: FakeAnswers
     rows: dict[str, Promotion] = field(default_factory=dict)
     lose_races: int = 0
 
@@ -165,18 +192,18 @@ class FakePromotions:
     async def list(self, *, limit: int, after: str | None = None) -> Sequence[Promotion]:
         return [self.rows[code] for code in sorted(self.rows) if after is None or code > after][:limit]
 
-    async def create(self, promotion: Promotion) -> bool:
-        return self.rows.setdefault(promotion.code, promotion) is promotion
+    async def create(self, promotion: Promotion, kept: KeptAnswer | None = None) -> bool:
+        return self.rows.setdefault(promotion.code, promotion) is promotion and self.answers.kept(kept)
 
-    async def change(self, before: Promotion, after: Promotion) -> bool:
+    async def change(self, before: Promotion, after: Promotion, kept: KeptAnswer | None = None) -> bool:
         if self.lose_races or self.rows.get(before.code) != before:
             self.lose_races -= 1
             return False
         self.rows[before.code] = after
-        return True
+        return self.answers.kept(kept)
 
-    async def delete(self, code: str) -> bool:
-        return self.rows.pop(code, None) is not None
+    async def delete(self, code: str, kept: KeptAnswer | None = None) -> bool:
+        return self.rows.pop(code, None) is not None and self.answers.kept(kept)
 
 
 @dataclass
@@ -307,7 +334,8 @@ class World:
     def __init__(self, *, key_set: KeySet | None = None, token_rules: TokenRules | None = None, **rules: Any) -> None:
         self.router = FakeRouter()
         self.queries = FakeQueries()
-        self.promotions = FakePromotions()
+        self.answers = FakeAnswers()
+        self.promotions = FakePromotions(self.answers)
         self.redis = FakeRedis()
         self.dead_letters = FakeDeadLetters()
         self.health = FakeHealth()
@@ -319,6 +347,7 @@ class World:
                 promotions=self.promotions,
                 rate_counter=self.redis,
                 memory=self.redis,
+                answers=self.answers,
                 dead_letters=self.dead_letters,
                 health=self.health,
                 figures=FakeFigures(),

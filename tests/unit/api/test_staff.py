@@ -69,6 +69,16 @@ async def test_a_dead_letter_is_sent_again_once(world: World) -> None:
         assert (answered.status, answered.code) == (404, "dead_letter_not_found")
 
 
+async def test_a_repeat_of_sending_again_sends_nothing(world: World) -> None:
+    world.dead_letters.rows["0a1b"] = a_letter()
+    path = "/api/dead-letters/0a1b/resend"
+    assert (await world.ask("POST", path, token=ADMIN, key="k")).status == 204
+    world.dead_letters.rows["0a1b"] = a_letter()  # it came back
+    again = await world.ask("POST", path, token=ADMIN, key="k")
+    assert (again.status, again.headers["idempotent-replayed"]) == (204, "true")
+    assert "0a1b" in world.dead_letters.rows
+
+
 async def test_how_many_dead_letters_are_listed_is_bounded(world: World) -> None:
     answered = await world.ask("GET", "/api/dead-letters", query="limit=201", token=ADMIN)
     assert (answered.status, answered.code) == (422, "invalid_parameter")
