@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     partner_attempts_max: int = 3
     breaker_failures_max: int = 20
     breaker_reset_s: float = 2.0
-    inbox_keep_days: int = 7
+    inbox_keep_days: int = Field(default=7, ge=7)  # keys are kept 7 days (spec.md, "Conventions")
     statistics_cache_s: float = 5.0
     request_body_max_bytes: int = 262_144
     prefer_wait_max_s: float = 30.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 
+from actors.chores import Chore
 from actors.committer import CommitPolicy
 from actors.dedicated import DedicatedPolicy
 from actors.groups import Layout
@@ -25,10 +26,14 @@ from partners.resilience import Client, Limits
 from partners.user import UserClient
 from sagas.decision import Rules
 from settings import Settings
+from storage.figures import Figures
+from storage.housekeeping import InboxPruning
 from storage.postgres import PoolLimits
 from storage.snapshots import OrderStore
 
 ROUTER_POOL_MAX_CONNECTIONS = 2
+FIGURES_EVERY_S = 30.0
+PRUNE_INBOX_EVERY_S = 3600.0
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -81,6 +86,15 @@ def dedicated_policy_of(settings: Settings) -> DedicatedPolicy:
         mode=settings.dedicated_policy,
         min_total=settings.dedicated_min_total,
         customers=frozenset(settings.dedicated_customers),
+    )
+
+
+def chores_of(settings: Settings, store: OrderStore) -> tuple[Chore, ...]:
+    """What the supervisor has to do now and then."""
+    pruning = InboxPruning(store.database, keep_days=settings.inbox_keep_days)
+    return (
+        Chore(name="closed_orders_counted", every_s=FIGURES_EVERY_S, step=Figures(store.database).step),
+        Chore(name="inbox_messages_forgotten", every_s=PRUNE_INBOX_EVERY_S, step=pruning.step),
     )
 
 

@@ -5,6 +5,7 @@ Reads only. A token that has a customer sees that customer's orders and no other
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -98,6 +99,7 @@ class ListEndpoints:
         self._cursors = cursors
         self._memory = memory
         self._statistics_cache_s = statistics_cache_s
+        self._statistics_under_way: dict[str, asyncio.Task[bytes]] = {}
 
     async def list_all(self, asked: Incoming) -> Answer:
         """ObtenerHistorialDePedidos."""
@@ -144,17 +146,26 @@ class ListEndpoints:
         query = read_query(StatisticsQuery, asked)
         name = "statistics:" + encode([caller.customer_id, query.model_dump(mode="json")]).decode()
         remembered = await self._memory.recall(name)
-        if remembered is not None:
-            return json_answer(200, remembered)
+        if remembered is None:
+            under_way = self._statistics_under_way.get(name)
+            if under_way is None:
+                under_way = asyncio.create_task(self._reckon(name, query, caller.customer_id), name="statistics")
+                self._statistics_under_way[name] = under_way
+                under_way.add_done_callback(lambda _: self._statistics_under_way.pop(name, None))
+            # Whoever asks the same meanwhile gets the same; who goes away takes it from nobody.
+            remembered = await asyncio.shield(under_way)
+        return json_answer(200, remembered)
+
+    async def _reckon(self, name: str, query: StatisticsQuery, customer_id: str | None) -> bytes:
         until = query.until or datetime.now(UTC)
         since = query.since or until - timedelta(days=STATISTICS_DAYS_DEFAULT)
         _check_span(since, until, query.bucket)
         document: dict[str, Any] = await self._queries.statistics(
-            since=since, until=until, bucket=query.bucket, group_by=query.group_by, customer_id=caller.customer_id
+            since=since, until=until, bucket=query.bucket, group_by=query.group_by, customer_id=customer_id
         )
         encoded = encode(document)
         await self._memory.remember(name, encoded, keep_s=self._statistics_cache_s)
-        return json_answer(200, encoded)
+        return encoded
 
 
 def _page_answer(data: list[dict[str, Any]], cursor: str | None) -> Answer:

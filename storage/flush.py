@@ -17,6 +17,7 @@ from domain.payments import PaymentStatus
 from domain.slices import slice_of
 from storage.codec import SCHEMA_NUMBER, encode_order
 from storage.commits import Commit
+from storage.figures import MARKED_AFTER_S
 from storage.postgres import Connection
 
 SKU_SEPARATOR = chr(31)
@@ -152,6 +153,12 @@ with owner as materialized (
     select s.sku, w.created_at, w.id from written w, unnest(string_to_array(w.skus, chr(31))) as s (sku)
     where w.has_new_skus
     on conflict do nothing
+), stale as (
+    insert into figures_stale (day)
+    select distinct date_trunc('day', created_at, 'UTC') as day from written
+    where not is_open and coalesce(delivered_at, cancelled_at, 'infinity') < clock_timestamp() - interval '{MARKED_AFTER_S} s'
+    order by day
+    on conflict (day) do update set day = excluded.day
 )
 select exists (select from owner), array(select id from changed)
 """  # noqa: S608

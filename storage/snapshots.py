@@ -30,12 +30,6 @@ TAKE_NUMBERS = "update order_numbers set next = next + $1 returning next - $1"
 SET_ASIDE = "update orders set set_aside = $2, needs_attention = true where id = $1 and set_aside is distinct from $2"
 TAKE_UP_AGAIN = "update orders set set_aside = null where id = $1"
 HAS_ORDER = "select exists (select from orders where id = $1)"
-PRUNE_INBOX = """
-delete from inbox where ctid = any(array(
-    select ctid from inbox where at < clock_timestamp() - make_interval(days => $1) and not is_creation limit $2
-    for update skip locked))
-returning 1
-"""
 INBOX_CONSTRAINT = "message_has_effect_once"
 
 
@@ -57,6 +51,11 @@ class OrderStore(Loading, Ownership):
     async def close(self) -> None:
         """Close the pool, after what is under way."""
         await self._database.close()
+
+    @property
+    def database(self) -> Database:
+        """The pool, for the other rooms of storage that the same process uses."""
+        return self._database
 
     # Committing.
 
@@ -134,9 +133,3 @@ class OrderStore(Loading, Ownership):
     async def take_up_again(self, order_id: str) -> None:
         """Staff have mended it: it is woken again like any other."""
         await self._database.fetch(TAKE_UP_AGAIN, order_id)
-
-    async def prune_inbox(self, keep_days: int, limit: int) -> int:
-        """Forget up to ``limit`` messages that are older than ``keep_days``, never creations: how many were
-        forgotten.
-        """
-        return len(await self._database.fetch(PRUNE_INBOX, keep_days, limit))

@@ -1,11 +1,12 @@
 """Figures over many orders: how many, what they earned, how long their stages took (spec.md, "Statistics").
 
-One statement reads the orders once; what is made of them is JSON. An order counts at the time it was created.
+From one moment: what ``figures.py`` has counted of whole days, and the orders that are not counted. What is
+made of them is JSON. An order counts at the time it was created.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import msgspec
 
 from domain.document import time_text
-from storage.postgres import Database
+from storage.figures import CLOSED_AT, COLUMNS, COUNTED_UNTIL, HOURS, SKUS, STAGES, TIMES
+from storage.postgres import Database, certain
 
 BUCKETS_MAX = 10_000
 GROUPS_MAX = 10_000
@@ -36,45 +38,60 @@ class GroupBy(StrEnum):
     SKU = "sku"
 
 
-# Each stage lasts from the time before it to its own; an order that has not reached it does not count in it.
-STAGES = {
-    "validate": ("created_at", "validated_at"),
-    "pay": ("validated_at", "paid_at"),
-    "confirm": ("paid_at", "confirmed_at"),
-    "prepare": ("confirmed_at", "prepared_at"),
-    "ship": ("prepared_at", "shipped_at"),
-    "deliver": ("shipped_at", "delivered_at"),
-}
-GROUP_KEYS = {GroupBy.STATUS: "status", GroupBy.CURRENCY: "currency", GroupBy.SKU: "unnest(skus)"}
-
-_durations = ", ".join(
-    f"('{stage}', (extract(epoch from {end} - {start}) * 1000)::bigint)" for stage, (start, end) in STAGES.items()
-)
+# What was counted of whole days, from $3 until before $4, and is not to be counted anew.
+_COUNTED_HOURS = """
+    select hour, currency, status, cancel_reason, orders, paying, attempts, rejected, revenue from figures_by_hour
+    where hour >= $3 and hour < $4 and date_trunc('day', hour, 'UTC') not in (select day from figures_stale)"""
+_COUNTED_DAYS = "day >= $3 and day < $4 and day not in (select day from figures_stale)"
+# Orders of the days cut in two by the span; then, of whole days, those that are not counted: the open ones, those closed
+# lately, and all of stale days.
+_CHOSEN = f"""
+    select {COLUMNS} from orders where created_at >= $1 and created_at < $3{{of_customer}}
+    union all
+    select {COLUMNS} from orders where created_at >= $4 and created_at < $2{{of_customer}}
+    union all
+    select {COLUMNS} from orders where is_open and created_at >= $3 and created_at < $4
+    union all
+    select {COLUMNS} from orders
+    where not is_open and {CLOSED_AT} > $6 and created_at >= $3 and created_at < $4
+    union all
+    select o.* from figures_stale s, lateral (
+        select {COLUMNS} from orders
+        where created_at >= s.day and created_at < s.day + interval '1 day'
+            and not is_open and {CLOSED_AT} <= $6
+    ) o where s.day >= $3 and s.day < $4"""  # noqa: S608
 # Only names of this file go into the text; values are arguments.
 STATISTICS = f"""
-with chosen as materialized (
-    select created_at, status, currency, skus, cancel_reason, attempts, rejected, paid, paid - refunded as revenue,
-        validated_at, paid_at, confirmed_at, prepared_at, shipped_at, delivered_at
-    from orders
-    where created_at >= $1 and created_at < $2 and ($3::text is null or customer_id = $3)
+with chosen as materialized ({_CHOSEN}
+), figures as materialized ({_COUNTED_HOURS}
+    union all {HOURS}
+), times as (
+    select stage, took_ms, sum(orders) as n from (
+        select stage, took_ms, orders from figures_of_stages where {_COUNTED_DAYS}
+        union all select stage, took_ms, 1 from ({TIMES}) t
+    ) u group by 1, 2
+), ranked as (
+    select stage, took_ms, sum(n) over (partition by stage order by took_ms) as up_to, sum(n) over (partition by stage) as of
+    from times
 ), stages as (
-    select stage, count(*) as n,
-        percentile_disc(array[0.5, 0.95, 0.99]) within group (order by greatest(took_ms, 0)) as p
-    from chosen, lateral (values {_durations}) as d (stage, took_ms) where took_ms is not null group by stage
+    select stage, max(of) as n, array[
+        min(took_ms) filter (where up_to >= 0.5 * of), min(took_ms) filter (where up_to >= 0.95 * of),
+        min(took_ms) filter (where up_to >= 0.99 * of)] as p
+    from ranked group by stage
 ), buckets as (
-    select date_trunc($4::text, created_at, 'UTC') as start, currency, count(*) as n, sum(revenue) as revenue
-    from chosen where $4 is not null group by 1, 2 order by 1, 2 limit {BUCKETS_MAX}
+    select date_trunc($5::text, hour, 'UTC') as start, currency, sum(orders) as n, sum(revenue) as revenue
+    from figures where $5 is not null group by 1, 2 order by 1, 2 limit {BUCKETS_MAX}
 )
 select clock_timestamp() as as_of,
     (select json_build_object(
-        'n', count(*), 'attempts', coalesce(sum(attempts), 0), 'rejected', coalesce(sum(rejected), 0)
-        ) from chosen) as sums,
+        'n', coalesce(sum(orders), 0), 'attempts', coalesce(sum(attempts), 0), 'rejected', coalesce(sum(rejected), 0)
+        ) from figures) as sums,
     (select json_agg(c) from (
-        select currency, sum(revenue) as revenue, count(*) filter (where paid > 0) as paying
-        from chosen group by currency order by currency) c) as currencies,
-    (select json_object_agg(status, n) from (select status, count(*) as n from chosen group by status) s) as statuses,
+        select currency, sum(revenue) as revenue, sum(paying) as paying
+        from figures group by currency order by currency) c) as currencies,
+    (select json_object_agg(status, n) from (select status, sum(orders) as n from figures group by status) s) as statuses,
     (select json_object_agg(cancel_reason, n) from (
-        select cancel_reason, count(*) as n from chosen where status = 'cancelled' and cancel_reason is not null
+        select cancel_reason, sum(orders) as n from figures where status = 'cancelled' and cancel_reason <> ''
         group by cancel_reason) r) as reasons,
     (select json_agg(stages) from stages) as stages,
     (select json_agg(json_build_object(
@@ -82,10 +99,23 @@ select clock_timestamp() as as_of,
         ) order by start, currency) from buckets) as buckets,
     (select json_agg(g) from ({{groups}}) g) as groups
 """  # noqa: S608
-GROUPS = """
-select key, currency, count(*) as n, sum(revenue) as revenue
-from (select {key} as key, currency, revenue from chosen) k group by 1, 2 order by 1, 2 limit {limit}
-"""
+NO_GROUPS = "select 1 where false"
+GROUPS = {
+    GroupBy.STATUS: "select status as key, currency, orders, revenue from figures",
+    GroupBy.CURRENCY: "select currency as key, currency, orders, revenue from figures",
+    GroupBy.SKU: f"""
+        select sku as key, currency, orders, revenue from figures_of_skus where {_COUNTED_DAYS}
+        union all select sku, currency, 1, revenue from ({SKUS}) k""",  # noqa: S608
+}
+
+
+def _groups(group_by: GroupBy | None) -> str:
+    if group_by is None:
+        return NO_GROUPS
+    return (
+        "select key, currency, sum(orders) as n, sum(revenue) as revenue"  # noqa: S608
+        f" from ({GROUPS[group_by]}) k group by 1, 2 order by 1, 2 limit {GROUPS_MAX}"
+    )
 
 
 async def read_statistics(
@@ -101,13 +131,20 @@ async def read_statistics(
 
     Revenue is what was paid less what was refunded, by currency, in minor units. ``average_value`` is the revenue
     over the orders that were paid for at all, rounded half-even. ``failure_rate`` is rejected over attempted
-    payments, 0 where there were none. Percentiles are of values that occurred (nearest rank). ``buckets`` and
-    ``groups`` are empty where they were not asked for. Raises ``StorageUnavailable``.
+    payments, 0 where there were none. Percentiles are of values that occurred (nearest rank); those of orders that
+    are counted already are rounded, off by at most 1.6 %. ``buckets`` and ``groups`` are empty where they were not
+    asked for. Raises ``StorageUnavailable``.
     """
-    groups = "select 1 where false"
-    if group_by is not None:
-        groups = GROUPS.format(key=GROUP_KEYS[group_by], limit=GROUPS_MAX)
-    row = await database.fetchrow(STATISTICS.format(groups=groups), since, until, customer_id, bucket)
+    days, of_customer, customer = _whole_days(since, until), "", list[str]()
+    if customer_id is not None:  # nothing is counted by customer
+        days, of_customer, customer = (until, until), " and customer_id = $7", [customer_id]
+    statement = STATISTICS.format(groups=_groups(group_by), of_customer=of_customer)
+    async with database.connection() as lent:
+        with certain():
+            async with lent.transaction(isolation="repeatable_read", readonly=True):
+                # A value, so that the planner sees how few orders were closed since.
+                counted_until = await lent.fetchval(COUNTED_UNTIL)
+                row = await lent.fetchrow(statement, since, until, *days, bucket, counted_until, *customer)
     if row is None:
         raise AssertionError("a select without from gives one row")
     sums, currencies, stages = _read(row["sums"], {}), _read(row["currencies"], []), _read(row["stages"], [])
@@ -132,6 +169,18 @@ async def read_statistics(
         "buckets": _gather(_read(row["buckets"], []), "start"),
         "groups": _gather(_read(row["groups"], []), "key"),
     }
+
+
+def _whole_days(since: datetime, until: datetime) -> tuple[datetime, datetime]:
+    """The days of UTC that lie wholly in a span, from the first until before the second; none: twice its end."""
+    first, end = _day(since), _day(until)
+    if first < since:
+        first += timedelta(days=1)
+    return (first, end) if first < end else (until, until)
+
+
+def _day(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _read(text: str | None, otherwise: Any) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 from actors import composition
+from actors.chores import Chores
 from actors.link import Methods
 from actors.peers import Peers
 from actors.processes.process import Process
@@ -15,9 +17,10 @@ from actors.supervisor import SupervisorPolicy
 
 
 class Supervisor(Process):
-    """Starts the others, replaces what hangs, rings what was missed."""
+    """Starts the others, replaces what hangs, rings what was missed, and does the chores."""
 
     _watcher: Watcher
+    _chores: Chores
 
     async def _compose(self, peers: Peers) -> None:
         config = self.config
@@ -32,8 +35,10 @@ class Supervisor(Process):
             dedicated_max=config.dedicated_max,
             monotonic=time.monotonic,
         )
+        self._chores = Chores(composition.chores_of(config, store), monotonic=time.monotonic)
         await self._watcher.adopt_dedicated()
         await self._watcher.start()
+        self._doing_chores = asyncio.get_running_loop().create_task(self._chores.run(), name="chores")
 
     def _methods(self) -> Methods:
         return {**super()._methods(), "dedicate": self.dedicate, "dismiss": self.dismiss, "report": self.report}
@@ -48,4 +53,5 @@ class Supervisor(Process):
 
     async def report(self) -> dict[str, Any]:
         """Everything that operators and the metrics want to know."""
-        return self._watcher.report()
+        report = self._watcher.report()
+        return {**report, "supervisor": {**report["supervisor"], **self._chores.counts()}}

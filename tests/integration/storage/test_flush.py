@@ -193,16 +193,3 @@ async def test_the_databases_clock_is_read_with_its_zone(store: OrderStore) -> N
     now = await store.now()
     assert now.utcoffset() == timedelta(0)
     assert await store.now() >= now
-
-
-async def test_old_messages_are_forgotten_but_creations_are_kept(
-    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
-) -> None:
-    order = an_order()
-    await store.flush(GROUP, epoch, [a_commit(order, message_id="creation", reply=b"")])
-    await store.flush(GROUP, epoch, [a_commit(next_of(order), message_id="old", reply=b"")])
-    await store.flush(GROUP, epoch, [a_commit(next_of(next_of(order)), message_id="young", reply=b"")])
-    await sql.execute("update inbox set at = clock_timestamp() - interval '8 days' where message_id <> 'young'")
-    await sql.execute("update inbox set at = clock_timestamp() where message_id = 'young'")
-    assert await store.prune_inbox(7, 100) == 1
-    assert set((await store.load([order.id]))[order.id].keys) == {"creation", "young"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -147,6 +148,12 @@ async def test_statistics_are_remembered_for_each_caller_and_question(world: Wor
     await world.ask("GET", "/api/orders/statistics", query="bucket=hour")
     await world.ask("GET", "/api/orders/statistics", query="bucket=day", token=token(customer_id="c-1"))
     assert [each["customer_id"] for each in world.queries.reckoned] == [None, None, "c-1"]
+
+
+async def test_statistics_that_many_ask_for_at_once_are_reckoned_once(world: World) -> None:
+    answers = await asyncio.gather(*(world.ask("GET", "/api/orders/statistics", query="bucket=day") for _ in range(20)))
+    assert {(each.status, each.body) for each in answers} == {(200, b'{"orders":1}')}
+    assert len(world.queries.reckoned) == 1
 
 
 async def test_statistics_reach_thirty_days_back_unless_told_otherwise(world: World) -> None:

@@ -1,0 +1,152 @@
+"""Counting closed orders in the background changes how fast statistics are, and nothing else (docs/decisions/0004)."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from benchmarks.varied import fill_varied
+from domain.order import Order, Status
+from storage.commits import Commit
+from storage.figures import Figures
+from storage.flush import flush_once
+from storage.queries import Bucket, GroupBy, Queries
+from storage.snapshots import OrderStore
+from tests.integration.storage.conftest import GROUP
+from tests.integration.storage.orders import a_commit, an_order, next_of
+
+ORDERS = 3000
+SECONDS_BETWEEN = 600
+ROUNDED_BY = 1 / 64
+NOW = datetime.now(UTC).replace(microsecond=0)
+LONG_AGO = NOW - timedelta(days=3, hours=5)
+
+
+@pytest.fixture
+def figures(queries: Queries) -> Figures:
+    return Figures(queries.database)
+
+
+async def documents(queries: Queries) -> list[dict[str, Any]]:
+    """Statistics over spans that cut days and hours, in every bucket and group."""
+    spans = (
+        (NOW - timedelta(days=40), NOW + timedelta(hours=1)),
+        (NOW - timedelta(days=17, hours=3, minutes=7), NOW - timedelta(days=2)),
+    )
+    asked: tuple[tuple[Bucket | None, GroupBy | None], ...] = (
+        (None, None), (Bucket.HOUR, GroupBy.STATUS), (Bucket.DAY, GroupBy.SKU), (Bucket.MONTH, GroupBy.CURRENCY),
+    )  # fmt: skip
+    found = [
+        await queries.statistics(since=since, until=until, bucket=bucket, group_by=group_by)
+        for since, until in spans
+        for bucket, group_by in asked
+    ]
+    for each in found:
+        each.pop("as_of")
+    return found
+
+
+def without_percentiles(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**each, "stages": {stage: told["n"] for stage, told in each["stages"].items()}} for each in found]
+
+
+async def count_all(figures: Figures) -> int:
+    rounds = 0
+    while await figures.count_closed(400):
+        rounds += 1
+    return rounds
+
+
+async def test_counted_orders_give_the_figures_that_reading_them_gave(
+    database_url: str, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await fill_varied(database_url, ORDERS, seconds_between=SECONDS_BETWEEN)
+    read = await documents(queries)
+    assert read[0]["orders"] == ORDERS
+    assert await figures.count_closed(400) == 400  # some are counted, some are not
+    assert without_percentiles(await documents(queries)) == without_percentiles(read)
+    assert await count_all(figures) > 3
+    counted = await documents(queries)
+    assert without_percentiles(counted) == without_percentiles(read)
+    for before, after in zip(read, counted, strict=True):
+        for stage, told in before["stages"].items():
+            for name, exact in told.items():
+                assert after["stages"][stage][name] == pytest.approx(exact, rel=ROUNDED_BY), (stage, name)
+    # And it is the counts that were read, not the orders.
+    await sql.execute("update figures_by_hour set orders = orders + 1")
+    assert (await documents(queries))[0]["orders"] > ORDERS
+
+
+def closed(order: Order, at: datetime, paid: int) -> Commit:
+    done = next_of(order, status=Status.DELIVERED, steps=(), delivered_at=at)
+    return a_commit(done, deadline=None, paid=paid)
+
+
+async def revenue(queries: Queries) -> object:
+    told = await queries.statistics(since=NOW - timedelta(days=10), until=NOW)
+    return told["orders"], told["revenue"].get("EUR"), told["payments"]["attempts"]
+
+
+async def stale(sql: asyncpg.Connection[asyncpg.Record]) -> int:
+    days: int = await sql.fetchval("select count(*) from figures_stale")
+    return days
+
+
+async def test_an_order_closed_now_is_counted_once_it_is_certain_that_all_are_there(
+    store: OrderStore, epoch: int, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    order = an_order(created_at=LONG_AGO)
+    await store.flush(GROUP, epoch, [a_commit(order)])
+    await store.flush(GROUP, epoch, [closed(order, await store.now(), paid=500)])
+    assert await figures.count_closed(10) == 0
+    assert await revenue(queries) == (1, 500, 0)
+    assert await figures.count_closed(10, counted_after_s=0) == 1
+    assert await revenue(queries) == (1, 500, 0)
+    assert await stale(sql) == 0
+
+
+async def test_money_that_comes_after_an_order_was_counted_shows_at_once_and_is_counted_later(
+    store: OrderStore, epoch: int, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    order, other = an_order(created_at=LONG_AGO), an_order(created_at=LONG_AGO)
+    await store.flush(GROUP, epoch, [a_commit(order), a_commit(other)])
+    first, second = closed(order, NOW - timedelta(hours=1), paid=0), closed(other, NOW - timedelta(hours=1), paid=70)
+    await store.flush(GROUP, epoch, [first, second])
+    await count_all(figures)
+    assert await figures.count_stale_day()  # they were closed an hour before their commit
+    assert await revenue(queries) == (2, 70, 0)
+    await store.flush(GROUP, epoch, [a_commit(next_of(first.order), deadline=None, paid=900)])
+    assert await revenue(queries) == (2, 970, 0)
+    assert await stale(sql) == 1
+    assert await figures.count_stale_day()
+    assert not await figures.count_stale_day()
+    assert await revenue(queries) == (2, 970, 0)
+    assert await sql.fetchval("select sum(revenue) from figures_by_hour") == 970
+
+
+async def test_a_day_is_not_counted_anew_before_a_change_under_way_is_committed(
+    store: OrderStore, epoch: int, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    order = an_order(created_at=LONG_AGO)
+    await store.flush(GROUP, epoch, [a_commit(order)])
+    first = closed(order, NOW - timedelta(hours=1), paid=100)
+    await store.flush(GROUP, epoch, [first])  # its day is marked
+    await count_all(figures)
+    changing = sql.transaction()
+    await changing.start()
+    second = a_commit(next_of(first.order), deadline=None, paid=300)
+    assert (await flush_once(sql, GROUP, epoch, [second]))[1] == {order.id}
+    counting = asyncio.create_task(figures.count_stale_day())
+    waiting = "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like 'delete from figures_stale%')"
+    async with asyncio.timeout(10):
+        while not await queries.database.fetchval(waiting):
+            await asyncio.sleep(0)
+    assert not counting.done()
+    await changing.commit()
+    assert await counting
+    assert await revenue(queries) == (1, 300, 0)
+    assert await sql.fetchval("select sum(revenue) from figures_by_hour") == 300
