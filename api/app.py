@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,7 +21,7 @@ from api.auth import Authenticator
 from api.cursors import Cursors
 from api.door import Door
 from api.edge import Edge
-from api.exchange import Answer, Incoming, json_answer
+from api.exchange import JSON, Answer, Header, Incoming
 from api.health import HealthEndpoints
 from api.items import ItemEndpoints
 from api.limits import RateLimits
@@ -30,6 +29,7 @@ from api.lists import ListEndpoints
 from api.openapi import DESCRIPTION, TITLE, VERSION, openapi_document
 from api.operations import Handler, Route, routes_of
 from api.orders import OrderEndpoints, OrderLimits
+from api.pages import PAGE_HEADERS, docs_page
 from api.payments import PaymentEndpoints
 from api.ports import (
     AnswersPort,
@@ -121,7 +121,7 @@ def furnish(app: FastAPI, with_: Collaborators, rules: Rules) -> None:
     described: tuple[tuple[str, Handler], ...] = (
         ("/openapi.json", _page(lambda: msgspec.json.encode(document()))),
         ("/asyncapi.json", _page(lambda: msgspec.json.encode(with_.asyncapi))),
-        ("/docs", _docs),
+        ("/docs", _page(lambda: docs_page(document()), PAGE_HEADERS)),
     )
     for path, handler in described:
         app.router.routes.append(Route(path, {"GET": handler}))
@@ -145,19 +145,14 @@ def _endpoints(with_: Collaborators, rules: Rules) -> Endpoints:
     )
 
 
-def _page(make: Callable[[], bytes]) -> Handler:
+def _page(make: Callable[[], bytes], headers: tuple[Header, ...] = (JSON,)) -> Handler:
     """Show a document that is made when it is first asked for."""
     made = cache(make)
 
     async def show(asked: Incoming) -> Answer:  # noqa: ARG001 - a handler
-        return json_answer(200, made())
+        return Answer(200, made(), [*headers])
 
     return show
-
-
-async def _docs(asked: Incoming) -> Answer:  # noqa: ARG001 - a handler
-    page = get_swagger_ui_html(openapi_url="/openapi.json", title=TITLE)
-    return Answer(200, bytes(page.body), [(b"content-type", b"text/html; charset=utf-8")])
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 BODY_WAIT_MAX_S = 15.0
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-_JSON = (b"content-type", b"application/json")
+JSON = (b"content-type", b"application/json")
 
 Header = tuple[bytes, bytes]
 
@@ -167,7 +167,7 @@ class Answer:
 
 def json_answer(status: int, document: bytes, *headers: Header) -> Answer:
     """Answer with a JSON document that is encoded already."""
-    return Answer(status, document, [_JSON, *headers])
+    return Answer(status, document, [JSON, *headers])
 
 
 def etag(version: int) -> Header:
