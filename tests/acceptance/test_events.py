@@ -75,6 +75,12 @@ def waits_with(broker: Broker, message_id: str, reason: str) -> None:
     assert message.headers["x-attempt"] >= 1
 
 
+def tries_of(broker: Broker, message_id: str) -> int:
+    """How often a message that waits has been tried; 0 while it does not wait."""
+    where = broker.retry_of(message_id)
+    return 0 if where is None else int(where[1].headers["x-attempt"])
+
+
 def taken_off(broker: Broker, message_id: str) -> None:
     """Take a message that waits to be tried again away for good."""
     until(
@@ -234,7 +240,9 @@ def test_an_event_for_an_order_that_does_not_exist_is_tried_after_each_delay_and
         return broker.find(DEAD_LETTERS, event) is not None
 
     until(is_set_aside, "set aside")
-    assert tried == {queue: attempt for attempt, queue in enumerate(RETRIES, 1) if attempt > 1 or queue in tried}
+    # A short delay may be over before anybody has looked.
+    assert tried.items() <= dict(zip(RETRIES, range(1, 6), strict=True)).items()
+    assert tried.keys() >= set(RETRIES[2:])
     letter = broker.arrived(DEAD_LETTERS, event)
     assert (letter.headers["x-reason"], letter.headers["x-attempt"]) == ("order_not_found", len(RETRIES))
     assert nobody in letter.headers["x-detail"]
@@ -305,7 +313,7 @@ def test_of_several_orders_each_gets_its_news_once_though_one_is_not_known(shop:
     assert nobody in message.headers["x-detail"]
     until(lambda: held(shop, waiting["id"]) == ("held", waiting["revision"] + 1), "held again")
     # It comes again for the one that is not known; the others have had it.
-    until(lambda: broker.find(RETRIES[1], event), "tried once more")
+    until(lambda: tries_of(broker, event) > 1, "tried once more")
     taken_off(broker, event)
     assert held(shop, waiting["id"]) == ("held", waiting["revision"] + 1)
     assert shop.order(firm["id"])["version"] == firm["version"]
