@@ -25,6 +25,8 @@ from domain.errors import OutcomeUnknown, Unavailable
 
 log = structlog.get_logger()
 
+DENIALS_MAX = 2  # the first may come of an owners table that was read a moment too early
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouterLimits:
@@ -74,6 +76,7 @@ class Router:
         self._owners: Mapping[str, str] = {}
         self._dedicated: OrderedDict[str, str] = OrderedDict()
         self._queues: dict[str, MicroBatcher[_Pending]] = {}
+        self._denied: dict[str, tuple[str, int]] = {}  # groups whose owner by the table says that it is not theirs
         self._visited: set[str] = set()  # dedicated groups whose process is looked for
         self._reading: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -178,7 +181,7 @@ class Router:
             self._visited.add(group)
         home = self._layout.home_of(group)
         owner = self._owners.get(group, home)
-        if self._shards.is_up(owner):
+        if self._shards.is_up(owner) and self._denied.get(group) != (owner, DENIALS_MAX):
             return owner, False
         if self._shards.is_up(home):
             return home, True
@@ -211,11 +214,25 @@ class Router:
             for p in batch:
                 p.tell(OutcomeUnknown("the shard failed; asking again with the same key tells"))
             return
-        moved = [p for p, told in zip(batch, decode_told(data), strict=True) if not self._settle(p, told)]
+        answers = decode_told(data)
+        self._note_denial(group, host, answers, take=take)
+        moved = [p for p, told in zip(batch, answers, strict=True) if not self._settle(p, told)]
         if moved:
             await self.refresh()
             await asyncio.sleep(self._limits.moved_wait_s)
             self._again(moved)
+
+    def _note_denial(self, group: str, host: str, answers: list[Told], *, take: bool) -> None:
+        """Count how often the owner by the table said that the group is not its own.
+
+        It may have taken the group and not know it: it died since, or never heard the answer. Then nobody hosts the group, and
+        somebody has to be asked to take it over again.
+        """
+        if not all(isinstance(told, Moved) and not told.group for told in answers):
+            self._denied.pop(group, None)
+        elif not take and not group.startswith(DEDICATED):
+            denier, times = self._denied.get(group, (host, 0))
+            self._denied[group] = (host, min(times + 1, DENIALS_MAX) if denier == host else 1)
 
     def _settle(self, pending: _Pending, told: Told) -> bool:
         """Tell the caller; False when the message has to be sent again, elsewhere."""

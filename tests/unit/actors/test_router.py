@@ -163,6 +163,29 @@ async def test_not_now_is_no_certain_no_once_another_owner_was_asked_before(dies
         await router.ask(ORDER, a_message(2))
 
 
+async def test_a_group_whose_owner_does_not_know_of_it_is_taken_over_again() -> None:
+    """A stand-in took a group over and died, or never heard that it had it. Back again, it said that the group had moved, the
+    owners table named it, and the group's orders answered nobody any more.
+    """
+    shards = FakeShards(lambda name, *_: Moved("") if name == OTHER else OK)
+    router = await a_router(shards, {GROUP: OTHER})
+    assert await router.ask(ORDER, a_message(), timeout_s=5) == OK
+    assert [(name, take) for name, _, take, _ in shards.deliveries] == [(OTHER, False), (OTHER, False), (HOME, True)]
+
+
+async def test_an_owner_that_moved_a_moment_ago_is_followed_and_not_replaced() -> None:
+    owners = {GROUP: HOME}
+
+    def answer(name: str, *_: object) -> Told:
+        owners[GROUP] = OTHER
+        return Moved("") if name == HOME else OK
+
+    shards = FakeShards(answer)
+    router = await a_router(shards, owners)
+    await router.ask(ORDER, a_message())
+    assert [(name, take) for name, _, take, _ in shards.deliveries] == [(HOME, False), (OTHER, False)]
+
+
 async def test_a_caller_is_told_in_time_even_if_the_shard_never_answers() -> None:
     class Silent(FakeShards):
         async def deliver(self, name: str, group: str, batch: bytes, *, take: bool) -> bytes:
