@@ -253,6 +253,18 @@ class Clients:
         elif order.status in (Status.PREPARED, Status.SHIPPED) and self._random.random() < 0.5:
             await self._want(order.id, self._handle(order))
 
+    async def knock(self) -> None:
+        """Every order still answers: its creation, asked again, is answered as it was."""
+        for wish in self._wishes:
+            if wish.reply is None or not isinstance(wish.message.body, CreateOrder):
+                continue
+            for _ in range(PATIENCE_TRIES):
+                if await self._ask(wish):
+                    break
+                await asyncio.sleep(1.0)
+            else:
+                self._world.laws.breaks("L5", f"{wish.order_id} answers nobody")
+
     def check_at_rest(self) -> None:
         """Every wish that was answered "certainly not done" each time is not done; what was done was done once."""
         inbox = self._world.database.tables.inbox

@@ -18,7 +18,7 @@ from actors.committer import Committer, Proposal, Verdict
 from actors.group import Group
 from actors.mailbox import Letter
 from actors.order import OrderActor
-from actors.router import _Pending
+from actors.router import Router, _Pending
 from actors.wire import Told
 from domain.calls import Charge
 from domain.order import Order, Step
@@ -205,6 +205,13 @@ def says_no_too_surely() -> Iterator[None]:
 
 
 @contextmanager
+def believes_the_table_for_ever() -> Iterator[None]:
+    """Whoever the owners table names is asked, although it says that the group is not its own."""
+    with patch.object(Router, "_note_denial", lambda *_, **__: None):
+        yield
+
+
+@contextmanager
 def takes_a_timeout_for_a_no() -> Iterator[None]:
     """A charge without an answer counts as rejected."""
 
@@ -249,6 +256,7 @@ MUTATIONS: dict[str, tuple[Mutation, tuple[str, ...]]] = {
         (rings_never, ()),
         (remembers_no_message, ()),
         (says_no_too_surely, ("kill_every_s", "crash_at_failpoint", "database_down_every_s", "statement_refused")),
+        (believes_the_table_for_ever, ("answer_lost", "kill_every_s", "cut_every_s")),
         (takes_a_timeout_for_a_no, ("partner_answer_lost", "event_lost")),
         (charges_anew, ("partner_answer_lost", "partner_not_reached")),
     )

@@ -94,6 +94,7 @@ async def _live(world: World) -> None:
     world.note("calm")
     world.come_to_an_end()
     await _rest(world, clients)
+    await clients.knock()
     world.laws.check_at_rest()
     clients.check_at_rest()
 

@@ -165,3 +165,4 @@ def _tell(answer: asyncio.Future[Any], result: object) -> None:
 def _fail(answer: asyncio.Future[Any]) -> None:
     if not answer.done():
         answer.set_exception(ConnectionError("lost"))
+        answer.exception()  # whoever asked may have given up meanwhile

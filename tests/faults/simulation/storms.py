@@ -59,7 +59,11 @@ class Storms:
             self._world.living("order-shard"),
             self._world.living("api") + self._world.living("bulkhead") + self._world.living("bridge"),
         )
-        if shards and others:
+        if shards and random.random() < 0.4:  # alone but for the database
+            alone, for_s = random.choice(shards), random.uniform(0.2, 6.0)
+            for other in others:
+                self._world.cut(other, alone, for_s)
+        elif shards and others:
             pair = [random.choice(shards), random.choice(others)]
             random.shuffle(pair)
             self._world.cut(pair[0], pair[1], random.uniform(0.2, 5.0))

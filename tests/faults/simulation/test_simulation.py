@@ -18,7 +18,7 @@ from tests.faults.simulation.run import simulate
 ROOT = Path(__file__).resolve().parents[3]
 SEEDS = 1000
 BLOCK = 50
-FOUND_WITHIN_SEEDS = 150
+FOUND_WITHIN_SEEDS = 400
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))

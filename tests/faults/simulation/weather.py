@@ -1,6 +1,6 @@
 """What may go wrong, how often, and when: one seed decides everything, and each seed has weather of its own.
 
-A random half of the faults is switched off in each run: a fault that always happens hides what only happens without it.
+Each run has a random part of the faults only: a fault that always happens hides what only happens without it.
 """
 
 from __future__ import annotations
@@ -80,10 +80,11 @@ class Weather:
         """``often``: faults that this run has in any case, and more of them than usual."""
         self.random = Random(seed)
         self.is_calm = False
+        share = self.random.choice((0.3, 0.5, 0.8))
         chosen = {}
         for name in Chances.__slots__:
             usual = getattr(USUAL, name)
-            is_on, strength = self.random.random() < 0.5, self.random.choice((0.5, 1.0, 3.0))
+            is_on, strength = self.random.random() < share, self.random.choice((0.5, 1.0, 3.0))
             if name in often:
                 is_on, strength = True, 3.0
             if name.endswith("_every_s"):
