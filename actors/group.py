@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
+from logging import INFO, WARNING
 from typing import Any
 
 import structlog
@@ -24,6 +24,7 @@ from actors.order import OrderActor
 from actors.replies import Reply, decode_reply
 from actors.surroundings import Surroundings
 from actors.wire import Moved
+from domain.amending import amended
 from domain.calls import Call, CustomerFetched, ProductsFetched
 from domain.commands import Actor, ActorType, ApplyDiscount, CallAnswered, CreateOrder, Message, RetryNow, Wake
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
@@ -117,7 +118,7 @@ class Group:
             letter.tell(Unavailable("database_unavailable", str(error)))
             return
         message = letter.message
-        letter.message = replace(message, known=replace(message.known, promotions=promotions))
+        letter.message = amended(message, known=amended(message.known, promotions=promotions))
         self._deliver(letter)
 
     async def _take_up_again(self, letter: Letter) -> None:
@@ -140,8 +141,22 @@ class Group:
             waiting.append(letter)
         elif (not_now := self._aside.reason(order_id)) is not None:
             letter.tell(not_now)
+        elif self._may_be_new(letter):
+            self._arrive(order_id, None, [letter])
         else:
             self._loading.wait(letter)
+
+    def _may_be_new(self, letter: Letter) -> bool:
+        """A creation is taken at its word and nothing is read: if there is such an order, its commit changes nothing and finds the row
+        stale, and then the order is read. What claims promotions is not: it would lock them for nothing.
+        """
+        return (
+            isinstance(letter.message.body, CreateOrder)
+            and not letter.message.body.discount_codes
+            and self.dedicated_order_id is None
+            and letter.order_id not in self._stale
+            and letter.order_id not in self._loading
+        )
 
     def _hand_in(self, actor: OrderActor, letter: Letter) -> None:
         actor.last_used_s = self._around.monotonic()
@@ -205,9 +220,9 @@ class Group:
         """Run the rules with what this shard knows. Raises ``Refused``."""
         around = self._around
         if isinstance(message.body, CallAnswered):
-            message = replace(message, body=self._learn(message.body))
+            message = amended(message, body=self._learn(message.body))
         known = around.catalogue.known(order, message, message.known.promotions, around.numbers.next)
-        decision = decide(order, replace(message, known=known), around.clock.now(), around.rules)
+        decision = decide(order, amended(message, known=known), around.clock.now(), around.rules)
         if decision.order is not None and decision.order.number and (order is None or order.number is None):
             around.numbers.use()
         return decision
@@ -216,9 +231,9 @@ class Group:
         """Keep copies of what a partner answered, and give the answer with what events have told of since."""
         match answered.outcome:
             case ProductsFetched(products):
-                return replace(answered, outcome=ProductsFetched(self._around.catalogue.learn_products(products)))
+                return amended(answered, outcome=ProductsFetched(self._around.catalogue.learn_products(products)))
             case CustomerFetched(customer):
-                return replace(answered, outcome=CustomerFetched(self._around.catalogue.learn_customer(customer)))
+                return amended(answered, outcome=CustomerFetched(self._around.catalogue.learn_customer(customer)))
         return answered
 
     def propose(self, actor: OrderActor, letter: Letter, decision: Decision) -> None:
@@ -329,14 +344,15 @@ class Group:
         """What is stored is not what the actor knows: read the order again, a bounded number of times."""
         order_id = actor.order_id
         retries = self._stale.get(order_id, 0) + 1
-        self._stale[order_id] = retries
         letters = [letter, *actor.leave()]
         self._forget(actor)
+        self._stale[order_id] = retries
         if retries > self._around.limits.stale_retries_max:
             self._stale.pop(order_id, None)
             self._put_aside(order_id, "what is stored is not what its actor knows", letters)
             return
-        log.warning("order_stale", order_id=order_id, retries=retries)
+        is_repeat = isinstance(letter.message.body, CreateOrder) and actor.order is None
+        log.log(INFO if is_repeat else WARNING, "order_stale", order_id=order_id, retries=retries)
         for again in letters:
             self._deliver(again)
 
@@ -350,6 +366,7 @@ class Group:
     def _forget(self, actor: OrderActor) -> None:
         if self._actors.get(actor.order_id) is actor:
             del self._actors[actor.order_id]
+            self._stale.pop(actor.order_id, None)
             self._around.publisher.leave((actor.order_id,))
 
     def passivate(self) -> int:

@@ -36,6 +36,9 @@ class Loading:
     def __len__(self) -> int:
         return self._letters
 
+    def __contains__(self, order_id: str) -> bool:
+        return order_id in self._waiting
+
     def wait(self, letter: Letter) -> None:
         """Let a letter wait for its order, or tell its sender that there is no room."""
         if self._letters >= self._queue_max_messages:

@@ -11,10 +11,10 @@ that decision is committed. It never does input or output, and holds no task and
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 from actors.mailbox import Letter, Mailbox
+from domain.amending import amended
 from domain.commands import Message
 from domain.errors import RefusalKind, Refused
 from domain.order import Order, StepState
@@ -119,7 +119,7 @@ class OrderActor:
             raise AssertionError(f"a decision about nothing: {type(letter.message.body).__name__}")
         if decision.order is None and letter.message.keyed and letter.message.actor.reads_answers:
             # It changes nothing, but it is answered: the order is written again as it is, with the key and the answer.
-            decision = replace(decision, order=self.order)
+            decision = amended(decision, order=self.order)
         if decision.order is not None:
             self._committing = (letter, decision)
             self._host.propose(self, letter, decision)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
+from domain.amending import amended
 from domain.document import represent, represent_payment
 from domain.order import Order
 from sagas.decision import Answer
@@ -56,4 +57,4 @@ def encode_reply(reply: Reply) -> bytes:
 def decode_reply(data: bytes, *, replayed: bool = False) -> Reply:
     """Decode what ``encode_reply`` made; ``replayed`` marks it as a remembered answer."""
     reply = _decoder.decode(data)
-    return replace(reply, replayed=True) if replayed else reply
+    return amended(reply, replayed=True) if replayed else reply

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -20,6 +20,7 @@ from actors.mailbox import Letter
 from actors.peers import PeerGone
 from actors.replies import Reply
 from actors.wire import Moved, Told, decode_told, encode_letters
+from domain.amending import amended
 from domain.commands import Message
 from domain.errors import OutcomeUnknown, Unavailable
 
@@ -103,7 +104,7 @@ class Router:
         """
         if not message.keyed and message.actor.reads_answers:
             # A command may be delivered twice when a shard dies; being remembered makes the second harmless.
-            message = replace(message, keyed=True)
+            message = amended(message, keyed=True)
         loop = asyncio.get_running_loop()
         group = self._dedicated.get(order_id) or self._layout.group_of(order_id)
         wait_s = self._limits.ask_timeout_s if timeout_s is None else timeout_s

@@ -6,6 +6,7 @@ Gives plain dicts of texts, integers, lists and None; it decides nothing and hid
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from domain.derived import (
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
+TIMES_MAX = 4096  # a document has some ten times, most of which stay as they are from one commit to the next
 
 STAGE_AHEAD: dict[Status, Stage] = {
     Status.CREATED: Stage.VALIDATE,
@@ -202,6 +204,7 @@ def represent_payment_status(order: Order) -> Json:
     }
 
 
+@lru_cache(maxsize=TIMES_MAX)
 def time_text(at: datetime) -> str:
     """Give RFC 3339 UTC with milliseconds and ``Z``."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -5,8 +5,9 @@ Works on integers of minor units only. It neither asks for prices nor judges whe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from domain.amending import amended
 from domain.money import allocate, part
 from domain.order import OrderLine
 from domain.promotions import Discount, Promotion, PromotionKind
@@ -63,10 +64,10 @@ def price(
             amount = sum(shares)
         if reason is None and amount == 0:
             reason = REASON_NOTHING_LEFT
-        reckoned.append(replace(discount, amount=amount, reason=reason))
+        reckoned.append(amended(discount, amount=amount, reason=reason))
     return Priced(
         lines=tuple(
-            replace(line, discount=line.net - rest, tax=part(rest, line.tax_rate))
+            amended(line, discount=line.net - rest, tax=part(rest, line.tax_rate))
             for line, rest in zip(lines, left, strict=True)
         ),
         discounts=tuple(reckoned),

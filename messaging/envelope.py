@@ -10,13 +10,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, TypeVar
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from domain.events import Event
+from domain.ids import named_id
 from domain.money import AMOUNT_MAX_MINOR
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -24,6 +26,7 @@ NOTICE_TYPE = "SolicitudNotificacion"
 SEQUENCE_DIGITS = 20
 BODY_MAX_BYTES = 1_048_576
 DETAIL_MAX_CHARACTERS = 500
+TIMES_MAX = 256
 INT64_MAX = 2**63 - 1
 
 T = TypeVar("T")
@@ -50,12 +53,12 @@ class _Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 def event_id(order_id: str, sequence: int) -> str:
     """The id of an order's event: the same UUID each time it is asked for, and at every redelivery."""
-    return str(uuid5(_IDS, f"{order_id}/{sequence}"))
+    return named_id(_IDS, f"{order_id}/{sequence}")
 
 
 def notice_id(order_id: str, sequence: int) -> str:
     """The id of an order's request to NotificationSvc; ``sequence`` counts notices, not events."""
-    return str(uuid5(_IDS, f"{order_id}/notifications/{sequence}"))
+    return named_id(_IDS, f"{order_id}/notifications/{sequence}")
 
 
 def encode_event(order_id: str, event: Event) -> bytes:
@@ -105,6 +108,7 @@ def id_of(body: bytes) -> str:
         return ""
 
 
+@lru_cache(maxsize=TIMES_MAX)
 def _rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 

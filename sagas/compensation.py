@@ -7,8 +7,7 @@ got further.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from domain.amending import amended
 from domain.calls import Declined, HoldAnswered, NotKnown, NotSent, Outcome, Unknown
 from domain.derived import in_flight, outstanding, totals
 from domain.events import EventType
@@ -53,7 +52,7 @@ def cancel(draft: Draft, reason: CancelReason, *, note: str | None = None, by_it
 
 def ask_instead(draft: Draft, charge: Step) -> None:
     """Ask what became of a charge, now, instead of sending it again."""
-    asking = replace(charge, key=f"{StepKind.VERIFY.value}:{charge.subject}", kind=StepKind.VERIFY)
+    asking = amended(charge, key=f"{StepKind.VERIFY.value}:{charge.subject}", kind=StepKind.VERIFY)
     steps.again(draft, charge.key, asking)
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from domain.amending import amended
 from domain.calls import Call
 from domain.commands import Message
 from domain.events import Event
-from domain.order import Order, Status, Step, amended
+from domain.order import Order, Status, Step
 from domain.payments import Payment, Transaction
 from sagas.decision import Answer, Claim, Decision, Rules
 

@@ -5,9 +5,9 @@ Each edit raises the revision and sends the order back to be validated. A sku th
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
+from domain.amending import amended
 from domain.commands import AddItem, ApplyDiscount, ChangeQuantity, CreateOrder, Message, RemoveDiscount, RemoveItem
 from domain.derived import in_flight, money_kept
 from domain.events import EventType
@@ -104,7 +104,7 @@ def _change_quantity(draft: Draft, command: ChangeQuantity) -> Answer:
     _check_quantity(command.quantity)
     if line.quantity == command.quantity:
         return Answer(resource_id=line.id)
-    changed = replace(line, quantity=command.quantity)
+    changed = amended(line, quantity=command.quantity)
     _edited(draft, tuple(changed if each is line else each for each in order.lines), order.discounts, "items")
     return Answer(resource_id=line.id, settled=False)
 
@@ -180,7 +180,7 @@ def _with_more(
         if line.sku == sku:
             _check_quantity(quantity)
             _check_quantity(line.quantity + quantity)
-            more = replace(line, quantity=line.quantity + quantity)
+            more = amended(line, quantity=line.quantity + quantity)
             return tuple(more if each is line else each for each in lines), line.id
     _check_quantity(quantity)
     if len(lines) >= LINES_MAX:

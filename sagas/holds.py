@@ -4,8 +4,7 @@ known here.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from domain.amending import amended
 from domain.order import Order, Status, Step, StepKind, StepState
 from sagas import steps
 from sagas.draft import Draft
@@ -28,7 +27,7 @@ def ask_anew_later(draft: Draft, step: Step, error: str) -> None:
     """Give up a hold step for one of the next revision, which is due after a back-off: this one was outdated."""
     revision = draft.order.revision + 1
     draft.change(revision=revision, hold_revision=revision)
-    fresh = replace(_intent(draft, revision), attempts=step.attempts, state=StepState.RETRYING)
+    fresh = amended(_intent(draft, revision), attempts=step.attempts, state=StepState.RETRYING)
     steps.put(draft, step.key, fresh)
     steps.retry_later(draft, fresh.key, fresh, error)
 

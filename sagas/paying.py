@@ -6,8 +6,7 @@ answer or as an event, twice, late or in any order; the first final word counts.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from domain.amending import amended
 from domain.calls import Declined, NotKnown, NotSent, Outcome, Unknown
 from domain.commands import Pay
 from domain.derived import IN_FLIGHT, TOOK_MONEY, has_mismatch, in_flight, is_watch, money_kept, totals
@@ -64,7 +63,7 @@ def confirmed(draft: Draft, payment: Payment, taken: Money, gateway_ref: str | N
         return
     _end_step(draft, payment)
     as_asked = taken == Money(payment.amount, payment.currency)
-    settled = replace(
+    settled = amended(
         payment,
         status=PaymentStatus.CONFIRMED if as_asked else PaymentStatus.MISMATCHED,
         amount=taken.amount,
@@ -121,10 +120,10 @@ def still_processing(draft: Draft, payment: Payment) -> None:
         return
     asking = _as_verify(step)
     if is_watch(draft.order, step):
-        asking = replace(asking, since=draft.now)
-    steps.wait(draft, step.key, replace(asking, not_found_at=None), steps.verify_wait_s(draft, step))
+        asking = amended(asking, since=draft.now)
+    steps.wait(draft, step.key, amended(asking, not_found_at=None), steps.verify_wait_s(draft, step))
     if payment.status is PaymentStatus.IN_DOUBT:
-        draft.change_payment(replace(payment, status=PaymentStatus.PROCESSING, updated_at=draft.now))
+        draft.change_payment(amended(payment, status=PaymentStatus.PROCESSING, updated_at=draft.now))
         tell_update(draft, "payments")
 
 
@@ -138,11 +137,11 @@ def charge_failed(draft: Draft, step: Step, outcome: Outcome) -> None:
             _not_sent(draft, step, outcome.detail)
         case Unknown():
             _in_doubt(draft, step, payment)
-            asking = replace(_as_verify(step), may_have_happened=True)
+            asking = amended(_as_verify(step), may_have_happened=True)
             steps.retry_later(draft, step.key, asking, outcome.detail)
         case Declined() if outcome.code == "conflict" or step.may_have_happened:
             _in_doubt(draft, step, payment)
-            compensation.ask_instead(draft, replace(step, state=StepState.RETRYING, last_error=outcome.code))
+            compensation.ask_instead(draft, amended(step, state=StepState.RETRYING, last_error=outcome.code))
         case Declined():
             rejected(draft, payment, outcome.code)
         case NotKnown():
@@ -156,7 +155,7 @@ def charge_due(draft: Draft, step: Step) -> None:
     payment = draft.payment(step.subject)
     if payment is not None and step.state is StepState.RUNNING:
         _in_doubt(draft, step, payment)
-        compensation.ask_instead(draft, replace(step, may_have_happened=True))
+        compensation.ask_instead(draft, amended(step, may_have_happened=True))
     elif _is_wanted(draft):
         steps.again(draft, step.key, step)
     else:
@@ -242,12 +241,12 @@ def _not_sent(draft: Draft, step: Step, detail: str) -> None:
     if _is_wanted(draft):
         steps.retry_later(draft, step.key, step, detail)
     else:
-        compensation.ask_instead(draft, replace(step, state=StepState.RETRYING, last_error=detail))
+        compensation.ask_instead(draft, amended(step, state=StepState.RETRYING, last_error=detail))
 
 
 def _in_doubt(draft: Draft, step: Step, payment: Payment) -> None:
     if payment.status is PaymentStatus.PROCESSING and step.kind is StepKind.CHARGE:
-        draft.change_payment(replace(payment, status=PaymentStatus.IN_DOUBT, updated_at=draft.now))
+        draft.change_payment(amended(payment, status=PaymentStatus.IN_DOUBT, updated_at=draft.now))
         tell_update(draft, "payments")
 
 
@@ -255,7 +254,7 @@ def _not_known(draft: Draft, step: Step, payment: Payment) -> None:
     """404: while wanted it is sent again; else it may still be on its way, and only later counts as never made."""
     settle_s = draft.rules.payment_settle_s
     if _is_wanted(draft):
-        charge = replace(
+        charge = amended(
             step,
             key=_key(StepKind.CHARGE, step.subject),
             kind=StepKind.CHARGE,
@@ -265,7 +264,7 @@ def _not_known(draft: Draft, step: Step, payment: Payment) -> None:
         )
         steps.again(draft, step.key, charge)
     elif step.not_found_at is None:
-        steps.wait(draft, step.key, replace(step, not_found_at=draft.now), settle_s)
+        steps.wait(draft, step.key, amended(step, not_found_at=draft.now), settle_s)
     elif (draft.now - step.not_found_at).total_seconds() >= settle_s:
         _give_up(draft, step, payment, CODE_NEVER_MADE)
     else:
@@ -275,7 +274,7 @@ def _not_known(draft: Draft, step: Step, payment: Payment) -> None:
 
 def _give_up(draft: Draft, step: Step, payment: Payment, code: str) -> None:
     """Count a payment as not made, and go on watching for money that comes of it after all."""
-    watch = replace(
+    watch = amended(
         _as_verify(step), key=_key(StepKind.VERIFY, step.subject), since=draft.now, attempts=0, not_found_at=None
     )
     steps.end(draft, step.key)
@@ -299,7 +298,7 @@ def _watch_wait_s(draft: Draft, step: Step) -> float:
 
 
 def _reject(draft: Draft, payment: Payment, code: str) -> None:
-    draft.change_payment(replace(payment, status=PaymentStatus.REJECTED, code=code, token=None, updated_at=draft.now))
+    draft.change_payment(amended(payment, status=PaymentStatus.REJECTED, code=code, token=None, updated_at=draft.now))
     params = {"amount": payment.amount, "currency": payment.currency, "code": code}
     tell_update(draft, "payments", template=Template.PAYMENT_REJECTED, params=params)
 
@@ -319,7 +318,7 @@ def _end_step(draft: Draft, payment: Payment) -> None:
 
 
 def _as_verify(step: Step) -> Step:
-    return replace(step, key=_key(StepKind.VERIFY, step.subject), kind=StepKind.VERIFY)
+    return amended(step, key=_key(StepKind.VERIFY, step.subject), kind=StepKind.VERIFY)
 
 
 def _key(kind: StepKind, subject: str) -> str:

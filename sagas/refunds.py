@@ -5,8 +5,7 @@ Starts refunds and takes in what PaymentSvc says of them; whether an order goes 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from domain.amending import amended
 from domain.calls import Declined, NotKnown, NotSent, Outcome, RefundAnswered, Unknown
 from domain.derived import money_kept, outstanding, totals
 from domain.ids import refund_id, refund_transaction_id
@@ -75,8 +74,8 @@ def failed(draft: Draft, step: Step, outcome: Outcome) -> None:
         return
     match outcome:
         case NotKnown() if step.kind is StepKind.VERIFY_REFUND:
-            giving = replace(step, key=_key(StepKind.REFUND, step.subject), kind=StepKind.REFUND)
-            steps.again(draft, step.key, replace(giving, state=StepState.RETRYING))
+            giving = amended(step, key=_key(StepKind.REFUND, step.subject), kind=StepKind.REFUND)
+            steps.again(draft, step.key, amended(giving, state=StepState.RETRYING))
         case NotKnown():
             _rejected(draft, *found, "PaymentSvc does not know the payment")
         case Declined() if step.kind is StepKind.REFUND:
@@ -141,7 +140,7 @@ def _add(draft: Draft, payment: Payment, amount: int, reason: str) -> Refund:
         created_at=draft.now,
     )
     kept = _current(draft, payment)
-    draft.change_payment(replace(kept, refunds=(*kept.refunds, refund), updated_at=draft.now), refund_seq=sequence)
+    draft.change_payment(amended(kept, refunds=(*kept.refunds, refund), updated_at=draft.now), refund_seq=sequence)
     return refund
 
 
@@ -149,7 +148,7 @@ def _done(draft: Draft, payment: Payment, refund: Refund) -> None:
     refunds = _with_status(payment, refund, RefundStatus.REFUNDED)
     given = sum(each.amount for each in refunds if each.status is RefundStatus.REFUNDED)
     status = PaymentStatus.REFUNDED if given >= payment.amount else PaymentStatus.PARTIALLY_REFUNDED
-    draft.change_payment(replace(payment, refunds=refunds, status=status, updated_at=draft.now))
+    draft.change_payment(amended(payment, refunds=refunds, status=status, updated_at=draft.now))
     draft.record(
         Transaction(
             transaction_id=refund_transaction_id(draft.order.id, refund.refund_id),
@@ -169,14 +168,14 @@ def _done(draft: Draft, payment: Payment, refund: Refund) -> None:
 
 def _rejected(draft: Draft, payment: Payment, refund: Refund, detail: str) -> None:
     refunds = _with_status(payment, refund, RefundStatus.REJECTED)
-    draft.change_payment(replace(payment, refunds=refunds, updated_at=draft.now))
+    draft.change_payment(amended(payment, refunds=refunds, updated_at=draft.now))
     _end_step(draft, refund)
     tell_update(draft, "payments")
     call_for_attention(draft, _block(payment), "refund_rejected", detail)
 
 
 def _ask_later(draft: Draft, step: Step) -> None:
-    asking = replace(step, key=_key(StepKind.VERIFY_REFUND, step.subject), kind=StepKind.VERIFY_REFUND)
+    asking = amended(step, key=_key(StepKind.VERIFY_REFUND, step.subject), kind=StepKind.VERIFY_REFUND)
     steps.wait(draft, step.key, asking, steps.verify_wait_s(draft, step))
 
 
@@ -188,7 +187,7 @@ def _end_step(draft: Draft, refund: Refund) -> None:
 
 def _with_status(payment: Payment, refund: Refund, status: RefundStatus) -> tuple[Refund, ...]:
     return tuple(
-        replace(each, status=status) if each.refund_id == refund.refund_id else each for each in payment.refunds
+        amended(each, status=status) if each.refund_id == refund.refund_id else each for each in payment.refunds
     )
 
 

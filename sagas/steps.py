@@ -6,11 +6,11 @@ byte. What an answer means for the order is not known here.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 from zlib import crc32
 
+from domain.amending import amended
 from domain.calls import (
     Call,
     Charge,
@@ -69,14 +69,14 @@ def put(draft: Draft, key: str, step: Step) -> None:
     """Put ``step`` in the place of the one of that key; a note about it goes over to the new key in silence."""
     draft.change(steps=tuple(step if each.key == key else each for each in draft.order.steps))
     if step.key != key and draft.order.attention:
-        moved = tuple(replace(each, key=step.key) if each.key == key else each for each in draft.order.attention)
+        moved = tuple(amended(each, key=step.key) if each.key == key else each for each in draft.order.attention)
         draft.change(attention=moved)
 
 
 def again(draft: Draft, key: str, step: Step) -> None:
     """Make the call of ``step`` (which takes the place of the one of that key) once more, now."""
     error = NO_ANSWER if step.state is StepState.RUNNING else step.last_error
-    running = replace(
+    running = amended(
         step,
         state=StepState.RUNNING,
         attempts=step.attempts + 1,
@@ -95,14 +95,14 @@ def retry_later(draft: Draft, key: str, step: Step, error: str) -> None:
     put(
         draft,
         key,
-        replace(step, state=StepState.RETRYING, next_try_at=draft.after(wait_s), last_error=error),
+        amended(step, state=StepState.RETRYING, next_try_at=draft.after(wait_s), last_error=error),
     )
     _note_exhaustion(draft, step, error, step.attempts)
 
 
 def wait(draft: Draft, key: str, step: Step, seconds: float) -> None:
     """Nothing failed, the partner's word is still to come: ask again after so many seconds."""
-    put(draft, key, replace(step, state=StepState.WAITING, next_try_at=draft.after(seconds), last_error=None))
+    put(draft, key, amended(step, state=StepState.WAITING, next_try_at=draft.after(seconds), last_error=None))
 
 
 def backoff_s(draft: Draft, step: Step) -> float:

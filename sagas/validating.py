@@ -6,8 +6,7 @@ may let an order through, but only the partners' own words fail it.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from domain.amending import amended
 from domain.calls import (
     CustomerFetched,
     Declined,
@@ -242,7 +241,7 @@ def _priced(order: Order, products: tuple[Product, ...], rules: Rules) -> Priced
 
 
 def _with_price(line: OrderLine, product: Product) -> OrderLine:
-    return replace(line, name=product.name, unit_price=product.unit_price, tax_rate=product.tax_rate)
+    return amended(line, name=product.name, unit_price=product.unit_price, tax_rate=product.tax_rate)
 
 
 def _address(order: Order, customer: Customer) -> Address | None:

@@ -7,6 +7,7 @@ secrets, come as an argument of the constructor: they are in no command line, no
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 
 import ray
@@ -22,6 +23,7 @@ log = structlog.get_logger()
 
 SUPERVISOR = "supervisor"
 BRIDGE = "event-bridge"
+GC_THRESHOLDS_OBJECTS = (50_000, 20, 50)
 
 
 class Process:
@@ -43,6 +45,7 @@ class Process:
 
     async def _begin(self) -> Endpoint:
         set_up_logs(self.config.log_level, process=self.name)
+        keep_garbage_collection_rare()
         link = LinkServer(node_address(), self._methods())
         await self._compose(composition.make_peers(self.config))
         endpoint = await link.start(os.getpid())
@@ -65,3 +68,12 @@ def node_address() -> str:
     """The address under which Ray knows this machine; loopback where the service runs on one machine."""
     address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     return address
+
+
+def keep_garbage_collection_rare() -> None:
+    """What is there at the start stays. Orders are frozen values without cycles: looking through all of them finds nothing, and would
+    hold up the event loop the longer the more of them are in memory.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS_OBJECTS)

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from domain.amending import amended
 from domain.derived import fulfillment_status, payment_status, totals
 from domain.ids import charge_transaction_id, item_id, payment_id
-from domain.order import Address, Customer, Order, OrderLine, Status, Step, StepKind, StepState, amended
+from domain.order import Address, Customer, Order, OrderLine, Status, Step, StepKind, StepState
 from domain.payments import Payment, PaymentStatus, Transaction, TransactionType
 from storage.commits import Commit, StoredEvent
 

@@ -6,7 +6,8 @@ from uuid import uuid4
 
 import asyncpg
 
-from domain.order import Order, Status, amended
+from domain.amending import amended
+from domain.order import Order, Status
 from storage.snapshots import Commit, OrderStore
 from tests.integration.storage.conftest import GROUP
 from tests.integration.storage.orders import a_commit, an_order, next_of, paid_with

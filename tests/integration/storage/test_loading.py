@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import asyncpg
 
-from domain.order import Status, amended
+from domain.amending import amended
+from domain.order import Status
 from domain.slices import slice_of
 from storage.snapshots import OrderStore
 from tests.integration.storage.conftest import GROUP

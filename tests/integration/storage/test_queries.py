@@ -9,8 +9,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from domain.amending import amended
 from domain.derived import totals
-from domain.order import Attention, Order, Status, amended
+from domain.order import Attention, Order, Status
 from storage.errors import UndecodableSnapshot
 from storage.queries import OrderFilters, PageKey, Queries, Sort
 from storage.snapshots import OrderStore

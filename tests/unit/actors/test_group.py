@@ -17,7 +17,7 @@ from actors.failpoints import Failpoint
 from actors.group import Group
 from actors.mailbox import Letter
 from actors.numbers import OrderNumbers
-from actors.replies import Reply
+from actors.replies import Reply, encode_reply
 from actors.surroundings import GroupLimits, Surroundings
 from actors.watches import Watches
 from actors.wire import Told
@@ -27,8 +27,8 @@ from domain.errors import Unavailable
 from domain.order import Order
 from domain.promotions import Promotion
 from messaging.publisher import Outbound
-from sagas import stages
 from sagas.decision import Decision, Rules
+from sagas.stages import decide
 from storage.snapshots import Commit, FlushResult, Loaded
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -43,22 +43,26 @@ class Memory:
         self.aside: list[str] = []
         self.left: list[str] = []
         self.breaks: set[str] = set()
+        self.loads: list[list[str]] = []
+        self.replies: dict[str, bytes] = {}
 
     async def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
         await asyncio.sleep(0)
-        return FlushResult(owned=True, committed=frozenset(commit.order.id for commit in commits))
+        fresh = [c.order.id for c in commits if c.base_version or c.order.id not in self.stored]
+        return FlushResult(owned=True, committed=frozenset(fresh))
 
     async def renew(self, group: str, epoch: int) -> int | None:
         return epoch + 1
 
     async def load(self, order_ids: Sequence[str]) -> dict[str, Loaded]:
         await asyncio.sleep(0)
+        self.loads.append(list(order_ids))
         if self.breaks & set(order_ids):
             raise ZeroDivisionError
         return {order_id: self.stored[order_id] for order_id in order_ids if order_id in self.stored}
 
     async def reply(self, order_id: str, message_id: str) -> bytes | None:
-        return None
+        return self.replies.get(message_id)
 
     async def promotions(self, codes: tuple[str, ...]) -> tuple[Promotion, ...]:
         return ()
@@ -124,12 +128,12 @@ def a_creation(order_id: str) -> CreateOrder:
 def rules_that_break(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real rules, but for a timer and a removal on which they break."""
 
-    def decide(order: Order | None, message: Message, now: datetime, rules: Rules) -> Decision:
+    def break_or_decide(order: Order | None, message: Message, now: datetime, rules: Rules) -> Decision:
         if isinstance(message.body, Wake | RemoveItem):
             raise ZeroDivisionError
-        return stages.decide(order, message, now, rules)
+        return decide(order, message, now, rules)
 
-    monkeypatch.setattr("actors.group.decide", decide)
+    monkeypatch.setattr("actors.group.decide", break_or_decide)
 
 
 @pytest.mark.usefixtures("rules_that_break")
@@ -160,11 +164,25 @@ async def test_an_order_on_whose_timer_the_rules_break_is_set_aside_and_its_neig
     assert BAD in memory.left
 
 
+async def test_a_creation_reads_nothing_and_its_repeat_is_found_by_what_is_stored() -> None:
+    memory = Memory()
+    first = await told(await a_group(memory), GOOD, a_creation(GOOD))
+    assert isinstance(first, Reply)
+    assert memory.loads == []
+    # Another process: it has nothing in memory.
+    order = decide(None, Message(id="k", body=a_creation(GOOD), actor=Actor(ActorType.CLIENT, "x")), NOW, Rules()).order
+    memory.stored[GOOD] = Loaded(order=order, undecodable=None, dedicated_group=None, keys={"k": ""}, unpublished=())
+    memory.replies["k"] = encode_reply(first)
+    again = await told(await a_group(memory), GOOD, a_creation(GOOD))
+    assert again == replace(first, replayed=True)
+    assert memory.loads == [[GOOD]]
+
+
 async def test_a_load_that_breaks_is_told_to_those_who_wait_and_the_next_one_is_read() -> None:
     memory = Memory()
     memory.breaks = {BAD}
     group = await a_group(memory)
-    assert isinstance(await told(group, BAD, a_creation(BAD)), Unavailable)
+    assert isinstance(await told(group, BAD, Wake(), by=ActorType.TIMER), Unavailable)
     assert isinstance(await told(group, GOOD, a_creation(GOOD)), Reply)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from domain.amending import amended
 from domain.order import (
     Address,
     Attention,
@@ -22,7 +23,6 @@ from domain.order import (
     StepKind,
     StepState,
     ValidationError,
-    amended,
 )
 from domain.payments import Payment, PaymentStatus, Refund, RefundStatus, Transaction, TransactionType
 from domain.promotions import Discount, Promotion, PromotionKind
