@@ -14,7 +14,8 @@ from uuid import UUID
 
 import pytest
 
-from domain.order import Order, Status, amended
+from domain.amending import amended
+from domain.order import Order, Status
 from domain.promotions import Promotion, PromotionKind
 from storage.commits import Commit, FlushResult
 from storage.promotions import Promotions
