@@ -118,6 +118,12 @@ class Committer:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name=f"commit-{self.group}")
 
+    async def settled(self) -> Verdict:
+        """Wait until all that was proposed so far is settled, however much goes on being proposed; tells whether we still own it."""
+        done: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self.add(Proposal(None, lambda verdict, _: done.set_result(verdict)))
+        return await done
+
     async def stop(self) -> None:
         """Wait until what was proposed is settled."""
         while self._task is not None:

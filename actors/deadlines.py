@@ -19,12 +19,13 @@ class Deadlines:
         now: Callable[[], datetime],
         ring: Callable[[str], None],
         *,
-        horizon_s: float = 10.0,
+        horizon_s: float | None = 10.0,
         max_entries: int = 100_000,
     ) -> None:
+        """``horizon_s`` None: however far away they are, for orders that no poll looks after."""
         self._now = now
         self._ring = ring
-        self._horizon = timedelta(seconds=horizon_s)
+        self._horizon = None if horizon_s is None else timedelta(seconds=horizon_s)
         self._max_entries = max_entries
         self._heap: list[tuple[datetime, str]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -37,7 +38,7 @@ class Deadlines:
         """Remember a deadline if it is near; the poll brings it later otherwise, or when the heap is full."""
         if at is None or self._stopped or len(self._heap) >= self._max_entries:
             return
-        if at - self._now() <= self._horizon:
+        if self._horizon is None or at - self._now() <= self._horizon:
             heapq.heappush(self._heap, (at, order_id))
             if self._heap[0][1] == order_id:
                 self._set_timer()

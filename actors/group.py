@@ -49,7 +49,8 @@ class Group:
     def __init__(self, name: str, epoch: int, around: Surroundings, on_replaced: Callable[[Group], None]) -> None:
         self.name = name
         self.dedicated_order_id = name.removeprefix("order-") if name.startswith("order-") else None
-        self.deadlines = Deadlines(around.clock.now, self.ring)
+        horizon_s = around.limits.deadlines_ahead_s if self.dedicated_order_id is None else None
+        self.deadlines = Deadlines(around.clock.now, self.ring, horizon_s=horizon_s)
         self.is_replaced = False
         self._around = around
         self._on_replaced = on_replaced
@@ -138,7 +139,10 @@ class Group:
             self._actors.move_to_end(order_id)
             self._hand_in(actor, letter)
         elif (waiting := self._handing_over.get(order_id)) is not None:
-            waiting.append(letter)
+            if len(waiting) < self._around.limits.mailbox_max_messages:
+                waiting.append(letter)
+            else:
+                letter.tell(Unavailable("order_busy", "the order is moving, and enough wait for it", overloaded=True))
         elif (not_now := self._aside.reason(order_id)) is not None:
             letter.tell(not_now)
         elif self._may_be_new(letter):
@@ -413,8 +417,8 @@ class Group:
             if actor is not None:
                 self._handing_over[order_id].extend(actor.leave())
                 self._forget(actor)
-            await self.committer.stop()
-            await dedicate()
+            if await self.committer.settled() is Verdict.COMMITTED:
+                await dedicate()
         finally:
             waiting = self._handing_over.pop(order_id)
             for letter in waiting:

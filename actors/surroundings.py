@@ -52,6 +52,7 @@ class GroupLimits:
     load_batch_max_orders: int = 256
     resident_max_orders: int = 200_000
     idle_s: float = 300.0
+    deadlines_ahead_s: float = 10.0
     passivate_batch_max_orders: int = 5000
     set_aside_retry_s: float = 30.0
     stale_retries_max: int = 3

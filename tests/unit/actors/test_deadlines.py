@@ -52,6 +52,14 @@ async def test_what_lies_beyond_the_horizon_is_left_to_the_poll() -> None:
     assert len(deadlines) == 0
 
 
+async def test_without_a_horizon_a_deadline_is_remembered_however_far_away_it_is() -> None:
+    """An order in a process of its own is looked after by no poll: what lay beyond the horizon rang seconds too late."""
+    deadlines = Deadlines(Clock(), lambda _: None, horizon_s=None)
+    deadlines.expect("far", START + timedelta(days=30))
+    assert len(deadlines) == 1
+    deadlines.stop()
+
+
 async def test_the_number_of_remembered_deadlines_is_bounded() -> None:
     deadlines = Deadlines(Clock(), lambda _: None, max_entries=2)
     for name in "abc":

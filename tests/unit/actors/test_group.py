@@ -22,7 +22,7 @@ from actors.surroundings import GroupLimits, Surroundings
 from actors.watches import Watches
 from actors.wire import Told
 from domain.calls import Call
-from domain.commands import Actor, ActorType, Body, CreateOrder, Message, NewLine, RemoveItem, RetryNow, Wake
+from domain.commands import Actor, ActorType, AddItem, Body, CreateOrder, Message, NewLine, RemoveItem, RetryNow, Wake
 from domain.errors import Unavailable
 from domain.order import Order
 from domain.promotions import Promotion
@@ -220,3 +220,51 @@ async def test_an_order_of_another_owner_is_not_hosted() -> None:
     memory.stored = {BAD: replace(elsewhere)}
     moved = await told(group, BAD, Wake(), by=ActorType.TIMER)
     assert getattr(moved, "group", None) == f"order-{BAD}"
+
+
+async def test_an_order_is_handed_over_although_its_neighbours_never_pause() -> None:
+    """The hand-over waited until the whole group had nothing to write: under load never, and the order was out of reach."""
+    memory = Memory()
+    group = await a_group(memory)
+    for order_id in (GOOD, BAD):
+        await told(group, order_id, a_creation(order_id))
+    dedicated: list[str] = []
+
+    async def dedicate() -> None:
+        dedicated.append(BAD)
+
+    async def never_pause() -> None:
+        letters: list[asyncio.Future[Told]] = []
+        while True:
+            message = Message(id="wake", body=Wake(), actor=Actor(ActorType.TIMER, "t"))
+            letters = [asyncio.get_running_loop().create_future() for _ in range(2)]
+            for letter in letters:
+                group.accept(Letter(GOOD, message, letter))
+            await asyncio.wait(letters, return_when=asyncio.FIRST_COMPLETED)
+
+    neighbours = asyncio.create_task(never_pause())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await group.hand_over(BAD, dedicate)
+    neighbours.cancel()
+    assert dedicated == [BAD]
+
+
+async def test_no_more_wait_for_an_order_that_moves_than_its_mailbox_holds() -> None:
+    memory = Memory()
+    group = await a_group(memory)
+    await told(group, GOOD, a_creation(GOOD))
+    moving = asyncio.Event()
+
+    async def dedicate() -> None:
+        await moving.wait()
+
+    handing_over = asyncio.create_task(group.hand_over(GOOD, dedicate))
+    await asyncio.sleep(0)
+    letters = [asyncio.create_task(told(group, GOOD, AddItem("ink", 1), key=f"k{n}")) for n in range(80)]
+    done, _ = await asyncio.wait(letters, return_when=asyncio.FIRST_COMPLETED)
+    assert all(isinstance(each.result(), Unavailable) for each in done)
+    moving.set()
+    await handing_over
+    for letter in letters:
+        await letter
