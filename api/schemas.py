@@ -6,6 +6,7 @@ Only what a request shows by itself is checked here; what depends on an order, a
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Literal
 
 from babel.numbers import list_currencies
@@ -18,6 +19,7 @@ from pydantic import (
     Field,
     RootModel,
     StringConstraints,
+    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
@@ -35,6 +37,7 @@ NOTE_MAX_CHARACTERS = 500
 SKUS_MAX = 1000
 
 CURRENCIES = frozenset(list_currencies())
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def _currency(code: str) -> str:
@@ -53,6 +56,13 @@ def _whole(number: object) -> object:
     """JSON knows one kind of number: 2.0 is the integer 2 (and exactly so, for nothing larger is let in)."""
     is_whole = isinstance(number, float) and number.is_integer() and abs(number) <= AMOUNT_MAX_MINOR
     return int(number) if is_whole else number  # type: ignore[call-overload]
+
+
+def _moment(told: object) -> object:
+    """Only RFC 3339: pydantic would also take a number for a time."""
+    if isinstance(told, datetime) or (isinstance(told, str) and _RFC_3339.fullmatch(told)):
+        return told
+    raise PydanticCustomError("invalid_format", "not an RFC 3339 time")
 
 
 def _fraction(text: str) -> str:
@@ -88,6 +98,7 @@ Fraction = Annotated[
     AfterValidator(_fraction),
     Field(examples=["0.1000"]),
 ]
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_moment)]
 Metadata = Annotated[
     dict[
         Annotated[str, StringConstraints(min_length=1, max_length=METADATA_KEY_MAX_CHARACTERS, pattern=_NO_NUL)],
@@ -95,6 +106,16 @@ Metadata = Annotated[
     ],
     Field(max_length=METADATA_KEYS_MAX),
     AfterValidator(_metadata),
+    # What pydantic says of a dict's keys leaves those free that don't match.
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": "8 KiB in all",
+            "maxProperties": METADATA_KEYS_MAX,
+            "propertyNames": {"minLength": 1, "maxLength": METADATA_KEY_MAX_CHARACTERS, "pattern": _NO_NUL},
+            "additionalProperties": {"type": "string", "maxLength": METADATA_TEXT_MAX_CHARACTERS, "pattern": _NO_NUL},
+        }
+    ),
 ]
 
 
@@ -241,8 +262,8 @@ class AnyPromotion(Body):
     """What promotions of every kind have."""
 
     skus: Annotated[list[Identifier], Field(max_length=SKUS_MAX)] = []
-    starts_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
-    ends_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
     min_subtotal: Annotated[int, Field(ge=0, le=AMOUNT_MAX_MINOR), _WHOLE] | None = None
     max_uses: Uses | None = None
     max_uses_per_customer: Uses | None = None

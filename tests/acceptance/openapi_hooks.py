@@ -2,8 +2,8 @@
 
 It puts real things in the place of those that it makes up, so that operations get past "there is no such order"; knows
 the refusals that say something of the state and not of the request; and notes what each operation was answered.
-Environment: ``API``, ``ADMIN_TOKEN`` and ``OWN_TOKEN`` (the one that is tried), ``CUSTOMER``, ``LETTER_ID`` of a dead
-letter, ``ANSWERS`` (a file for the notes).
+Environment: ``API``, ``ADMIN_TOKEN``, ``CUSTOMER`` (whose orders are made), ``LETTER_ID`` of a dead letter, ``ANSWERS`` (a
+file for the notes).
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ _keys: set[str | None] = {None}
 _checked: Counter[str] = Counter()
 
 
-def ask(method: str, path: str, body: object = None, *, who: str = "OWN") -> Any:
+def ask(method: str, path: str, body: object = None) -> Any:
     """Ask the service beside schemathesis; what is asked here has to succeed."""
     answer = _http.request(
         method,
         os.environ["API"] + path,
         body=None if body is None else json.dumps(body).encode(),
         headers={
-            "Authorization": f"Bearer {os.environ[f'{who}_TOKEN']}",
+            "Authorization": f"Bearer {os.environ['ADMIN_TOKEN']}",
             "Content-Type": "application/json",
             "Idempotency-Key": str(uuid4()),
             "Prefer": "wait=10",
@@ -97,7 +97,7 @@ def new_promotion() -> str:
     """A code that any order may have."""
     code = f"P{uuid4().hex[:20]}"
     terms = {"code": code, "kind": "percentage", "fraction": "0.1000", "combinable": True}
-    ask("POST", "/api/promotions", terms, who="ADMIN")
+    ask("POST", "/api/promotions", terms)
     return code
 
 
@@ -114,7 +114,7 @@ def supply(case: Case[Any]) -> None:
             path["order_id"] = paid_order()[0]["id"]
             if body["status"] == "delivered":
                 shipped = {"status": "shipped", "carrier": "SEUR", "tracking_number": "T-1"}
-                ask("PUT", f"/api/orders/{path['order_id']}/status", shipped, who="ADMIN")
+                ask("PUT", f"/api/orders/{path['order_id']}/status", shipped)
                 body.pop("shipment_id", None)
             else:
                 body.pop("lines", None)
