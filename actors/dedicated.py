@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from actors.groups import DEDICATED
+from actors.link import CallFailed
 from actors.peers import PeerGone
 from domain.document import totals
 from domain.order import Order
@@ -78,5 +79,5 @@ class DedicatedOrders:
                     return
                 await self._hand_over(order_id)
                 log.info("order_dedicated", order_id=order_id)
-            except (PeerGone, TimeoutError) as error:
+            except (PeerGone, CallFailed, TimeoutError) as error:
                 log.warning("order_not_dedicated", order_id=order_id, error=str(error))

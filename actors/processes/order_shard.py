@@ -90,7 +90,7 @@ class OrderShard(Process):
 
         def on_committed(group: str, order: Order) -> None:
             dedicated.consider(group, order)
-            if order.is_closed and group == DEDICATED + order.id:
+            if self._is_done(group, order):
                 asyncio.get_running_loop().create_task(self._go_home(store, peers, order.id))
 
         def around(_: Shard) -> Surroundings:
@@ -151,6 +151,10 @@ class OrderShard(Process):
                 peers.forget(peer.name)
 
         return hand_over
+
+    def _is_done(self, group: str, order: Order) -> bool:
+        """Whether this process was there for that order alone; one that stands in for it goes on with its own."""
+        return order.is_closed and group == self.name == DEDICATED + order.id
 
     async def _go_home(self, store: OrderStore, peers: Peers, order_id: str) -> None:
         """The order of this process is closed: give it back to its slices, and end."""
