@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from actors.link import CallFailed
 from actors.replies import Reply
 from domain.commands import (
     Actor,
@@ -36,7 +37,7 @@ from domain.errors import OutcomeUnknown, Refused, Unavailable
 from domain.order import CancelReason, Order, Status
 from domain.shipments import ShipmentLine
 from storage.codec import decode_order
-from tests.faults.simulation.network import PeersDouble, RemoteFailed
+from tests.faults.simulation.network import PeersDouble
 from tests.faults.simulation.partners import SKUS
 from tests.faults.simulation.weather import NETWORK_MS
 
@@ -288,7 +289,7 @@ def _settle(answer: asyncio.Future[Any], done: asyncio.Task[Any]) -> None:
         return
     if error is None:
         answer.set_result(done.result())
-    elif isinstance(error, RemoteFailed):
+    elif isinstance(error, CallFailed):
         answer.set_exception(OutcomeUnknown(str(error)))
     else:
         answer.set_exception(error)

@@ -91,6 +91,10 @@ class MemoryStore:
         if row is not None and row.dedicated_group == group:
             self.rows[order_id] = replace(row, dedicated_group=None)
 
+    def dedicated(self) -> dict[str, bool]:
+        """The orders that have a process to themselves, and whether they are open."""
+        return {order_id: row.is_open for order_id, row in self.rows.items() if row.dedicated_group is not None}
+
     # Committing.
 
     def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:

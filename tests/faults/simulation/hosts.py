@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,16 +12,23 @@ from actors.bulkhead import Bulkhead
 from actors.catalogue import Catalogue
 from actors.clock import DatabaseClock
 from actors.committer import CommitPolicy
+from actors.dedicated import DedicatedOrders, DedicatedPolicy
 from actors.failpoints import Failpoint
 from actors.groups import Layout
 from actors.inbound import Inbound
+from actors.link import CallFailed
 from actors.numbers import OrderNumbers
 from actors.partner_calls import BulkheadCalls
+from actors.peers import PeerGone
+from actors.processes.order_shard import OrderShard as ShardProcess
+from actors.processes.process import SUPERVISOR
 from actors.router import Router, RouterLimits
 from actors.shard import OrderShard, ShardPolicy
+from actors.supervisor import Supervisor, SupervisorPolicy
 from actors.surroundings import GroupLimits, Surroundings
 from actors.watches import Watches
 from domain.calls import Call, Partner
+from domain.order import Order
 from messaging.bridge import BridgeLimits, EventBridge
 from messaging.inbound import CustomerChanged, ProductChanged
 from messaging.publisher import Publisher, PublisherLimits
@@ -39,6 +47,7 @@ from tests.faults.simulation.store import StoreClient
 if TYPE_CHECKING:
     from tests.faults.simulation.world import World
 
+START_FAILS = (StorageUnavailable, CommitUnknown)
 SHARDS = 2
 LAYOUT = Layout(SHARDS)
 ASK_TIMEOUT_S = 4.0
@@ -61,6 +70,7 @@ SHARD_POLICY = ShardPolicy(
 )
 GROUP_LIMITS = GroupLimits(mailbox_max_messages=8, load_batch_max_orders=4, idle_s=5.0, set_aside_retry_s=5.0)
 COMMIT_POLICY = CommitPolicy(batch_max_orders=3, retry_for_s=1.5, retry_max_s=0.4)
+SUPERVISOR_POLICY = SupervisorPolicy(round_every_s=3.0, tidy_every_rounds=3)
 PUBLISHER_LIMITS = PublisherLimits(queue_max_events=12, confirms_in_flight_max=4, report_max_events=5)
 ROUTER_LIMITS = RouterLimits(ask_timeout_s=ASK_TIMEOUT_S, batch_max_messages=4, owners_every_s=4.0)
 BULKHEAD_LIMITS = Limits(
@@ -96,8 +106,9 @@ class ShardHost:
     def __init__(self, world: World, peers: PeersDouble) -> None:
         self._world = world
         self._peers = peers
-        self.shard: OrderShard
-        self.publisher: Publisher
+        self.name = peers.process.name
+        self._shard: OrderShard
+        self._publisher: Publisher
         self.calls: BulkheadCalls
 
     async def start(self) -> None:
@@ -122,19 +133,32 @@ class ShardHost:
             return cast("list[int]", refused)
 
         def not_sent(call: Call, why: str) -> None:
-            self.shard.not_sent(call, why)
+            self._shard.not_sent(call, why)
 
-        self.publisher = Publisher("amqp://simulated", on_confirmed=mark, name=name, limits=PUBLISHER_LIMITS)
+        self._publisher = Publisher("amqp://simulated", on_confirmed=mark, name=name, limits=PUBLISHER_LIMITS)
         self.calls = BulkheadCalls(perform, not_sent, queue_max_calls=8)
         bulkheads = {f"bulkhead-{partner.value}": partner for partner in Partner}
         peers.on_found = lambda found: self.calls.repeat(bulkheads[found]) if found in bulkheads else None
-        catalogue = Catalogue(product_max_age_s=20, customer_max_age_s=20, max_entries=100, monotonic=monotonic)
+        is_dedicated = name not in LAYOUT.shard_names()
+        age_s = 0 if is_dedicated else 20
+        catalogue = Catalogue(product_max_age_s=age_s, customer_max_age_s=age_s, max_entries=100, monotonic=monotonic)
+        process = cast("ShardProcess", self)
+        dedicated = DedicatedOrders(
+            DedicatedPolicy(mode="some", customers=frozenset(world.weather.dedicated_customers)),
+            ShardProcess._start_dedicated(process, cast("Any", peers)),
+            ShardProcess._hand_over(process, cast("Any", peers)),
+        )
+
+        def on_committed(group: str, order: Order) -> None:
+            dedicated.consider(group, order)
+            if ShardProcess._is_done(process, group, order):
+                world.loop.create_task(self._go_home(store, order.id))
 
         def around(_: OrderShard) -> Surroundings:
             return Surroundings(
                 shard=name,
                 store=store,
-                publisher=self.publisher,
+                publisher=self._publisher,
                 calls=self.calls,
                 clock=DatabaseClock(store.now, monotonic),
                 catalogue=catalogue,
@@ -145,19 +169,30 @@ class ShardHost:
                 commit_policy=COMMIT_POLICY,
                 failpoint=failpoint,
                 monotonic=monotonic,
+                on_committed=on_committed,
             )
 
-        home = f"slices-{name.rsplit('-', 1)[1]}-of-{SHARDS}"
+        home = name if is_dedicated else f"slices-{name.rsplit('-', 1)[1]}-of-{SHARDS}"
         self._catalogue = catalogue
-        self.shard = OrderShard(name, home, LAYOUT, store, SHARD_POLICY, around)
-        await self.publisher.start()
-        await self.shard.start()
+        self._shard = OrderShard(name, home, LAYOUT, store, SHARD_POLICY, around)
+        await self._publisher.start()
+        await self._shard.start()
+
+    async def _go_home(self, store: StoreClient, order_id: str) -> None:
+        """What keeps it from that is seen to by the supervisor."""
+        with suppress(PeerGone, CallFailed, TimeoutError, *START_FAILS):
+            await ShardProcess._go_home(
+                cast("ShardProcess", self), cast("Any", store), cast("Any", self._peers), order_id
+            )
+
+    async def adopt(self) -> None:
+        await self._shard.adopt()
 
     async def handle(self, group: str, batch: bytes, take: bool) -> bytes:
-        return await self.shard.handle(group, batch, take=take)
+        return await self._shard.handle(group, batch, take=take)
 
     async def watch(self, order_id: str, until: str) -> None:
-        await self.shard.watch(order_id, until)
+        await self._shard.watch(order_id, until)
 
     async def product_changed(self, news: ProductChanged) -> None:
         self._catalogue.product_changed(news)
@@ -165,8 +200,11 @@ class ShardHost:
     async def customer_changed(self, news: CustomerChanged) -> None:
         self._catalogue.customer_changed(news)
 
+    async def statistics(self) -> dict[str, float]:
+        return self._shard.statistics()
+
     async def passivate(self) -> None:
-        self.shard.passivate()
+        self._shard.passivate()
 
 
 class RoutingHost:
@@ -236,13 +274,59 @@ class BridgeHost(RoutingHost):
             queue.set_aside(number, failure.reason)
 
 
+class ProcessesDouble:
+    """The processes, as the supervisor makes and ends them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def names(self) -> list[str]:
+        return [name for name in NAMES if name != SUPERVISOR and not name.startswith("api")]
+
+    def alive(self) -> list[str]:
+        return list(self._world.hosts)
+
+    def start(self, name: str) -> None:
+        self._world.begin(name)
+
+    def replace(self, name: str) -> None:
+        self._world.replace(name)
+
+    def end(self, name: str) -> None:
+        self._world.end(name)
+
+
+class SupervisorHost(RoutingHost):
+    """``actors.processes.supervisor``."""
+
+    async def start(self) -> None:
+        await super().start()
+        self._watcher = Supervisor(
+            processes=ProcessesDouble(self.world),
+            peers=cast("Any", self.peers),
+            router=self.router,
+            store=StoreClient(self.world.database, self.peers.process),
+            policy=SUPERVISOR_POLICY,
+            dedicated_max=2,
+            monotonic=self.world.loop.time,
+        )
+        await self._watcher.adopt_dedicated()
+        self.peers.process.spawn(self._watcher.start())  # it waits for all the others
+
+    async def dedicate(self, order_id: str) -> bool:
+        return await self._watcher.dedicate(order_id)
+
+    async def dismiss(self, order_id: str) -> None:
+        self._watcher.dismiss(order_id)
+
+
 class ApiHost(RoutingHost):
     """An API process: it only asks."""
 
 
-START_FAILS = (StorageUnavailable, CommitUnknown)
 KINDS: dict[str, Callable[[Any, PeersDouble], Any]] = {
-    "order-shard": ShardHost,
+    "order-": ShardHost,
+    SUPERVISOR: SupervisorHost,
     "bulkhead": BulkheadHost,
     "bridge": BridgeHost,
     "api": ApiHost,
@@ -253,6 +337,7 @@ NAMES = (
     "bulkhead-payment",
     "bulkhead-user",
     "bridge",
+    SUPERVISOR,
     "api-0",
     "api-1",
 )

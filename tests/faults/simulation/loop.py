@@ -146,6 +146,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._tasks.append(task)
         return task
 
+    def run_in_executor(self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: *Ts) -> asyncio.Future[T]:
+        """There are no threads: it is done at once."""
+        done: asyncio.Future[T] = self.create_future()
+        done.set_result(func(*args))
+        return done
+
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if not isinstance(error, ProcessDied):

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from actors.link import CallFailed
 from actors.peers import PeerGone
 from tests.faults.simulation.loop import Process
 from tests.faults.simulation.weather import NETWORK_MS
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 SILENCE_S = 2.0
 
 
-class RemoteFailed(Exception):
-    """What was called raised something."""
-
-
 class PeersDouble:
     """The other processes as one sees them. ``serves`` is what it offers to them itself, once it has started."""
 
@@ -30,8 +27,10 @@ class PeersDouble:
         self.process = process
         self.serves: Any = None
         self.on_found: Callable[[str], None] | None = None
+        self.on_lost: Callable[[str, str], None] | None = None
         self._world = world
         self._links: dict[str, PeersDouble] = {}
+        self._events: dict[str, asyncio.Event] = {}
         self._waiting: dict[asyncio.Future[Any], PeersDouble] = {}
 
     def is_up(self, name: str) -> bool:
@@ -52,6 +51,7 @@ class PeersDouble:
                 return
             self.lost(former, "ended")
         self._links[other.process.name] = other
+        self.event_of(other.process.name).set()
         if self.on_found is not None:
             self.on_found(other.process.name)
 
@@ -60,12 +60,26 @@ class PeersDouble:
         if self._links.get(other.process.name) is not other:
             return
         del self._links[other.process.name]
+        self.event_of(other.process.name).clear()
         for answer in [answer for answer, callee in self._waiting.items() if callee is other]:
             if not answer.done():
                 answer.set_exception(PeerGone(other.process.name, why, sent=True))
+        if self.on_lost is not None:
+            self.on_lost(other.process.name, why)
+
+    def up(self) -> list[str]:
+        """The names of those that are up and give figures: the shards, which have some that matter."""
+        return [name for name in self._links if name.startswith("order-")]
+
+    def forget(self, name: str) -> None:
+        """Links are looked for by the world, so that there is nothing to forget."""
+
+    def event_of(self, name: str) -> asyncio.Event:
+        """Set while the link to it stands."""
+        return self._events.setdefault(name, asyncio.Event())
 
     async def call(self, name: str, method: str, *arguments: object) -> Any:
-        """Call a method of another process. Raises ``PeerGone``, or ``RemoteFailed`` for what the method raised."""
+        """Call a method of another process. Raises ``PeerGone``, or ``CallFailed`` for what the method raised."""
         callee = self._links.get(name)
         if callee is None:
             raise PeerGone(name, "not there", sent=False)
@@ -96,11 +110,16 @@ class PeerDouble:
 
     def __init__(self, peers: PeersDouble, name: str) -> None:
         self._peers = peers
-        self._name = name
+        self.name = name
+
+    @property
+    def found(self) -> asyncio.Event:
+        """Set while it is up."""
+        return self._peers.event_of(self.name)
 
     async def call(self, method: str, *arguments: object) -> Any:
         """Call a method of it."""
-        return await self._peers.call(self._name, method, *arguments)
+        return await self._peers.call(self.name, method, *arguments)
 
 
 class ShardsDouble:
@@ -129,4 +148,4 @@ def _settle(answer: asyncio.Future[Any], error: BaseException | None, result: ob
     if error is None:
         answer.set_result(result)
     else:
-        answer.set_exception(RemoteFailed(f"{type(error).__name__}: {error}"))
+        answer.set_exception(CallFailed(f"{type(error).__name__}: {error}"))

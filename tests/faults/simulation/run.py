@@ -21,7 +21,8 @@ STORM_S = (4.0, 20.0)
 ORDERS = (1, 4)
 REST_WITHIN_S = 1500.0
 LOOK_EVERY_S = 5.0
-LATE_S = 12.0
+WELL_AGAIN_S = 40.0
+LATE_S = 6.0  # less than what the supervisor waits for
 PROMOTIONS = (
     Promotion(code="TEN", kind=PromotionKind.PERCENTAGE, fraction="0.1000", combinable=True),
     Promotion(code="ONCE", kind=PromotionKind.FIXED_AMOUNT, amount=300, currency="EUR", max_uses=1),
@@ -106,7 +107,7 @@ async def _rest(world: World, clients: Clients) -> None:
     while world.loop.time() < calm_s + REST_WITHIN_S:
         await asyncio.sleep(LOOK_EVERY_S)
         world.partners.settle_all()
-        if world.loop.time() > calm_s + REST_WITHIN_S / 10:
+        if world.loop.time() > calm_s + WELL_AGAIN_S:
             for order_id, deadline in world.laws.overdue(LATE_S):
                 world.laws.breaks("L11", f"{order_id} has waited since {deadline} for its deadline to ring")
         orders = world.laws.orders()

@@ -74,6 +74,9 @@ class StoreClient:
     async def undedicate(self, order_id: str) -> None:
         await self._ask(lambda: self._tables.undedicate(order_id))
 
+    async def dedicated(self) -> dict[str, bool]:
+        return await self._ask(self._tables.dedicated)
+
     async def load(self, order_ids: Sequence[str]) -> dict[str, Loaded]:
         return await self._ask(lambda: self._tables.load(order_ids))
 

@@ -212,6 +212,7 @@ class Twins:
         assert {group: owner.shard for group, owner in (await real.owners()).items()} == {
             group: owner.shard for group, owner in model.owners().items()
         }
+        assert await real.dedicated() == model.dedicated()
         for order_id in ids[:4]:
             assert await real.has_order(order_id) == model.has_order(order_id)
             assert await real.reply(order_id, f"m-{self.messages}") == model.reply(order_id, f"m-{self.messages}")

@@ -92,6 +92,8 @@ class Weather:
             else:
                 chosen[name] = min(usual * strength, 1.0) if is_on else 0.0
         self.chances = Chances(**chosen)
+        # Whose orders get a process each.
+        self.dedicated_customers = ("c-1003",) if self.random.random() < 0.4 else ()
 
     def strikes(self, chance: float) -> bool:
         """Whether a fault of that probability happens now."""

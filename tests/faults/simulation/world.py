@@ -87,6 +87,7 @@ class World:
         self.hosts: dict[str, PeersDouble] = {}
         self._starting: dict[str, PeersDouble] = {}
         self.pending_requests: dict[asyncio.Future[Any], PeersDouble] = {}
+        self._wanted: set[str] = set()
         self._all: list[PeersDouble] = []
         self._numbers = count(1)
         self._context = copy_context()
@@ -125,7 +126,7 @@ class World:
     async def start(self) -> None:
         """Start every process and wait until all are up."""
         for name in NAMES:
-            self._begin(name)
+            self.begin(name)
         while any(name not in self.hosts for name in NAMES):
             await asyncio.sleep(0.01)
             if self.loop.time() > START_WITHIN_S:
@@ -149,7 +150,7 @@ class World:
         if peers in (self.hosts.get(process.name), self._starting.get(process.name)):
             self.hosts.pop(process.name, None)
             self._starting.pop(process.name, None)
-            self.later(self.weather.random.uniform(0.5, 2.5), self._begin, process.name)
+            self.later(self.weather.random.uniform(0.5, 2.5), self._begin_again, process.name)
 
     def stop(self, peers: PeersDouble, for_s: float, *, replaced: bool) -> None:
         """As SIGSTOP; after ``for_s`` it goes on. ``replaced``: as a zombie, beside the one that took its name."""
@@ -160,7 +161,7 @@ class World:
             other.process.later(SILENCE_S, self._silent, other, peers)
         if replaced and self.hosts.get(process.name) is peers:
             del self.hosts[process.name]
-            self.later(SILENCE_S + 1.0, self._begin, process.name)
+            self.later(SILENCE_S + 1.0, self._begin_again, process.name)
             self.later(for_s + self.weather.random.uniform(1.0, 6.0), self.kill, peers)
         self.later(for_s, self._go_on, peers)
 
@@ -191,7 +192,27 @@ class World:
         """The processes of a kind that are up and not stopped."""
         return [peers for name, peers in self.hosts.items() if name.startswith(kind) and not peers.process.is_stopped]
 
-    def _begin(self, name: str) -> None:
+    def replace(self, name: str) -> None:
+        """End a process that hangs; another is started in its place."""
+        if name in self.hosts:
+            self.kill(self.hosts[name])
+        else:
+            self.begin(name)
+
+    def end(self, name: str) -> None:
+        """End a process for good."""
+        self._wanted.discard(name)
+        peers = self.hosts.get(name) or self._starting.get(name)
+        if peers is not None:
+            self.kill(peers)
+
+    def _begin_again(self, name: str) -> None:
+        if name in self._wanted:
+            self.begin(name)
+
+    def begin(self, name: str) -> None:
+        """Start a process, unless there is one of that name; it is started again whenever it dies."""
+        self._wanted.add(name)
         if name in self.hosts or name in self._starting:
             return
         process = Process(self.loop, name, next(self._numbers))
