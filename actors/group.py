@@ -416,8 +416,11 @@ class Group:
             actor = self._actors.get(order_id)
             if actor is not None:
                 self._handing_over[order_id].extend(actor.leave())
-                self._forget(actor)
-            if await self.committer.settled() is Verdict.COMMITTED:
+                del self._actors[order_id]
+            is_ours = await self.committer.settled() is Verdict.COMMITTED
+            # Not before: a commit that was under way has had its events offered, and they must not seem to be the first.
+            self._around.publisher.leave((order_id,))
+            if is_ours:
                 await dedicate()
         finally:
             waiting = self._handing_over.pop(order_id)
