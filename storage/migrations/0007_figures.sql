@@ -51,3 +51,4 @@ comment on table figures_stale is
 
 create index orders_by_closing on orders ((coalesce(delivered_at, cancelled_at, 'infinity'::timestamptz))) where not is_open;
 comment on index orders_by_closing is 'Orders that were closed lately. Both times are set once, by the commit that closes the order.';
+comment on constraint figures_counted_is_the_one_row_check on figures_counted is 'L10: there is one count, so that no order is counted twice.';
