@@ -46,8 +46,8 @@ class _Copies(Generic[K, V]):
             return None
         return entry[1]
 
-    def put(self, key: K, value: V) -> None:
-        self._entries[key] = (self._monotonic(), value)
+    def put(self, key: K, value: V, age_s: float = 0.0) -> None:
+        self._entries[key] = (self._monotonic() - age_s, value)
         self._entries.move_to_end(key)
         if len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
@@ -72,8 +72,8 @@ class Catalogue:
         self._told_of_products: _Copies[str, Told] = _Copies(max_entries, product_max_age_s * 4, monotonic)
         self._told_of_customers: _Copies[str, Told] = _Copies(max_entries, customer_max_age_s * 4, monotonic)
 
-    def learn_products(self, products: Iterable[Product]) -> tuple[Product, ...]:
-        """Keep what ProductSvc has just answered, and give it as it is by now: events may have told of something newer.
+    def learn_products(self, products: Iterable[Product], age_s: float = 0.0) -> tuple[Product, ...]:
+        """Keep what ProductSvc answered ``age_s`` ago, and give it as it is by now: events may have told of something newer.
 
         Where only a price in another currency is newer, the answer stands, but no copy is made of it.
         """
@@ -81,15 +81,15 @@ class Catalogue:
         for product in products:
             copy = self._products.get((product.sku, product.currency))
             if copy is None or copy.version <= product.version:
-                self._products.put((product.sku, product.currency), product)
+                self._products.put((product.sku, product.currency), product, age_s)
             by_now.append(self._product(product.sku, product.currency) or product)
         return tuple(by_now)
 
-    def learn_customer(self, customer: Customer) -> Customer:
-        """Keep what UserSvc has just answered, and give it as it is by now."""
+    def learn_customer(self, customer: Customer, age_s: float = 0.0) -> Customer:
+        """Keep what UserSvc answered ``age_s`` ago, and give it as it is by now."""
         copy = self._customers.get(customer.customer_id)
         if copy is None or copy.version <= customer.version:
-            self._customers.put(customer.customer_id, customer)
+            self._customers.put(customer.customer_id, customer, age_s)
         return self._customer(customer.customer_id) or customer
 
     def product_changed(self, news: ProductChanged) -> None:

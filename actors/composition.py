@@ -6,6 +6,7 @@ Together with ``runtime.py`` this is one of the two places where collaborators a
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping
 
 from actors.chores import Chore
@@ -26,9 +27,13 @@ from partners.resilience import Client, Limits
 from partners.user import UserClient
 from sagas.decision import Rules
 from settings import Settings
+from storage.cache import Cache
+from storage.catalogue import CatalogueTables
+from storage.copystore import CopyNews, CopyStore
 from storage.figures import Figures
 from storage.housekeeping import InboxPruning
 from storage.postgres import PoolLimits
+from storage.redis import QuietRedis
 from storage.snapshots import OrderStore
 
 ROUTER_POOL_MAX_CONNECTIONS = 2
@@ -96,6 +101,22 @@ def chores_of(settings: Settings, store: OrderStore) -> tuple[Chore, ...]:
         Chore(name="closed_orders_counted", every_s=FIGURES_EVERY_S, step=Figures(store.database).step),
         Chore(name="inbox_messages_forgotten", every_s=PRUNE_INBOX_EVERY_S, step=pruning.step),
     )
+
+
+def copies_of(settings: Settings, store: OrderStore) -> CopyStore:
+    """Where a bulkhead looks before it asks its partner."""
+    return CopyStore(
+        Cache(QuietRedis(settings.redis_url.get_secret_value())),
+        CatalogueTables(store.database),
+        product_max_age_s=settings.product_cache_s,
+        customer_max_age_s=settings.customer_cache_s,
+        monotonic=time.monotonic,
+    )
+
+
+def copy_news_of(settings: Settings, store: OrderStore) -> CopyNews:
+    """Where the bridge writes what events tell of products and customers."""
+    return CopyNews(Cache(QuietRedis(settings.redis_url.get_secret_value())), CatalogueTables(store.database))
 
 
 def bulkhead_limits_of(settings: Settings) -> Limits:

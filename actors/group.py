@@ -234,10 +234,12 @@ class Group:
     def _learn(self, answered: CallAnswered) -> CallAnswered:
         """Keep copies of what a partner answered, and give the answer with what events have told of since."""
         match answered.outcome:
-            case ProductsFetched(products):
-                return amended(answered, outcome=ProductsFetched(self._around.catalogue.learn_products(products)))
-            case CustomerFetched(customer):
-                return amended(answered, outcome=CustomerFetched(self._around.catalogue.learn_customer(customer)))
+            case ProductsFetched(products, age_s):
+                products = self._around.catalogue.learn_products(products, age_s)
+                return amended(answered, outcome=ProductsFetched(products, age_s))
+            case CustomerFetched(customer, age_s):
+                customer = self._around.catalogue.learn_customer(customer, age_s)
+                return amended(answered, outcome=CustomerFetched(customer, age_s))
         return answered
 
     def propose(self, actor: OrderActor, letter: Letter, decision: Decision) -> None:

@@ -1,31 +1,44 @@
 """What a partner's event does here: its letters go through the one door, its news reaches every shard's copies.
 
-The bridge acknowledges the message once this has returned: every letter's effect is committed, and no shard that is up validates with
-anything older than what the event told of.
+The bridge acknowledges the message once this has returned: every letter's effect is committed, no shard that is up validates with
+anything older than what the event told of, and no older copy is given out to a shard that comes up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from dataclasses import fields
+from typing import Any, Protocol
 
 from actors.groups import Layout
 from actors.peers import PeerGone, Peers
 from actors.router import Router
+from domain.calls import Partner
 from domain.errors import Refused, Unavailable
 from messaging.bridge import NOT_YET
 from messaging.envelope import InboundEvent
 from messaging.inbound import CustomerChanged, Letter, ProductChanged, hear
+from storage.copies import CustomerNews, ProductNews
+from storage.errors import StorageUnavailable
 
 NEWS_WITHIN_S = 5.0
 LETTERS_TOGETHER_MAX = 64
 
 
+class Copies(Protocol):
+    """``storage.copystore.CopyNews``."""
+
+    async def product(self, news: ProductNews) -> bool: ...
+    async def customer(self, news: CustomerNews) -> bool: ...
+
+
 class Inbound:
     """Delivers partners' events."""
 
-    def __init__(self, router: Router, peers: Peers, layout: Layout) -> None:
+    def __init__(self, router: Router, peers: Peers, layout: Layout, copies: Copies) -> None:
         self._router = router
+        self._copies = copies
         self._peers = peers
         self._layout = layout
 
@@ -36,10 +49,17 @@ class Inbound:
         orders which took it know it by its id.
         """
         heard = hear(event)
-        if heard.product is not None:
-            await self._tell("product_changed", heard.product)
-        if heard.customer is not None:
-            await self._tell("customer_changed", heard.customer)
+        if (product := heard.product) is not None:
+            in_redis = await self._write(self._copies.product(ProductNews(**_fields(product))))
+            await self._tell_bulkhead(
+                Partner.PRODUCT, f"product:{product.sku}", product.version, is_needed=not in_redis
+            )
+            await self._tell("product_changed", product)
+        if (customer := heard.customer) is not None:
+            in_redis = await self._write(self._copies.customer(CustomerNews(**_fields(customer))))
+            key = f"customer:{customer.customer_id}"
+            await self._tell_bulkhead(Partner.USER, key, customer.version, is_needed=not in_redis)
+            await self._tell("customer_changed", customer)
         failures: list[tuple[Letter, BaseException]] = []
         for start in range(0, len(heard.letters), LETTERS_TOGETHER_MAX):
             together = heard.letters[start : start + LETTERS_TOGETHER_MAX]
@@ -51,6 +71,22 @@ class Inbound:
         if failures:
             raise _failure(failures, len(heard.letters))
 
+    async def _write(self, writing: Awaitable[bool]) -> bool:
+        """Write news over the copies; tells whether Redis has them too. Raises ``Unavailable`` where PostgreSQL has not."""
+        try:
+            return await writing
+        except StorageUnavailable as error:
+            raise Unavailable("copies_not_told", str(error)) from error
+
+    async def _tell_bulkhead(self, partner: Partner, key: str, version: int, *, is_needed: bool) -> None:
+        """Tell the bulkhead that gives copies out, lest Redis should lose the news; needed where Redis has not heard them."""
+        try:
+            async with asyncio.timeout(NEWS_WITHIN_S):
+                await self._peers.get(f"bulkhead-{partner.value}").call("told", key, version)
+        except (PeerGone, TimeoutError) as error:
+            if is_needed:
+                raise Unavailable("bulkhead_not_told", str(error) or "it did not answer in time") from error
+
     async def _tell(self, method: str, news: ProductChanged | CustomerChanged) -> None:
         """Tell every shard that is up; one that is not has no copies when it comes back."""
         names = [name for name in self._layout.shard_names() if self._peers.is_up(name)]
@@ -59,6 +95,10 @@ class Inbound:
                 await asyncio.gather(*(self._peers.get(name).call(method, news) for name in names))
         except (PeerGone, TimeoutError) as error:
             raise Unavailable("shard_not_told", str(error) or "a shard did not answer in time") from error
+
+
+def _fields(news: ProductChanged | CustomerChanged) -> dict[str, Any]:
+    return {field.name: getattr(news, field.name) for field in fields(news)}
 
 
 def _failure(failures: Sequence[tuple[Letter, BaseException]], letters: int) -> BaseException:

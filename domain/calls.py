@@ -129,16 +129,18 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class ProductsFetched:
-    """The products that exist; an unknown sku is absent."""
+    """The products that exist; an unknown sku is absent. ``age_s``: how long ago ProductSvc said so, where it is a copy."""
 
     products: tuple[Product, ...]
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerFetched:
-    """The customer, as UserSvc knows it."""
+    """The customer, as UserSvc knows it. ``age_s``: how long ago it said so, where it is a copy."""
 
     customer: Customer
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

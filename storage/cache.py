@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from domain.order import Address, Customer, Product
-from storage.copies import CustomerNews, ProductNews
+from storage.copies import Copy, CustomerNews, ProductNews
 from storage.redis import QuietRedis
 
 COPY_KEEP_S = 86_400
@@ -33,12 +33,13 @@ local function drop_prices()
     end
 end
 """
-# keep_s, version, currency ('' for a customer), price, then fields and values.
+# keep_s, version, currency ('' for a customer), price, age in milliseconds, then fields and values.
 KEEP = f"""{_CLOCK}
 local version = tonumber(ARGV[2])
 if version < number('told') or version < number('version') then return 0 end
 if version > number('version') then drop_prices() end
-redis.call('HSET', KEYS[1], 'version', ARGV[2], unpack(ARGV, 5))
+now = now - tonumber(ARGV[5])
+redis.call('HSET', KEYS[1], 'version', ARGV[2], unpack(ARGV, 6))
 if ARGV[3] ~= '' then
     redis.call('HSET', KEYS[1], 'price:' .. ARGV[3], ARGV[4], 'at:' .. ARGV[3], now)
 else
@@ -54,7 +55,7 @@ if version <= number('told') or version <= number('version') then return 0 end
 redis.call('HSET', KEYS[1], 'told', ARGV[2])
 if number('version') >= 0 then
     redis.call('HSET', KEYS[1], 'version', ARGV[2])
-    if #ARGV > 4 then redis.call('HSET', KEYS[1], unpack(ARGV, 5)) end
+    if #ARGV > 5 then redis.call('HSET', KEYS[1], unpack(ARGV, 6)) end
     if ARGV[4] ~= '' then
         drop_prices()
         redis.call('HSET', KEYS[1], 'price:' .. ARGV[3], ARGV[4], 'at:' .. ARGV[3], now)
@@ -64,14 +65,18 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])
 return 1
 """
 # Greatest age in milliseconds, the field that has the time, then the fields to give; an entry a key, empty where too
-# old.
+# old, else its age in milliseconds and the fields.
 RECALL = """
 local time = redis.call('TIME')
-local oldest = time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(ARGV[1])
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local found = {}
 for i, key in ipairs(KEYS) do
     local at = redis.call('HGET', key, ARGV[2])
-    found[i] = (at and tonumber(at) >= oldest) and redis.call('HMGET', key, unpack(ARGV, 3)) or {}
+    found[i] = {}
+    if at and now - tonumber(at) <= tonumber(ARGV[1]) then
+        found[i] = redis.call('HMGET', key, unpack(ARGV, 3))
+        table.insert(found[i], 1, now - tonumber(at))
+    end
 end
 return found
 """
@@ -94,27 +99,30 @@ class Cache:
 
     # Copies of products and customers.
 
-    async def products(self, skus: Sequence[str], currency: str, *, max_age_s: float) -> dict[str, Product]:
+    async def products(self, skus: Sequence[str], currency: str, *, max_age_s: float) -> dict[str, Copy[Product]]:
         """The copies of products, by sku, that have a price in the currency no older than ``max_age_s``."""
         fields = ("version", "name", "tax_rate", "available", "sellable", f"price:{currency}")
         found = await self._recalled([_product(sku) for sku in skus], f"at:{currency}", max_age_s, fields)
         return {
-            sku: Product(
-                sku=sku,
-                version=int(row[0]),
-                name=row[1].decode(),
-                tax_rate=row[2].decode(),
-                available=int(row[3]),
-                sellable=row[4] == b"1",
-                unit_price=int(row[5]),
-                currency=currency,
+            sku: Copy(
+                Product(
+                    sku=sku,
+                    version=int(row[1]),
+                    name=row[2].decode(),
+                    tax_rate=row[3].decode(),
+                    available=int(row[4]),
+                    sellable=row[5] == b"1",
+                    unit_price=int(row[6]),
+                    currency=currency,
+                ),
+                age_s=max(0.0, row[0] / 1000),
             )
             for sku, row in zip(skus, found, strict=False)
             if row and None not in row
         }
 
-    async def keep_products(self, products: Iterable[Product]) -> None:
-        """Remember what ProductSvc has just answered, unless something newer is known."""
+    async def keep_products(self, products: Iterable[Product], *, age_s: float = 0.0) -> None:
+        """Remember what ProductSvc answered ``age_s`` seconds ago, unless something newer is known."""
 
         async def keep() -> None:
             pipeline = self._redis.client.pipeline(transaction=False)
@@ -122,52 +130,62 @@ class Cache:
                 fields = _pairs(
                     name=each.name, tax_rate=each.tax_rate, available=each.available, sellable=int(each.sellable)
                 )
-                arguments = [COPY_KEEP_S, each.version, each.currency, each.unit_price, *fields]
+                arguments = [COPY_KEEP_S, each.version, each.currency, each.unit_price, _milliseconds(age_s), *fields]
                 await self._keep(keys=[_product(each.sku)], args=arguments, client=pipeline)
             await pipeline.execute()
 
         await self._redis.ask(keep)
 
-    async def tell_product(self, news: ProductNews) -> None:
-        """An event told of a product: older copies take over what it says, and are not accepted any more."""
+    async def tell_product(self, news: ProductNews) -> bool:
+        """An event told of a product: older copies take over what it says, and are not accepted any more. False where
+        Redis is away.
+        """
         price = news.unit_price
         currency, amount = (price.currency, price.amount) if price else ("", "")
-        await self._change(
-            self._tell, _product(news.sku), news.version, currency, amount,
-            available=news.available, tax_rate=news.tax_rate, name=news.name,
-        )  # fmt: skip
+        fields = _pairs(available=news.available, tax_rate=news.tax_rate, name=news.name)
+        return await self._told(_product(news.sku), [news.version, currency, amount], fields)
 
-    async def customer(self, customer_id: str, *, max_age_s: float) -> Customer | None:
-        """The copy of a customer that is no older than ``max_age_s``, or None."""
+    async def customers(self, customer_ids: Sequence[str], *, max_age_s: float) -> dict[str, Copy[Customer]]:
+        """The copies of customers, by id, that are no older than ``max_age_s``."""
         fields = ("version", "name", "email", "status", "addresses")
-        found = await self._recalled([_customer(customer_id)], "at", max_age_s, fields)
-        if not found or not found[0] or None in found[0]:
-            return None
-        version, name, email, status, addresses = found[0]
-        return Customer(
-            customer_id=customer_id,
-            version=int(version),
-            name=name.decode(),
-            email=email.decode(),
-            status=status.decode(),
-            addresses=_addresses.decode(addresses),
-        )
+        found = await self._recalled([_customer(each) for each in customer_ids], "at", max_age_s, fields)
+        return {
+            customer_id: Copy(
+                Customer(
+                    customer_id=customer_id,
+                    version=int(row[1]),
+                    name=row[2].decode(),
+                    email=row[3].decode(),
+                    status=row[4].decode(),
+                    addresses=_addresses.decode(row[5]),
+                ),
+                age_s=max(0.0, row[0] / 1000),
+            )
+            for customer_id, row in zip(customer_ids, found, strict=False)
+            if row and None not in row
+        }
 
-    async def keep_customer(self, customer: Customer) -> None:
-        """Remember what UserSvc has just answered, unless something newer is known."""
-        await self._change(
-            self._keep, _customer(customer.customer_id), customer.version, "", "",
-            name=customer.name, email=customer.email, status=customer.status,
-            addresses=msgspec.msgpack.encode(customer.addresses),
-        )  # fmt: skip
+    async def keep_customers(self, customers: Iterable[Customer], *, age_s: float = 0.0) -> None:
+        """Remember what UserSvc answered ``age_s`` seconds ago, unless something newer is known."""
 
-    async def tell_customer(self, news: CustomerNews) -> None:
-        """An event told of a customer: an older copy takes over what it says, and is not accepted any more."""
+        async def keep() -> None:
+            pipeline = self._redis.client.pipeline(transaction=False)
+            for each in customers:
+                addresses = msgspec.msgpack.encode(each.addresses)
+                fields = _pairs(name=each.name, email=each.email, status=each.status, addresses=addresses)
+                arguments = [COPY_KEEP_S, each.version, "", "", _milliseconds(age_s), *fields]
+                await self._keep(keys=[_customer(each.customer_id)], args=arguments, client=pipeline)
+            await pipeline.execute()
+
+        await self._redis.ask(keep)
+
+    async def tell_customer(self, news: CustomerNews) -> bool:
+        """An event told of a customer: an older copy takes over what it says, and is not accepted any more. False where
+        Redis is away.
+        """
         addresses = None if news.addresses is None else msgspec.msgpack.encode(news.addresses)
-        await self._change(
-            self._tell, _customer(news.customer_id), news.version, "", "",
-            name=news.name, email=news.email, status=news.status, addresses=addresses,
-        )  # fmt: skip
+        fields = _pairs(name=news.name, email=news.email, status=news.status, addresses=addresses)
+        return await self._told(_customer(news.customer_id), [news.version, "", ""], fields)
 
     # Anything else, for a while.
 
@@ -202,14 +220,12 @@ class Cache:
         """Close the connections."""
         await self._redis.close()
 
-    async def _change(
-        self, script: Any, key: str, version: int, currency: str, price: int | str, **fields: Any
-    ) -> None:
-        arguments = [COPY_KEEP_S, version, currency, price, *_pairs(**fields)]
-        await self._redis.ask(lambda: script(keys=[key], args=arguments))
+    async def _told(self, key: str, arguments: list[Any], fields: list[Any]) -> bool:
+        told = [COPY_KEEP_S, *arguments, 0, *fields]
+        return await self._redis.ask(lambda: self._tell(keys=[key], args=told)) is not None
 
     async def _recalled(self, keys: list[str], at: str, max_age_s: float, fields: Sequence[str]) -> list[list[Any]]:
-        arguments = [round(max_age_s * 1000), at, *fields]
+        arguments = [_milliseconds(max_age_s), at, *fields]
         return await self._redis.ask(lambda: self._recall(keys=keys, args=arguments)) or []
 
 
@@ -219,6 +235,10 @@ def _product(sku: str) -> str:
 
 def _customer(customer_id: str) -> str:
     return f"{PREFIX}customer:{customer_id}"
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 def _pairs(**fields: Any) -> list[Any]:

@@ -10,18 +10,20 @@ from collections.abc import Sequence
 import msgspec
 
 from domain.order import Address, Customer, Product
-from storage.copies import CustomerNews, ProductNews
+from storage.copies import Copy, CustomerNews, ProductNews
 from storage.postgres import Database
 
 # A price of a lower version than the product's highest is one that an event or another fetch has made old.
 PRODUCTS = """
-select p.* from products p left join product_versions v using (sku)
+select p.*, extract(epoch from clock_timestamp() - fetched_at)::float8 as age_s
+from products p left join product_versions v using (sku)
 where p.sku = any($1::text[]) and p.currency = $2 and p.fetched_at >= clock_timestamp() - make_interval(secs => $3)
     and p.version >= coalesce(v.version, 0)
 """
 KEEP_PRODUCTS = """
 insert into products (sku, currency, version, fetched_at, unit_price, available, sellable, name, tax_rate)
-select g.sku, g.currency, g.version, clock_timestamp(), g.unit_price, g.available, g.sellable, g.name, g.tax_rate
+select g.sku, g.currency, g.version, clock_timestamp() - make_interval(secs => $9), g.unit_price, g.available, g.sellable,
+    g.name, g.tax_rate
 from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::boolean[], $7::text[], $8::text[])
     as g (sku, currency, version, unit_price, available, sellable, name, tax_rate)
 left join product_versions v on v.sku = g.sku
@@ -45,13 +47,17 @@ update products p set version = $2, available = $3, unit_price = coalesce($5, p.
     tax_rate = coalesce($6, p.tax_rate), name = coalesce($7, p.name)
 from told t where p.sku = t.sku and p.version < $2 and ($4::text is null or p.currency = $4)
 """
-CUSTOMER = """
-select * from customers
-where customer_id = $1 and fetched_at >= clock_timestamp() - make_interval(secs => $2) and addresses is not null
+CUSTOMERS = """
+select *, extract(epoch from clock_timestamp() - fetched_at)::float8 as age_s from customers
+where customer_id = any($1::text[]) and fetched_at >= clock_timestamp() - make_interval(secs => $2)
+    and addresses is not null
 """
-KEEP_CUSTOMER = """
+KEEP_CUSTOMERS = """
 insert into customers (customer_id, version, fetched_at, name, email, status, addresses)
-values ($1, $2, clock_timestamp(), $3, $4, $5, $6)
+select customer_id, version, clock_timestamp() - make_interval(secs => $7), name, email, status, addresses
+from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[])
+    as g (customer_id, version, name, email, status, addresses)
+order by customer_id
 on conflict (customer_id) do update set version = excluded.version, fetched_at = excluded.fetched_at,
     name = excluded.name, email = excluded.email, status = excluded.status, addresses = excluded.addresses
 where customers.version <= excluded.version
@@ -72,16 +78,18 @@ class CatalogueTables:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def products(self, skus: Sequence[str], currency: str, *, max_age_s: float) -> dict[str, Product]:
+    async def products(self, skus: Sequence[str], currency: str, *, max_age_s: float) -> dict[str, Copy[Product]]:
         """The copies of products, by sku, that have a price in the currency no older than ``max_age_s``."""
         names = ("sku", "name", "unit_price", "currency", "tax_rate", "available", "sellable", "version")
         rows = await self._database.fetch(PRODUCTS, skus, currency, max_age_s)
-        return {row["sku"]: Product(**{name: row[name] for name in names}) for row in rows}
+        return {row["sku"]: Copy(Product(**{name: row[name] for name in names}), row["age_s"]) for row in rows}
 
-    async def keep_products(self, products: Sequence[Product]) -> None:
-        """Remember what ProductSvc has just answered, unless something newer is known."""
+    async def keep_products(self, products: Sequence[Product], *, age_s: float = 0.0) -> None:
+        """Remember what ProductSvc answered ``age_s`` seconds ago, unless something newer is known. No two may be of one
+        sku and currency.
+        """
         columns = ("sku", "currency", "version", "unit_price", "available", "sellable", "name", "tax_rate")
-        await self._database.fetch(KEEP_PRODUCTS, *([getattr(p, name) for p in products] for name in columns))
+        await self._database.fetch(KEEP_PRODUCTS, *([getattr(p, name) for p in products] for name in columns), age_s)
 
     async def tell_product(self, news: ProductNews) -> None:
         """An event told of a product: older copies take over what it says, and are not accepted any more."""
@@ -91,31 +99,24 @@ class CatalogueTables:
             TELL_PRODUCT, news.sku, news.version, news.available, currency, amount, news.tax_rate, news.name
         )
 
-    async def customer(self, customer_id: str, *, max_age_s: float) -> Customer | None:
-        """The copy of a customer that is no older than ``max_age_s``, or None."""
-        row = await self._database.fetchrow(CUSTOMER, customer_id, max_age_s)
-        if row is None:
-            return None
-        return Customer(
-            customer_id=row["customer_id"],
-            name=row["name"],
-            email=row["email"],
-            status=row["status"],
-            version=row["version"],
-            addresses=_addresses.decode(row["addresses"]),
-        )
+    async def customers(self, customer_ids: Sequence[str], *, max_age_s: float) -> dict[str, Copy[Customer]]:
+        """The copies of customers, by id, that are no older than ``max_age_s``."""
+        names = ("customer_id", "name", "email", "status", "version")
+        rows = await self._database.fetch(CUSTOMERS, customer_ids, max_age_s)
+        return {
+            row["customer_id"]: Copy(
+                Customer(**{name: row[name] for name in names}, addresses=_addresses.decode(row["addresses"])),
+                row["age_s"],
+            )
+            for row in rows
+        }
 
-    async def keep_customer(self, customer: Customer) -> None:
-        """Remember what UserSvc has just answered, unless something newer is known."""
-        await self._database.fetch(
-            KEEP_CUSTOMER,
-            customer.customer_id,
-            customer.version,
-            customer.name,
-            customer.email,
-            customer.status,
-            msgspec.msgpack.encode(customer.addresses),
-        )
+    async def keep_customers(self, customers: Sequence[Customer], *, age_s: float = 0.0) -> None:
+        """Remember what UserSvc answered ``age_s`` seconds ago, unless something newer is known. No two may be of one id."""
+        columns = ("customer_id", "version", "name", "email", "status")
+        addresses = [msgspec.msgpack.encode(each.addresses) for each in customers]
+        values = ([getattr(each, name) for each in customers] for name in columns)
+        await self._database.fetch(KEEP_CUSTOMERS, *values, addresses, age_s)
 
     async def tell_customer(self, news: CustomerNews) -> None:
         """An event told of a customer: an older copy takes over what it says, and is not accepted any more."""

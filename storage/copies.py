@@ -1,11 +1,22 @@
-"""News of products and customers, as events tell them, for those who keep copies."""
+"""Copies of products and customers with their age, and the news that events tell of them, for those who keep copies."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from domain.money import Money
 from domain.order import Address
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Copy(Generic[V]):
+    """What a partner answered ``age_s`` seconds ago."""
+
+    value: V
+    age_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from actors import composition
 from actors.bulkhead import Bulkhead as BulkheadWorker
+from actors.copies import CopiesFirst
 from actors.link import Methods
 from actors.peers import Peers
 from actors.processes.process import Process
 from domain.calls import Partner
 from partners.resilience import Bulkhead as PartnerBulkhead
+from storage.copystore import CopyStore
 
 
 class Bulkhead(Process):
@@ -16,6 +20,7 @@ class Bulkhead(Process):
 
     _worker: BulkheadWorker
     _bulkhead: PartnerBulkhead
+    _copies: CopyStore
 
     async def _compose(self, peers: Peers) -> None:
         config = self.config
@@ -25,19 +30,25 @@ class Bulkhead(Process):
         self._bulkhead = PartnerBulkhead(
             partner, composition.client_of(partner.value, config), composition.bulkhead_limits_of(config)
         )
+        self._copies = composition.copies_of(config, store)
+        self._keeping = asyncio.get_running_loop().create_task(self._copies.run(), name="copies")
         self._worker = BulkheadWorker(
             partner.value,
-            self._bulkhead,
+            CopiesFirst(self._bulkhead, self._copies),
             router,
             calls_max=config.bulkhead_concurrency_max_calls + config.bulkhead_queue_max_calls,
         )
 
     def _methods(self) -> Methods:
-        return {**super()._methods(), "perform": self.perform}
+        return {**super()._methods(), "perform": self.perform, "told": self.told}
 
     def perform(self, batch: bytes) -> list[int]:
         """Accept calls; gives the positions of those for which there is no room."""
         return self._worker.perform(batch)
+
+    def told(self, key: str, version: int) -> None:
+        """An event told of a version; see ``copystore.CopyStore.told``."""
+        self._copies.told(key, version)
 
     async def statistics(self) -> dict[str, float]:
         """Figures for the metrics."""
@@ -45,6 +56,7 @@ class Bulkhead(Process):
         outcomes = {f"outcome_{name}_total": float(count) for name, count in state.outcomes.items()}
         return {
             **outcomes,
+            **self._copies.figures(),
             "in_flight_calls": state.in_flight,
             "queued_calls": state.queued,
             "retries_total": state.retries,

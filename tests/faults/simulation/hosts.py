@@ -38,6 +38,7 @@ from partners.resilience import Bulkhead as PartnerBulkhead
 from partners.resilience import Client, Limits
 from partners.user import UserClient
 from sagas.decision import Rules
+from storage.copies import CustomerNews, ProductNews
 from storage.errors import CommitUnknown, StorageUnavailable
 from tests.faults.simulation.loop import OWNER, ProcessDied
 from tests.faults.simulation.network import PeersDouble, ShardsDouble
@@ -244,13 +245,26 @@ class BulkheadHost(RoutingHost):
     async def perform(self, batch: bytes) -> list[int]:
         return self._worker.perform(batch)
 
+    async def told(self, key: str, version: int) -> None:
+        """It keeps no copies here: what it gives is what the partner answers."""
+
+
+class NoCopies:
+    """Redis and PostgreSQL as the bridge's news find them where nobody keeps copies."""
+
+    async def product(self, news: ProductNews) -> bool:
+        return True
+
+    async def customer(self, news: CustomerNews) -> bool:
+        return True
+
 
 class BridgeHost(RoutingHost):
     """``actors.processes.event_bridge``: what the queue holds is tried, sent to wait, or set aside as there."""
 
     async def start(self) -> None:
         await super().start()
-        inbound = Inbound(self.router, cast("Any", self.peers), LAYOUT)
+        inbound = Inbound(self.router, cast("Any", self.peers), LAYOUT, NoCopies())
         limits = BridgeLimits(deliver_timeout_s=ASK_TIMEOUT_S * 2)
         self._bridge = EventBridge("amqp://simulated", deliver=inbound.deliver, limits=limits)
         self.world.loop.create_task(self._consume())

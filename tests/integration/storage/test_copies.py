@@ -47,30 +47,44 @@ async def copies(request: pytest.FixtureRequest, redis_url: str, database_url: s
 
 
 async def product(copies: Copies, currency: str = "EUR") -> Product | None:
-    return (await copies.products(["other", "sku-1"], currency, max_age_s=AGE_S)).get("sku-1")
+    found = (await copies.products(["other", "sku-1"], currency, max_age_s=AGE_S)).get("sku-1")
+    return None if found is None else found.value
 
 
 async def customer(copies: Copies) -> Customer | None:
-    return await copies.customer(CUSTOMER.customer_id, max_age_s=AGE_S)
+    found = (await copies.customers(["other", CUSTOMER.customer_id], max_age_s=AGE_S)).get(CUSTOMER.customer_id)
+    return None if found is None else found.value
 
 
 async def test_what_was_fetched_is_known_in_its_currency_only(copies: Copies) -> None:
     await copies.keep_products([EUR, replace(EUR, sku="sku-2", sellable=False, available=-3)])
     found = await copies.products(["sku-1", "sku-2", "sku-3"], "EUR", max_age_s=AGE_S)
-    assert found == {"sku-1": EUR, "sku-2": replace(EUR, sku="sku-2", sellable=False, available=-3)}
+    values = {sku: copy.value for sku, copy in found.items()}
+    assert values == {"sku-1": EUR, "sku-2": replace(EUR, sku="sku-2", sellable=False, available=-3)}
     assert await product(copies, "USD") is None
 
 
 async def test_copies_grow_old(copies: Copies) -> None:
     await copies.keep_products([EUR])
-    await copies.keep_customer(CUSTOMER)
+    await copies.keep_customers([CUSTOMER])
     async with asyncio.timeout(GROWS_OLD_WITHIN_S):
         while await copies.products(["sku-1"], "EUR", max_age_s=0.02):
             pass
-        while await copies.customer(CUSTOMER.customer_id, max_age_s=0.02):
+        while await copies.customers([CUSTOMER.customer_id], max_age_s=0.02):
             pass
     assert await product(copies) == EUR
     assert await customer(copies) == CUSTOMER
+
+
+async def test_a_copy_tells_its_age_counted_from_when_it_was_answered(copies: Copies) -> None:
+    await copies.keep_products([EUR], age_s=20)
+    await copies.keep_customers([CUSTOMER], age_s=20)
+    product_copy = (await copies.products(["sku-1"], "EUR", max_age_s=AGE_S))["sku-1"]
+    customer_copy = (await copies.customers([CUSTOMER.customer_id], max_age_s=AGE_S))[CUSTOMER.customer_id]
+    for copy in (product_copy, customer_copy):
+        assert 20 <= copy.age_s < AGE_S
+    assert await copies.products(["sku-1"], "EUR", max_age_s=15) == {}
+    assert await copies.customers([CUSTOMER.customer_id], max_age_s=15) == {}
 
 
 async def test_a_higher_version_replaces_and_a_lower_one_does_not(copies: Copies) -> None:
@@ -116,15 +130,15 @@ async def test_a_copy_older_than_what_an_event_told_of_is_not_accepted(copies: C
 
 async def test_a_customer_is_replaced_by_a_higher_version_only(copies: Copies) -> None:
     newer = replace(CUSTOMER, version=4, status="blocked", addresses=())
-    await copies.keep_customer(CUSTOMER)
+    await copies.keep_customers([CUSTOMER])
     assert await customer(copies) == CUSTOMER
-    await copies.keep_customer(newer)
-    await copies.keep_customer(CUSTOMER)
+    await copies.keep_customers([newer])
+    await copies.keep_customers([CUSTOMER])
     assert await customer(copies) == newer
 
 
 async def test_an_event_changes_what_it_says_of_a_customer(copies: Copies) -> None:
-    await copies.keep_customer(CUSTOMER)
+    await copies.keep_customers([CUSTOMER])
     news = CustomerNews(customer_id=CUSTOMER.customer_id, version=4, status="blocked", addresses=())
     await copies.tell_customer(news)
     changed = replace(CUSTOMER, version=4, status="blocked", addresses=())
@@ -136,7 +150,7 @@ async def test_an_event_changes_what_it_says_of_a_customer(copies: Copies) -> No
 async def test_a_customer_older_than_what_an_event_told_of_is_not_accepted(copies: Copies) -> None:
     await copies.tell_customer(CustomerNews(customer_id=CUSTOMER.customer_id, version=4, name="Ana"))
     assert await customer(copies) is None
-    await copies.keep_customer(CUSTOMER)
+    await copies.keep_customers([CUSTOMER])
     assert await customer(copies) is None
-    await copies.keep_customer(replace(CUSTOMER, version=4))
+    await copies.keep_customers([replace(CUSTOMER, version=4)])
     assert await customer(copies) == replace(CUSTOMER, version=4)

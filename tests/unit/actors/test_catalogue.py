@@ -160,3 +160,12 @@ def test_a_late_answer_takes_no_newer_copys_place(catalogue: Catalogue) -> None:
     blocked = replace(ANA, status="blocked", version=4)
     catalogue.learn_customer(blocked)
     assert catalogue.learn_customer(ANA) == blocked
+
+
+def test_an_answer_that_was_a_copy_grows_old_with_the_copy(catalogue: Catalogue, clock: Clock) -> None:
+    catalogue.learn_products([PEN], age_s=20)
+    catalogue.learn_customer(ANA, age_s=20)
+    clock.now_s = 9
+    assert known(catalogue) == Known(products=(PEN,), customer=ANA, promotions=(), number=1)
+    clock.now_s = 11
+    assert known(catalogue) == Known(products=None, customer=None, promotions=(), number=1)

@@ -14,6 +14,8 @@ from domain.commands import HoldLost, Message
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 from messaging.envelope import CustomerUpdatedData, Data, InboundEvent, InventoryUpdatedData
 from messaging.inbound import CustomerChanged, ProductChanged
+from storage.copies import CustomerNews, ProductNews
+from storage.errors import StorageUnavailable
 
 SHARDS = ["order-shard-0", "order-shard-1"]
 
@@ -36,7 +38,7 @@ class Router:
 
 
 class Peer:
-    def __init__(self, name: str, heard: list[tuple[str, str, object]], *, is_gone: bool) -> None:
+    def __init__(self, name: str, heard: list[tuple[object, ...]], *, is_gone: bool) -> None:
         self._name = name
         self._heard = heard
         self._is_gone = is_gone
@@ -44,14 +46,14 @@ class Peer:
     async def call(self, method: str, *news: object) -> None:
         if self._is_gone:
             raise PeerGone(self._name, "it ended", sent=False)
-        self._heard.append((self._name, method, *news))  # type: ignore[arg-type]
+        self._heard.append((self._name, method, *news))
 
 
 class Peers:
     """Shards of which those named in ``up`` are up; those in ``gone`` die just then."""
 
     def __init__(self, up: list[str], gone: tuple[str, ...] = ()) -> None:
-        self.heard: list[tuple[str, str, object]] = []
+        self.heard: list[tuple[object, ...]] = []
         self._up = up
         self._gone = gone
 
@@ -62,9 +64,26 @@ class Peers:
         return Peer(name, self.heard, is_gone=name in self._gone)
 
 
-def inbound(router: Router, peers: Peers) -> Inbound:
+class Copies:
+    """What was written over the copies; Redis or PostgreSQL may be away."""
+
+    def __init__(self, *, redis: bool = True, postgresql: bool = True) -> None:
+        self.written: list[ProductNews | CustomerNews] = []
+        self._redis = redis
+        self._postgresql = postgresql
+
+    async def product(self, news: ProductNews | CustomerNews) -> bool:
+        if not self._postgresql:
+            raise StorageUnavailable("away")
+        self.written.append(news)
+        return self._redis
+
+    customer = product
+
+
+def inbound(router: Router, peers: Peers, copies: Copies | None = None) -> Inbound:
     both: tuple[Any, Any] = (router, peers)
-    return Inbound(*both, Layout(2))
+    return Inbound(*both, Layout(2), copies or Copies())
 
 
 def event(data: Data) -> InboundEvent:
@@ -117,12 +136,37 @@ async def test_news_reach_every_shard_that_is_up() -> None:
     peers = Peers(SHARDS)
     await inbound(Router({}), peers).deliver(lost())
     news = ProductChanged(sku="pen", version=7, available=0, unit_price=None, tax_rate=None, name=None)
-    assert peers.heard == [(name, "product_changed", news) for name in SHARDS]
+    assert [told for told in peers.heard if told[0] in SHARDS] == [(name, "product_changed", news) for name in SHARDS]
 
     peers = Peers(["order-shard-1"])
     await inbound(Router({}), peers).deliver(event(CustomerUpdatedData(customer_id="c-1", version=2, status="blocked")))
     told = CustomerChanged(customer_id="c-1", version=2, name=None, email=None, status="blocked", addresses=None)
-    assert peers.heard == [("order-shard-1", "customer_changed", told)]
+    assert [told for told in peers.heard if told[0] in SHARDS] == [("order-shard-1", "customer_changed", told)]
+
+
+async def test_news_are_written_over_the_copies_and_whoever_gives_them_out_is_told() -> None:
+    peers, copies = Peers(SHARDS), Copies()
+    deliver = inbound(Router({}), peers, copies).deliver
+    await deliver(lost())
+    await deliver(event(CustomerUpdatedData(customer_id="c-1", version=2, status="blocked")))
+    assert copies.written == [
+        ProductNews(sku="pen", version=7, available=0),
+        CustomerNews(customer_id="c-1", version=2, status="blocked"),
+    ]
+    assert [told for told in peers.heard if told[1] == "told"] == [
+        ("bulkhead-product", "told", "product:pen", 7),
+        ("bulkhead-user", "told", "customer:c-1", 2),
+    ]
+
+
+async def test_news_that_neither_redis_nor_the_bulkhead_has_heard_come_again() -> None:
+    gone = ("bulkhead-product",)
+    await inbound(Router({}), Peers(SHARDS, gone)).deliver(lost())
+    await inbound(Router({}), Peers(SHARDS), Copies(redis=False)).deliver(lost())
+    with pytest.raises(Unavailable):
+        await inbound(Router({}), Peers(SHARDS, gone), Copies(redis=False)).deliver(lost())
+    with pytest.raises(Unavailable):
+        await inbound(Router({}), Peers(SHARDS), Copies(postgresql=False)).deliver(lost())
 
 
 async def test_an_event_of_which_a_shard_was_not_told_comes_again() -> None:

@@ -1,0 +1,49 @@
+"""A partner's calls, answered from copies where a fresh one is kept; what the partner answers itself is kept for the others.
+
+It stands before the bulkhead: a copy is there also while the partner is not.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from domain.calls import Call, CustomerFetched, FetchCustomer, FetchProducts, Outcome, ProductsFetched
+from domain.commands import CallAnswered
+from storage.copystore import CopyStore
+
+
+class Caller(Protocol):
+    """``partners.resilience.Bulkhead``."""
+
+    async def call(self, call: Call) -> CallAnswered: ...
+
+
+class CopiesFirst:
+    """Looks for a copy before it asks ``caller``."""
+
+    def __init__(self, caller: Caller, copies: CopyStore) -> None:
+        self._caller = caller
+        self._copies = copies
+
+    async def call(self, call: Call) -> CallAnswered:
+        """Give a copy, or what the partner answers."""
+        copy = await self._copy(call)
+        if copy is not None:
+            return CallAnswered(call.key, call.attempt, copy)
+        answered = await self._caller.call(call)
+        match answered.outcome:
+            case ProductsFetched(products):
+                self._copies.keep_products(products)
+            case CustomerFetched(customer):
+                self._copies.keep_customer(customer)
+        return answered
+
+    async def _copy(self, call: Call) -> Outcome | None:
+        match call.request:
+            case FetchProducts(skus, currency):
+                products = await self._copies.products(skus, currency)
+                return None if products is None else ProductsFetched(products.value, products.age_s)
+            case FetchCustomer(customer_id):
+                customer = await self._copies.customer(customer_id)
+                return None if customer is None else CustomerFetched(customer.value, customer.age_s)
+        return None
