@@ -1,6 +1,6 @@
 """Counting closed orders in the background, so that statistics read sums instead of orders (docs/decisions/0004).
 
-What is counted when, and what keeps it exact, is said in ``migrations/0006_figures.sql``. A flush marks the day of an
+What is counted when, and what keeps it exact, is said in ``migrations/0007_figures.sql``. A flush marks the day of an
 order that it changes later than ``MARKED_AFTER_S`` after its closing; what closed less than ``COUNTED_AFTER_S`` ago is
 not counted yet. Between the two lies more time than a flush can take, so each order is either counted as it is or
 read from its row.
