@@ -22,7 +22,7 @@ for turn in range(5):
 
 
 def passes(folder: Path) -> tuple[int, list[str]]:
-    command = [sys.executable, "-c", PASSES, str(folder)]
+    command = [sys.executable, "-u", "-c", PASSES, str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     return done.returncode, done.stdout.split()
 
