@@ -1,7 +1,7 @@
 """What a partner's event does here: its letters go through the one door, its news reaches every shard's copies.
 
-The bridge acknowledges the message once this has returned: every letter's effect is committed, no shard that is up validates with
-anything older than what the event told of, and no older copy is given out to a shard that comes up.
+The bridge acknowledges the message once this has returned: every letter's effect is committed, no shard validates with anything
+older than what the event told of, and no older copy is given out to a shard that comes up.
 """
 
 from __future__ import annotations
@@ -49,17 +49,18 @@ class Inbound:
         orders which took it know it by its id.
         """
         heard = hear(event)
+        untold: list[str] = []
         if (product := heard.product) is not None:
             in_redis = await self._write(self._copies.product(ProductNews(**_fields(product))))
             await self._tell_bulkhead(
                 Partner.PRODUCT, f"product:{product.sku}", product.version, is_needed=not in_redis
             )
-            await self._tell("product_changed", product)
+            untold = await self._untold("product_changed", product)
         if (customer := heard.customer) is not None:
             in_redis = await self._write(self._copies.customer(CustomerNews(**_fields(customer))))
             key = f"customer:{customer.customer_id}"
             await self._tell_bulkhead(Partner.USER, key, customer.version, is_needed=not in_redis)
-            await self._tell("customer_changed", customer)
+            untold = await self._untold("customer_changed", customer)
         failures: list[tuple[Letter, BaseException]] = []
         for start in range(0, len(heard.letters), LETTERS_TOGETHER_MAX):
             together = heard.letters[start : start + LETTERS_TOGETHER_MAX]
@@ -68,6 +69,8 @@ class Inbound:
             failures += [
                 (letter, each) for letter, each in zip(together, told, strict=True) if isinstance(each, BaseException)
             ]
+        if untold:
+            raise Unavailable("shard_not_told", f"not told: {', '.join(untold)}")
         if failures:
             raise _failure(failures, len(heard.letters))
 
@@ -87,14 +90,25 @@ class Inbound:
             if is_needed:
                 raise Unavailable("bulkhead_not_told", str(error) or "it did not answer in time") from error
 
-    async def _tell(self, method: str, news: ProductChanged | CustomerChanged) -> None:
-        """Tell every shard that is up; one that is not has no copies when it comes back."""
-        names = [name for name in self._layout.shard_names() if self._peers.is_up(name)]
-        try:
-            async with asyncio.timeout(NEWS_WITHIN_S):
-                await asyncio.gather(*(self._peers.get(name).call(method, news) for name in names))
-        except (PeerGone, TimeoutError) as error:
-            raise Unavailable("shard_not_told", str(error) or "a shard did not answer in time") from error
+    async def _untold(self, method: str, news: ProductChanged | CustomerChanged) -> list[str]:
+        """Tell every shard; gives those that could not be told.
+
+        One that is down here may be up for others, and have copies by now: the event comes again until each has been told.
+        """
+
+        async def tell(name: str) -> bool:
+            if not self._peers.is_up(name):
+                return False
+            try:
+                async with asyncio.timeout(NEWS_WITHIN_S):
+                    await self._peers.get(name).call(method, news)
+            except (PeerGone, TimeoutError):
+                return False
+            return True
+
+        names = self._layout.shard_names()
+        told = await asyncio.gather(*(tell(name) for name in names))
+        return [name for name, is_told in zip(names, told, strict=True) if not is_told]
 
 
 def _fields(news: ProductChanged | CustomerChanged) -> dict[str, Any]:

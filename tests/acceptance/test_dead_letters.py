@@ -101,9 +101,13 @@ def test_what_cant_be_understood_is_set_aside_at_once_whole_and_with_its_reason(
     shop: Shop, broker: Broker, poisoned: dict[str, str]
 ) -> None:
     # What is behind all the poison has its effect.
-    customer = f"load-customer-{uuid4().int % 1_000_000 + 1}"
-    broker.publish("ClienteActualizado", {"customer_id": customer, "version": 1000, "status": "blocked"})
-    until(lambda: shop.create(customer=customer)["status"] == "cancelled", "the news behind the poison counts")
+    order = shop.create()
+    card = {"method": "card", "token": "tok_silence"}
+    _, payment, _ = shop.ask("POST", f"/api/orders/{order['id']}/payments", card, key=str(uuid4()))
+    amount = {"amount": order["totals"]["total"], "currency": "EUR"}
+    confirmed = {"payment_id": payment["payment_id"], "order_id": order["id"], "amount": amount}
+    broker.publish("PagoConfirmado", confirmed)
+    shop.reached(order["id"], "prepared")
 
     def all_there() -> dict[str | None, Any]:
         letters = {message.message_id: message for message in broker.waiting(DEAD_LETTERS)}
@@ -127,7 +131,7 @@ def test_attributes_that_may_be_missing_and_such_that_are_not_known_make_no_diff
     def blocked(customer: str, **attributes: Any) -> None:
         data = {"customer_id": customer, "version": 1000, "status": "blocked", "invented": {"later": True}}
         broker.publish("ClienteActualizado", data, **attributes)
-        until(lambda: shop.create(customer=customer)["status"] == "cancelled", "blocked")
+        until(lambda: shop.create(customer=customer)["status"] == "cancelled", "blocked", 60)
 
     number = uuid4().int % 1_000_000
     blocked(f"load-customer-{number + 1}")
