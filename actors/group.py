@@ -334,13 +334,14 @@ class Group:
             case Verdict.POISONED:
                 self._put_aside(actor.order_id, f"its commit can't be written: {reason}", [letter, *actor.leave()])
                 self._forget(actor)
-            case Verdict.UNKNOWN:
+            case Verdict.MOVED:
+                letter.tell(_not_told(verdict, reason))
+            case _ if verdict is Verdict.UNKNOWN or actor.order is None:
+                # A creation is decided on without a look: that it was not written does not say that there is no such order.
                 letter.tell(_not_told(verdict, reason))
                 self._forget(actor)
                 for waiting in actor.leave():
                     self._deliver(waiting)
-            case Verdict.MOVED:
-                letter.tell(_not_told(verdict, reason))
             case _:
                 letter.tell(_not_told(verdict, reason))
                 actor.void()

@@ -29,6 +29,7 @@ from domain.promotions import Promotion
 from messaging.publisher import Outbound
 from sagas.decision import Decision, Rules
 from sagas.stages import decide
+from storage.errors import StorageUnavailable
 from storage.snapshots import Commit, FlushResult, Loaded
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -45,9 +46,14 @@ class Memory:
         self.breaks: set[str] = set()
         self.loads: list[list[str]] = []
         self.replies: dict[str, bytes] = {}
+        self.said: list[tuple[str, list[int] | str]] = []
+        self.refusals = 0
 
     async def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
         await asyncio.sleep(0)
+        if commits and self.refusals:
+            self.refusals -= 1
+            raise StorageUnavailable("away")
         fresh = [c.order.id for c in commits if c.base_version or c.order.id not in self.stored]
         return FlushResult(owned=True, committed=frozenset(fresh))
 
@@ -79,17 +85,20 @@ class Memory:
     async def take_numbers(self, count: int) -> int:
         return 1
 
-    def offer(self, order_id: str, events: Sequence[Outbound]) -> None: ...
+    def offer(self, order_id: str, events: Sequence[Outbound]) -> None:
+        self.said.append((order_id, [event.sequence for event in events]))
+
     def forget(self, order_ids: Iterable[str]) -> None: ...
 
     def leave(self, order_ids: Iterable[str]) -> None:
         self.left.extend(order_ids)
+        self.said += [(order_id, "left") for order_id in order_ids]
 
     def send(self, calls: Iterable[Call]) -> None: ...
     def answered(self, order_id: str, key: str) -> None: ...
 
 
-async def a_group(memory: Memory) -> Group:
+async def a_group(memory: Memory, commit_policy: CommitPolicy | None = None) -> Group:
     clock = DatabaseClock(memory.now, time.monotonic)
     await clock.synchronise()
     numbers = OrderNumbers(memory.take_numbers)
@@ -105,7 +114,7 @@ async def a_group(memory: Memory) -> Group:
         watches=Watches(),
         rules=Rules(),
         limits=GroupLimits(),
-        commit_policy=CommitPolicy(),
+        commit_policy=commit_policy or CommitPolicy(),
         failpoint=Failpoint(None),
         monotonic=time.monotonic,
     )
@@ -176,6 +185,21 @@ async def test_a_creation_reads_nothing_and_its_repeat_is_found_by_what_is_store
     again = await told(await a_group(memory), GOOD, a_creation(GOOD))
     assert again == replace(first, replayed=True)
     assert memory.loads == [[GOOD]]
+
+
+async def test_a_repeated_creation_that_can_not_be_written_does_not_say_that_there_is_no_order() -> None:
+    """It was decided on without a look. The database was away, and what came after it was told that there is no such order."""
+    memory = Memory()
+    order = decide(None, Message(id="k", body=a_creation(GOOD), actor=Actor(ActorType.CLIENT, "x")), NOW, Rules()).order
+    memory.stored[GOOD] = Loaded(order=order, undecodable=None, dedicated_group=None, keys={"k": ""}, unpublished=())
+    memory.refusals = 2
+    group = await a_group(memory, CommitPolicy(retry_for_s=-1))
+    repeat = asyncio.create_task(told(group, GOOD, a_creation(GOOD)))
+    await asyncio.sleep(0)
+    added = await told(group, GOOD, AddItem("ink", 1), key="k2")
+    assert isinstance(await repeat, Unavailable)
+    assert isinstance(added, Unavailable)  # not a refusal: the second commit was for the order that there is
+    assert isinstance(await told(group, GOOD, AddItem("ink", 1), key="k2"), Reply)
 
 
 async def test_a_load_that_breaks_is_told_to_those_who_wait_and_the_next_one_is_read() -> None:
@@ -268,3 +292,19 @@ async def test_no_more_wait_for_an_order_that_moves_than_its_mailbox_holds() -> 
     await handing_over
     for letter in letters:
         await letter
+
+
+async def test_what_is_committed_while_an_order_moves_is_said_before_its_publisher_forgets_it() -> None:
+    """The publisher forgot the order first, took the last event for the next one, and the ones before it were never published."""
+    memory = Memory()
+    group = await a_group(memory)
+    await told(group, GOOD, a_creation(GOOD))
+    memory.said.clear()
+    adding = asyncio.create_task(told(group, GOOD, AddItem("ink", 1), key="k2"))
+    await asyncio.sleep(0)
+
+    async def dedicate() -> None: ...
+
+    await group.hand_over(GOOD, dedicate)
+    assert isinstance(await adding, Reply)
+    assert memory.said == [(GOOD, [2]), (GOOD, "left")]
