@@ -17,7 +17,8 @@ from tests.faults.evidence import Bounds
 EVERY_S = 3.0
 LIMIT_S = 5.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-CONNECTIONS = "select count(*) from pg_stat_activity where backend_type = 'client backend'"
+# Ours, and those that a fault takes, have no name.
+CONNECTIONS = "select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name <> ''"
 
 
 async def sample(bounds: Bounds, started: Started, endpoints: dict[str, str]) -> None:

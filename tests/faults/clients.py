@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.faults.asking import Answer, Asker, Request
 from tests.faults.history import Wish
 
-PATIENCE = 0.97
 REACH_LIMIT_S = 40.0
 LAST_WAIT_S = 4.0
 POLL_FIRST_S = 0.05
 POLL_MAX_S = 1.0
 ORDERS_A_CUSTOMER = 60
+CROWD = 250
 FINAL = ("cancelled", "delivered")
 # How likely each life is; the names are those of the methods below.
 LIVES = {
@@ -47,9 +48,15 @@ class Shelf:
 
 
 class Client:
-    """Client number ``number`` of a run with ``seed``."""
+    """Client number ``number`` of a run with ``seed``. ``patience``: how likely it asks again where it does not know."""
 
-    def __init__(self, number: int, seed: int, asker: Asker, shelf: Shelf, *, tag: str = "") -> None:
+    patience = 0.97
+
+    def __init__(
+        self, number: int, seed: int, asker: Asker, shelf: Shelf, *, tag: str = "", customer: str | None = None
+    ) -> None:
+        """``customer``: for whom it orders, always; else for some that are its own, one after another."""
+        self._customer_always = customer
         self._number = number
         self._asker = asker
         self._shelf = shelf
@@ -140,6 +147,23 @@ class Client:
             if not answer.is_done and order_id in self._shelf.shared:
                 self._shelf.shared.remove(order_id)
 
+    async def crowd(self, pick: float) -> str:
+        """Ask for one order from many places at once; says what they were told. ``pick`` chooses what is wanted."""
+        order = await self._create()
+        if order is None:
+            return "no order"
+        sku = self._shelf.plenty[int(pick * len(self._shelf.plenty))]
+        request = Request(
+            wish=Wish("add", {sku: 1}),
+            method="POST",
+            path=f"/api/orders/{order['id']}/items",
+            body={"sku": sku, "quantity": 1},
+            order_id=order["id"],
+        )
+        asked = (self._asker.ask(replace(request, key=self._key())) for _ in range(CROWD))
+        answers = await asyncio.gather(*asked)
+        return str(dict(Counter(answer.told.status for answer in answers)))
+
     # Steps.
 
     async def _create(self, lines: dict[str, int] | None = None) -> Any:
@@ -162,7 +186,7 @@ class Client:
             customer_id=self._customer,
             prefer_wait_s=wait_s,
         )
-        answer = await self._asker.insist(request, rng, patience=PATIENCE)
+        answer = await self._asker.insist(request, rng, patience=self.patience)
         if not answer.is_done:
             return None
         if rng.random() < 0.05:
@@ -245,7 +269,7 @@ class Client:
         body: Any,
         wish: Wish,
         *,
-        patience: float = PATIENCE,
+        patience: float | None = None,
         wait_s: int = 0,
     ) -> Answer:
         path = f"/api/orders/{order_id}{below}"
@@ -259,7 +283,7 @@ class Client:
         body: Any,
         wish: Wish,
         *,
-        patience: float = PATIENCE,
+        patience: float | None = None,
         wait_s: int = 0,
     ) -> Answer:
         request = Request(
@@ -271,7 +295,7 @@ class Client:
             order_id=order_id,
             prefer_wait_s=wait_s,
         )
-        answer = await self._asker.insist(request, self._rng, patience=patience)
+        answer = await self._asker.insist(request, self._rng, patience=patience or self.patience)
         if answer.is_done and self._rng.random() < 0.05:
             await self._asker.ask(request)
         if answer.is_done and self._rng.random() < 0.2:
@@ -302,7 +326,9 @@ class Client:
 
     @property
     def _customer(self) -> str:
-        return f"{self._shelf.customers}{self._number * 1000 + self._lives // ORDERS_A_CUSTOMER}"
+        return (
+            self._customer_always or f"{self._shelf.customers}{self._number * 1000 + self._lives // ORDERS_A_CUSTOMER}"
+        )
 
     def _key(self) -> str:
         self._keys += 1

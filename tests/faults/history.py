@@ -47,7 +47,7 @@ class Wish:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """One request and what was told. ``versions``: order id -> version, of each order that the answer shows;
-    ``payments``: payment id -> (status, amount). ``is_reuse``: the key was used before with other content, on purpose.
+    ``payments``: payment id -> (status, amount, code). ``is_reuse``: the key was used before with other content, on purpose.
     """
 
     client: str
@@ -66,7 +66,7 @@ class Told:
     current_version: int | None = None
     order_status: str | None = None
     versions: Mapping[str, int] = field(default_factory=dict)
-    payments: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    payments: Mapping[str, tuple[str, int, str | None]] = field(default_factory=dict)
     digest: str = ""
     is_replayed: bool = False
 
@@ -133,9 +133,9 @@ def shown_orders(document: Any) -> dict[str, int]:
     return {order["id"]: order["version"] for order in listed or () if "id" in order and "version" in order}
 
 
-def shown_payments(document: Any) -> dict[str, tuple[str, int]]:
-    """Payment id -> status and amount of each payment that a document shows."""
+def shown_payments(document: Any) -> dict[str, tuple[str, int, str | None]]:
+    """Payment id -> status, amount and code of each payment that a document shows."""
     if not isinstance(document, dict):
         return {}
     listed = document.get("payments", [document] if "payment_id" in document else [])
-    return {payment["payment_id"]: (payment["status"], payment["amount"]) for payment in listed}
+    return {each["payment_id"]: (each["status"], each["amount"], each["code"]) for each in listed}

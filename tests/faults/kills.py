@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,12 +20,15 @@ import aiohttp
 import asyncpg
 import redis.asyncio
 
-from tests.acceptance.started import ROOT, Started
+from local.guard import descendants, parents
+from tests.acceptance.started import Started
+from tests.faults.bypass import SecondOwner
 from tests.faults.fuzz import fuzz
 from tests.faults.partners import Partners
 from tests.faults.schedule import Planned
 
 PROGRAM_LIMIT_S = 60.0
+CONNECTIONS_MAX = 200
 TRIES_MAX = 4
 TRY_AGAIN_S = 1.5
 STATEMENT_LIMIT_S = 5.0
@@ -68,12 +70,13 @@ class Faults:
     """Makes faults happen to one running service."""
 
     def __init__(
-        self, started: Started, endpoints: dict[str, str], partners: Partners, session: aiohttp.ClientSession
+        self, started: Started, endpoints: dict[str, str], partners: Partners, crowd: Callable[[float], Awaitable[str]]
     ) -> None:
+        """``crowd``: has many ask for one order at once; given a number in 0..1, it says which."""
+        self._crowd = crowd
         self._started = started
         self._endpoints = endpoints
         self._partners = partners
-        self._session = session
         self.fired: list[Fired] = []
         self.missed: list[str] = []
 
@@ -129,6 +132,9 @@ class Faults:
             "cut_database": self._cut_database,
             "cut_broker": self._cut_broker,
             "alarm_broker": self._alarm_broker,
+            "crowd_database": self._crowd_database,
+            "refuse_writes": self._refuse_writes,
+            "crowd_order": lambda fault: self._crowd(fault.pick),
             "flush_cache": self._flush_cache,
             "fuzz_inbox": self._fuzz,
             "lose_holds": self._lose_holds,
@@ -146,6 +152,9 @@ class Faults:
 
     async def _choose(self, what: str, pick: float) -> int:
         found = sorted(await asyncio.to_thread(self._started.find_all, PROCESSES[what]))
+        if what == "api":
+            # Its first process has workers below it, of another name.
+            found += sorted(await asyncio.to_thread(lambda: descendants(min(found), parents()) if found else ()))
         if not found:
             raise NothingToHitError(what)
         return found[int(pick * len(found))]
@@ -173,18 +182,9 @@ class Faults:
 
     async def _second_owner(self, fault: Planned) -> str:
         """Another shard takes a group over while its owner is well and knows nothing: the same orders active twice."""
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "RAY_ADDRESS": self._endpoints["ray_address"],
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": self._endpoints["ray_token_file"],
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        }
-        command = [sys.executable, "-m", "tests.faults.second_owner", str(fault.pick)]
-        said = await _run(command, environment, b"")
-        return said.strip().splitlines()[-1] if said.strip() else ""
+        program = SecondOwner(self._endpoints)
+        await program.start()
+        return (await program.take_over(pick=fault.pick)).bereft[0]
 
     # Servers.
 
@@ -206,9 +206,44 @@ class Faults:
         )
         return name
 
+    async def _crowd_database(self, fault: Planned) -> str:
+        """Take every connection that is left, so that nobody gets another."""
+        taken: list[Any] = []
+        try:
+            while len(taken) < CONNECTIONS_MAX:
+                taken.append(await asyncpg.connect(self._endpoints["database"], timeout=STATEMENT_LIMIT_S))
+        except (asyncpg.PostgresError, OSError, TimeoutError):
+            await asyncio.sleep(fault.lasts_s)
+        finally:
+            for connection in taken:
+                connection.terminate()
+        return f"{len(taken)} connections"
+
+    async def _refuse_writes(self, fault: Planned) -> str:
+        """Whatever would write is refused, as by a disk that is full; reading goes on."""
+        await self._ask_database("alter system set default_transaction_read_only = on")
+        await self._ask_database("select pg_reload_conf()")
+        try:
+            await asyncio.sleep(fault.lasts_s)
+        finally:
+            await self._allow_writes()
+        return ""
+
+    async def _allow_writes(self) -> None:
+        async with asyncio.timeout(PROGRAM_LIMIT_S):
+            while True:
+                with contextlib.suppress(asyncpg.PostgresError, OSError):
+                    await self._ask_database("alter system reset default_transaction_read_only")
+                    await self._ask_database("select pg_reload_conf()")
+                    return
+                await asyncio.sleep(TRY_AGAIN_S)
+
     async def _ask_database(self, sql: str, *arguments: object) -> list[Any]:
         connection: Any = await asyncpg.connect(
-            self._endpoints["database"], timeout=STATEMENT_LIMIT_S, command_timeout=STATEMENT_LIMIT_S
+            self._endpoints["database"],
+            timeout=STATEMENT_LIMIT_S,
+            command_timeout=STATEMENT_LIMIT_S,
+            server_settings={"default_transaction_read_only": "off"},
         )
         try:
             rows: list[Any] = await connection.fetch(sql, *arguments)

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tests.faults.evidence import Evidence, StoredEvent
-from tests.faults.history import Outcome, Told
+from tests.faults.history import NO_ANSWER, Outcome, Told
 
 LATE_MAX_S = 12.0
+HANG_S = 24.0
+NOT_NOW_MAX_S = 15.0
 SETTLED_S = 15.0
 FINAL = frozenset(("delivered", "cancelled"))
 WAIT_FOR_SOMEBODY = frozenset(("prepared", "shipped"))
@@ -211,3 +213,9 @@ def stays_bounded(evidence: Evidence) -> Iterator[Violation]:
     ):
         if seen > most:
             yield Violation("L12", None, f"{seen} {what}, which is more than {most}")
+    for told in evidence.history.told:
+        took_s = told.told_s - told.asked_s
+        if told.status == NO_ANSWER and took_s > HANG_S:
+            yield Violation("L12", told.order_id, f"it went without an answer for {took_s:.1f} s: {told}")
+        elif told.outcome is Outcome.NOT_NOW and took_s > NOT_NOW_MAX_S:
+            yield Violation("L12", told.order_id, f"it took {took_s:.1f} s to be told not now: {told}")

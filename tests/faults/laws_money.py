@@ -50,7 +50,9 @@ def charged_once(evidence: Evidence) -> Iterator[Violation]:
     books = accounts(evidence)
     for charge in evidence.ledger.charges:
         document = evidence.documents.get(charge["order_id"])
-        if document is None or charge["payment_id"] not in {payment["payment_id"] for payment in document["payments"]}:
+        if document is not None and charge["payment_id"] not in {
+            payment["payment_id"] for payment in document["payments"]
+        }:
             yield Violation(
                 "L2", charge["order_id"], f"the partner charged {charge['payment_id']}, which the order does not know"
             )

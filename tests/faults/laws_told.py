@@ -9,6 +9,8 @@ from tests.faults.history import Outcome, Told
 from tests.faults.laws import Violation
 
 EDITS = frozenset(("add", "quantity", "remove"))
+# Rejections that are not PaymentSvc's word: what comes after them is late money (spec.md, "Payments").
+NOT_A_WORD = frozenset(("never_made", "settled_outside"))
 
 
 def keys_act_once(evidence: Evidence) -> Iterator[Violation]:
@@ -67,6 +69,8 @@ def _apply(lines: dict[str, int], action: str, of: Mapping[str, int]) -> None:
 
 def reads_see_what_was_told(evidence: Evidence) -> Iterator[Violation]:
     """L10: whatever was answered is seen by every reading, and by every command, that was asked for later."""
+    for order_id in evidence.orders.keys() - evidence.documents.keys():
+        yield Violation("L10", order_id, "it is in the tables at rest, and the API does not show it")
     known = _Known()
     for told in sorted(evidence.history.told, key=lambda told: told.told_s):
         known.add(told)
@@ -119,7 +123,7 @@ def unknown_is_not_told_as_known(evidence: Evidence) -> Iterator[Violation]:
     for told in evidence.history.told:
         if told.status == 500:
             yield Violation("L13", told.order_id, f"an error that nobody foresaw: {told}")
-        for payment_id, (status, amount) in told.payments.items():
+        for payment_id, (status, amount, code) in told.payments.items():
             charge = charges.get(payment_id)
             if status == "confirmed" and (charge is None or charge["status"] != "confirmed"):
                 yield Violation(
@@ -131,20 +135,17 @@ def unknown_is_not_told_as_known(evidence: Evidence) -> Iterator[Violation]:
                     told.order_id,
                     f"payment {payment_id} was told as {amount}, the partner took {charge['amount']}",
                 )
-            elif status == "rejected" and charge is not None and charge["status"] == "confirmed":
-                yield from _rejected_but_taken(evidence, told, payment_id)
+            elif (
+                status == "rejected"
+                and code not in NOT_A_WORD
+                and charge is not None
+                and charge["status"] == "confirmed"
+            ):
+                yield Violation(
+                    "L13", told.order_id, f"payment {payment_id} was told as rejected, and the partner took the money"
+                )
     existing = {document["metadata"].get("ref") for document in evidence.documents.values()}
     for (_, _path, key), tries in evidence.history.wishes():
         is_for_sure = all(told.outcome in (Outcome.NOT_NOW, Outcome.REFUSED) for told in tries)
         if tries[0].wish.action == "create" and is_for_sure and key in existing:
             yield Violation("L13", None, f"it was told that nothing happened, and an order exists: {tries[-1]}")
-
-
-def _rejected_but_taken(evidence: Evidence, told: Told, payment_id: str) -> Iterator[Violation]:
-    """Money that came after a payment counted as never made is late money (spec.md, "Payments"), not a lie."""
-    document = evidence.documents.get(told.order_id or "", {"payments": []})
-    payment = next((each for each in document["payments"] if each["payment_id"] == payment_id), None)
-    if payment is None or payment["status"] == "rejected":
-        yield Violation(
-            "L13", told.order_id, f"payment {payment_id} was told as rejected, and the partner took the money"
-        )

@@ -90,6 +90,10 @@ class Partners:
             self._hanging.remove(partner)
             await self.misbehave()
 
+    async def say_nothing(self, customer_id: str) -> None:
+        """Tell by no event how this customer's payments end."""
+        await self._ask("POST", "/knobs", {"effect": "no_event", "operation": "charge", "customer_id": customer_id})
+
     async def stock_up(self, sku: str) -> None:
         """Make a product of which there are few."""
         await self._ask("PUT", f"/products/{sku}", {"name": sku, "prices": {"EUR": 2500}, "stock": SCARCE_STOCK})

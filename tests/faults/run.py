@@ -42,7 +42,7 @@ SETTINGS = {
     "RATE_LIMIT_PER_MIN": "0",
     "LOG_LEVEL": "WARNING",
 }
-CONNECTIONS_MAX = 200
+CONNECTIONS_MAX = 600
 # A broker that is killed is no news here.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
@@ -74,8 +74,10 @@ class Result:
 
 
 @contextlib.contextmanager
-def service(program: Path = ROOT / "dev", settings: dict[str, str] | None = None) -> Iterator[Started]:
-    """A `./dev run` in a temporary folder, which is gone afterwards."""
+def service(
+    program: Path = ROOT / "dev", settings: dict[str, str] | None = None, logs: Path | None = None
+) -> Iterator[Started]:
+    """A `./dev run` in a temporary folder, which is gone afterwards; its logs are copied to ``logs`` first."""
     folder = Path(tempfile.mkdtemp(prefix="ordersvc-faults-"))
     started = Started(folder / "state", SETTINGS | (settings or {}), program=program)
     try:
@@ -83,7 +85,15 @@ def service(program: Path = ROOT / "dev", settings: dict[str, str] | None = None
         yield started
     finally:
         started.end()
+        if logs is not None:
+            shutil.copytree(folder, logs, dirs_exist_ok=True, ignore=_all_but_logs)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _all_but_logs(folder: str, names: list[str]) -> list[str]:
+    """What is no log, and no folder with logs in it."""
+    paths = [Path(folder) / name for name in names]
+    return [path.name for path in paths if not (path.is_dir() or path.suffix in {".log", ".out", ".err"})]
 
 
 @contextlib.asynccontextmanager
@@ -105,7 +115,6 @@ async def run(started: Started, seed: int, size: Size) -> Result:
     connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
     async with aiohttp.ClientSession(connector=connector) as session, listening(endpoints) as listener:
         partners = Partners(endpoints["payment"].removesuffix("/payment"), session)
-        faults = Faults(started, endpoints, partners, session)
         staff = Asker("staff", session, endpoints["api"], endpoints["token"], history)
         shelf = Shelf(plenty=[f"load-sku-{n}" for n in range(1, 101)], scarce=[f"scarce-{n}" for n in range(1, 6)])
         for sku in shelf.scarce:
@@ -113,8 +122,9 @@ async def run(started: Started, seed: int, size: Size) -> Result:
         await partners.misbehave()
         clients = [
             Client(n, seed, Asker(f"client-{n}", session, endpoints["api"], endpoints["token"], history), shelf)
-            for n in range(1, size.clients + 1)
+            for n in range(size.clients + 1)
         ]
+        faults = Faults(started, endpoints, partners, clients.pop(0).crowd)
         evidence = Evidence(
             history=history, heard=listener.heard, unreadable=listener.unreadable, ledger=await partners.ledger()
         )
@@ -136,7 +146,7 @@ async def run(started: Started, seed: int, size: Size) -> Result:
         await read_tables(evidence, endpoints["database"])
         await read_documents(evidence, staff)
         evidence.ledger = await partners.ledger()
-        await _heard_all(evidence)
+        await heard_all(evidence)
     return Result(
         evidence=evidence,
         violations=violations(evidence),
@@ -158,7 +168,7 @@ async def _calm(partners: Partners) -> None:
             await asyncio.sleep(0.2)
 
 
-async def _heard_all(evidence: Evidence) -> None:
+async def heard_all(evidence: Evidence) -> None:
     """Give what was published last the time to arrive."""
     wanted = {event.id for events in evidence.events.values() for event in events}
     with contextlib.suppress(TimeoutError):

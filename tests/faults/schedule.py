@@ -22,6 +22,8 @@ LASTING: dict[str, tuple[float, float]] = {
     "cut_database": (0, 0),
     "restart_database": (0, 0),
     "kill_database": (0, 0),
+    "crowd_database": (2.0, 5.0),
+    "refuse_writes": (1.0, 4.0),
     "cut_broker": (0, 0),
     "kill_broker": (0, 0),
     "alarm_broker": (2.0, 6.0),
@@ -34,6 +36,7 @@ LASTING: dict[str, tuple[float, float]] = {
     "kill_partners": (0, 0),
     "lose_holds": (0, 0),
     "say_again": (0, 0),
+    "crowd_order": (0, 0),
 }
 OFTEN = ("kill_shard", "cut_database")
 

@@ -1,47 +1,69 @@
-"""Bypasses the router: has a shard take a group over whose owner is alive, well, and not asked.
+"""Bypasses the router: shards take groups over whose owners are alive, well, and not asked.
 
-    python -m tests.faults.second_owner 0.7        the number in 0..1 chooses the group; prints who was bereft of it
+    python -m tests.faults.second_owner
 
-A program of its own, since it attaches itself to Ray. What it hands over is an event for an order that does not exist.
+A program of its own, since it attaches itself to Ray. It says ``ready``, then reads one line, ``{"pick": 0..1, "ship":
+[order id]}``, and answers with one, ``{"bereft": [shard], "versions": {order id: version}}``: each of those orders was noted as
+shipped by a shard that is not its owner; where none is named, a group that ``pick`` chooses is taken over for nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import sys
-from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import ray
+import structlog
 
 from actors.groups import Layout
-from actors.peers import NAMESPACE
-from actors.wire import encode_letters
-from domain.commands import Actor, ActorType, Message, Wake
+from actors.peers import NAMESPACE, Peers
+from actors.replies import Reply
+from actors.wire import decode_told, encode_letters
+from domain.commands import Actor, ActorType, Message, Ship, Wake
 
-ANSWER_LIMIT_S = 10.0
+LIMIT_S = 30.0
+PING_EVERY_S = 0.5
+PINGS_MISSED_MAX = 8
 
 
-def main(pick: float) -> None:
-    """Take the chosen group over. Raises whatever keeps it from that."""
+async def main() -> None:
+    """Attach, wait to be told, take over. Raises whatever keeps it from that."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # what is printed is read as an answer
     ray.init(address="auto", namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
-    shards = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
-    names = sorted(name for name in shards if name.startswith("order-shard-"))
+    known = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
+    names = sorted(name for name in known if name.startswith("order-shard-"))
+    peers = Peers(ping_every_s=PING_EVERY_S, pings_missed_max=PINGS_MISSED_MAX)
+    async with asyncio.timeout(LIMIT_S):
+        await asyncio.gather(*(peers.get(name).found.wait() for name in names))
+    print("ready", flush=True)
+    asked = json.loads(await asyncio.to_thread(sys.stdin.readline))
     layout = Layout(len(names))
-    owner = names[int(pick * len(names))]
-    other = names[(names.index(owner) + 1) % len(names)]
-    number = owner.rsplit("-", 1)[1]
-    order_id = next(
-        str(UUID(int=n)) for n in range(100_000) if layout.home_of(layout.group_of(str(UUID(int=n)))) == owner
-    )
-    message = Message(id=f"second-owner:{pick}", body=Wake(), actor=Actor(ActorType.TIMER, "second-owner"))
-    shard: Any = ray.get_actor(other, namespace=NAMESPACE)
-    group = f"slices-{number}-of-{len(names)}"
-    answer = shard.handle.remote(group, encode_letters([(order_id, message)]), True)  # noqa: FBT003
-    answered, _ = ray.wait([answer], timeout=ANSWER_LIMIT_S)
-    if not answered:
-        raise TimeoutError(f"{other} did not answer")
-    print(owner)
+    by_owner: dict[str, dict[str, Message]] = {}
+    for order_id in asked["ship"]:
+        body = Ship(carrier="SEUR", tracking_number="second-owner")
+        message = Message(id=str(uuid4()), body=body, actor=Actor(ActorType.STAFF, "second-owner"), keyed=True)
+        by_owner.setdefault(layout.home_of(layout.group_of(order_id)), {})[order_id] = message
+    if not by_owner:
+        owner = names[int(asked["pick"] * len(names))]
+        ids = (str(UUID(int=number)) for number in range(100_000))
+        order_id = next(each for each in ids if layout.home_of(layout.group_of(each)) == owner)
+        wake = Message(id=f"second-owner:{uuid4()}", body=Wake(), actor=Actor(ActorType.TIMER, "second-owner"))
+        by_owner[owner] = {order_id: wake}
+    versions: dict[str, int] = {}
+    async with asyncio.timeout(LIMIT_S):
+        for owner, messages in by_owner.items():
+            other = names[(names.index(owner) + 1) % len(names)]
+            group = layout.group_of(next(iter(messages)))
+            letters = encode_letters(list(messages.items()))
+            told = decode_told(await peers.get(other).call("handle", group, letters, True))  # noqa: FBT003
+            versions |= {
+                order_id: each.version for order_id, each in zip(messages, told, strict=True) if isinstance(each, Reply)
+            }
+    print(json.dumps({"bereft": list(by_owner), "versions": versions}), flush=True)
+    peers.stop()
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    asyncio.run(main())
