@@ -18,6 +18,7 @@ from actors.aside import SetAside
 from actors.commits import commit_of, outbound, reply_to
 from actors.committer import Committer, Proposal, Verdict
 from actors.deadlines import Deadlines
+from actors.groups import DEDICATED
 from actors.loading import Loading
 from actors.mailbox import Letter
 from actors.order import OrderActor
@@ -48,7 +49,7 @@ class Group:
 
     def __init__(self, name: str, epoch: int, around: Surroundings, on_replaced: Callable[[Group], None]) -> None:
         self.name = name
-        self.dedicated_order_id = name.removeprefix("order-") if name.startswith("order-") else None
+        self.dedicated_order_id = name.removeprefix(DEDICATED) if name.startswith(DEDICATED) else None
         horizon_s = around.limits.deadlines_ahead_s if self.dedicated_order_id is None else None
         self.deadlines = Deadlines(around.clock.now, self.ring, horizon_s=horizon_s)
         self.is_replaced = False
@@ -91,9 +92,9 @@ class Group:
             return
         codes = _codes(letter.message)
         if codes:
-            self._spawn(self._prepare(letter, codes))
+            self._spawn(self._on_behalf(letter, self._prepare(letter, codes)))
         elif isinstance(letter.message.body, RetryNow):
-            self._spawn(self._take_up_again(letter))
+            self._spawn(self._on_behalf(letter, self._take_up_again(letter)))
         else:
             self._deliver(letter)
 
@@ -111,24 +112,26 @@ class Group:
                 return
         self.wake(order_id)
 
-    async def _prepare(self, letter: Letter, codes: tuple[str, ...]) -> None:
-        """Read the promotions that a command names before it enters: its decision needs them."""
+    async def _on_behalf(self, letter: Letter, work: Awaitable[None]) -> None:
+        """Do what a letter needs of the storage before it goes on; if that fails, nothing was changed, and its sender is told so."""
         try:
-            promotions = await self._around.store.promotions(codes)
+            await work
         except (StorageUnavailable, CommitUnknown) as error:
             letter.tell(Unavailable("database_unavailable", str(error)))
-            return
+        except Exception as error:
+            log.exception("letter_failed", order_id=letter.order_id, message=letter.message.id)
+            letter.tell(Unavailable("order_failed", f"the message can't be handled: {type(error).__name__}"))
+
+    async def _prepare(self, letter: Letter, codes: tuple[str, ...]) -> None:
+        """Read the promotions that a command names before it enters: its decision needs them."""
+        promotions = await self._around.store.promotions(codes)
         message = letter.message
         letter.message = amended(message, known=amended(message.known, promotions=promotions))
         self._deliver(letter)
 
     async def _take_up_again(self, letter: Letter) -> None:
         """Staff have looked at the order: whatever set it aside, it may try again."""
-        try:
-            await self._aside.take_up_again(letter.order_id)
-        except (StorageUnavailable, CommitUnknown) as error:
-            letter.tell(Unavailable("database_unavailable", str(error)))
-            return
+        await self._aside.take_up_again(letter.order_id)
         self._deliver(letter)
 
     def _deliver(self, letter: Letter) -> None:
@@ -283,14 +286,10 @@ class Group:
 
     def replay(self, letter: Letter) -> None:
         """Tell the sender what the message's first delivery was told."""
-        self._spawn(self._replay(letter))
+        self._spawn(self._on_behalf(letter, self._replay(letter)))
 
     async def _replay(self, letter: Letter) -> None:
-        try:
-            remembered = await self._around.store.reply(letter.order_id, letter.message.id)
-        except (StorageUnavailable, CommitUnknown) as error:
-            letter.tell(Unavailable("database_unavailable", str(error)))
-            return
+        remembered = await self._around.store.reply(letter.order_id, letter.message.id)
         if remembered is None:
             letter.tell(Unavailable("reply_pruned", "the answer of this message is not kept any more"))
             return

@@ -68,6 +68,8 @@ class Memory:
         return {order_id: self.stored[order_id] for order_id in order_ids if order_id in self.stored}
 
     async def reply(self, order_id: str, message_id: str) -> bytes | None:
+        if message_id in self.breaks:
+            raise ZeroDivisionError
         return self.replies.get(message_id)
 
     async def promotions(self, codes: tuple[str, ...]) -> tuple[Promotion, ...]:
@@ -308,3 +310,13 @@ async def test_what_is_committed_while_an_order_moves_is_said_before_its_publish
     await group.hand_over(GOOD, dedicate)
     assert isinstance(await adding, Reply)
     assert memory.said == [(GOOD, [2]), (GOOD, "left")]
+
+
+async def test_a_letter_for_which_something_breaks_before_its_order_has_it_is_answered() -> None:
+    memory = Memory()
+    memory.breaks = {"k"}
+    group = await a_group(memory)
+    assert isinstance(await told(group, GOOD, a_creation(GOOD)), Reply)
+    repeated = await told(group, GOOD, a_creation(GOOD))
+    assert isinstance(repeated, Unavailable)
+    assert repeated.code == "order_failed"
