@@ -41,7 +41,7 @@ class SetAside:
         if until_s <= self._monotonic():
             del self._orders[order_id]
             return None
-        return Unavailable("order_set_aside", why, retry_after_s=self._retry_s)
+        return self._not_now(why)
 
     def put(self, order_id: str, why: str) -> Unavailable:
         """Set an order aside and give what those who wait for it are told."""
@@ -49,6 +49,9 @@ class SetAside:
         self._orders[order_id] = (self._monotonic() + self._retry_s, why)
         while len(self._orders) > self._max_orders:
             self._orders.pop(next(iter(self._orders)))
+        return self._not_now(why)
+
+    def _not_now(self, why: str) -> Unavailable:
         return Unavailable("order_set_aside", why, retry_after_s=self._retry_s)
 
     async def mark(self, order_id: str, why: str) -> None:

@@ -5,17 +5,10 @@ It stands before the bulkhead: a copy is there also while the partner is not.
 
 from __future__ import annotations
 
-from typing import Protocol
-
+from actors.bulkhead import Caller
 from domain.calls import Call, CustomerFetched, FetchCustomer, FetchProducts, Outcome, ProductsFetched
 from domain.commands import CallAnswered
 from storage.copystore import CopyStore
-
-
-class Caller(Protocol):
-    """``partners.resilience.Bulkhead``."""
-
-    async def call(self, call: Call) -> CallAnswered: ...
 
 
 class CopiesFirst:

@@ -1,4 +1,4 @@
-"""Which group an order belongs to and where a group is at home: arithmetic on names, no state.
+"""What processes are called, which group an order belongs to, and where a group is at home: arithmetic on names, no state.
 
 ``slices-<k>-of-<n>``: the orders whose slice leaves ``k`` when divided by ``n``, at home in ``order-shard-<k>``.
 ``order-<id>``: one order with a process to itself, named like the group.
@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from domain.calls import Partner
 from domain.slices import slice_of
 
 DEDICATED = "order-"
+BULKHEAD = "bulkhead-"
 SLICES_OF_SHARD = "slices-"
+
+
+def bulkhead_of(partner: Partner) -> str:
+    """The name of the process that calls a partner."""
+    return BULKHEAD + partner.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import fields
 from typing import Any, Protocol
 
-from actors.groups import Layout
+from actors.groups import Layout, bulkhead_of
 from actors.peers import PeerGone, Peers
 from actors.router import Router
 from domain.calls import Partner
@@ -85,7 +85,7 @@ class Inbound:
         """Tell the bulkhead that gives copies out, lest Redis should lose the news; needed where Redis has not heard them."""
         try:
             async with asyncio.timeout(NEWS_WITHIN_S):
-                await self._peers.get(f"bulkhead-{partner.value}").call("told", key, version)
+                await self._peers.get(bulkhead_of(partner)).call("told", key, version)
         except (PeerGone, TimeoutError) as error:
             if is_needed:
                 raise Unavailable("bulkhead_not_told", str(error) or "it did not answer in time") from error

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import asyncpg
 
+from actors.commits import commit_of
 from benchmarks.partners import answer_at_once
-from domain import document
 from domain.calls import Call
 from domain.commands import (
     Actor,
@@ -27,10 +27,11 @@ from domain.commands import (
     NewLine,
     Pay,
     Ship,
+    Wake,
 )
 from domain.order import Order
-from sagas.decision import Rules
-from sagas.stages import deadline, decide
+from sagas.decision import Decision, Rules
+from sagas.stages import decide
 from storage.commits import Commit
 from storage.snapshots import OrderStore
 
@@ -134,21 +135,5 @@ async def store_template(dsn: str, last: int) -> Order:
 
 
 def _commit(order: Order) -> Commit:
-    totals = document.totals(order)
-    return Commit(
-        order=order,
-        base_version=0,
-        deadline=deadline(order),
-        payment_status=document.payment_status(order),
-        fulfillment_status=document.fulfillment_status(order),
-        total=totals.total,
-        paid=totals.paid,
-        refunded=totals.refunded,
-        events=(),
-        ledger=(),
-        message_id=None,
-        fingerprint="",
-        reply=None,
-        claims=(),
-        releases=(),
-    )
+    message = Message(id="fill", body=Wake(), actor=Actor(ActorType.TIMER, "fill"))
+    return commit_of(None, message, Decision(order=order))[0]

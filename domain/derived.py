@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import wraps
+from typing import TypeVar
 
 from domain.order import Order, Status, Step, StepKind
 from domain.payments import Payment, PaymentStatus, RefundStatus, TransactionType
@@ -42,28 +43,24 @@ class Totals:
     balance: int
 
 
-class _Last(Generic[T]):
-    """Remembers what was worked out of the last order: one commit asks for the same several times, and orders never change."""
+def _of_the_last_order(work_out: Callable[[Order], T]) -> Callable[[Order], T]:
+    """Remember what was worked out of the last order: one commit asks for the same several times, and orders never change."""
+    last: tuple[Order, T] | None = None
 
-    __slots__ = ("_last", "_work_out")
+    @wraps(work_out)
+    def look(order: Order) -> T:
+        nonlocal last
+        remembered = last
+        if remembered is None or remembered[0] is not order:
+            remembered = last = (order, work_out(order))
+        return remembered[1]
 
-    def __init__(self, work_out: Callable[[Order], T]) -> None:
-        self._work_out = work_out
-        self._last: tuple[Order, T] | None = None
-
-    def __call__(self, order: Order) -> T:
-        last = self._last
-        if last is None or last[0] is not order:
-            last = self._last = (order, self._work_out(order))
-        return last[1]
+    return look
 
 
+@_of_the_last_order
 def totals(order: Order) -> Totals:
     """Add up an order; all 0 but ``paid`` and ``refunded`` before prices are known."""
-    return _totals_of(order)
-
-
-def _totals(order: Order) -> Totals:
     items = discount = 0
     tax = order.shipping_tax
     for line in order.lines:
@@ -82,9 +79,6 @@ def _totals(order: Order) -> Totals:
             refunded += entry.amount
     balance = 0 if order.status is Status.CANCELLED else total - paid + refunded
     return Totals(items, discount, shipping, tax, total, paid, refunded, balance)
-
-
-_totals_of = _Last(_totals)
 
 
 def in_flight(order: Order) -> Payment | None:
@@ -112,16 +106,13 @@ def money_kept(order: Order) -> int:
     return sum(outstanding(payment) for payment in order.payments if payment.currency == order.currency)
 
 
+@_of_the_last_order
 def payment_status(order: Order) -> str:
     """Derive ``unpaid, pending, in_doubt, partially_paid, paid, refunded`` or ``partially_refunded``.
 
     What is in flight comes first. An order that was paid is ``paid`` as long as it keeps its total; what an order that
     is being or was cancelled has given back shows as refunded.
     """
-    return _payment_status_of(order)
-
-
-def _payment_status(order: Order) -> str:
     awaited = in_flight(order)
     if awaited is not None:
         return "in_doubt" if awaited.status is PaymentStatus.IN_DOUBT else "pending"
@@ -137,9 +128,6 @@ def _payment_status(order: Order) -> str:
             return "paid"
         return "partially_paid"
     return "refunded" if sums.refunded else "unpaid"
-
-
-_payment_status_of = _Last(_payment_status)
 
 
 def fulfillment_status(order: Order) -> str:

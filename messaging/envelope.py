@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Annotated, TypeVar
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from domain.document import time_text
 from domain.events import Event
 from domain.ids import named_id
 from domain.money import AMOUNT_MAX_MINOR
@@ -26,7 +26,6 @@ NOTICE_TYPE = "SolicitudNotificacion"
 SEQUENCE_DIGITS = 20
 BODY_MAX_BYTES = 1_048_576
 DETAIL_MAX_CHARACTERS = 500
-TIMES_MAX = 256
 INT64_MAX = 2**63 - 1
 
 T = TypeVar("T")
@@ -69,7 +68,7 @@ def encode_event(order_id: str, event: Event) -> bytes:
             source=f"/ordersvc/orders/{order_id}",
             type=event.type.value,
             subject=order_id,
-            time=_rfc3339(event.at),
+            time=time_text(event.at),
             sequence=_padded(event.sequence),
             correlationid=order_id,
             causationid=event.causation_id,
@@ -90,7 +89,7 @@ def encode_notice(order_id: str, event: Event) -> bytes | None:
             source=f"/ordersvc/orders/{order_id}/notifications",
             type=NOTICE_TYPE,
             subject=order_id,
-            time=_rfc3339(event.at),
+            time=time_text(event.at),
             sequence=_padded(notice.sequence),
             correlationid=order_id,
             causationid=event_id(order_id, event.sequence),
@@ -106,11 +105,6 @@ def id_of(body: bytes) -> str:
         return _decode_id(body).id
     except msgspec.DecodeError:
         return ""
-
-
-@lru_cache(maxsize=TIMES_MAX)
-def _rfc3339(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _padded(sequence: int) -> str:

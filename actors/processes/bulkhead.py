@@ -7,6 +7,7 @@ import asyncio
 from actors import composition
 from actors.bulkhead import Bulkhead as BulkheadWorker
 from actors.copies import CopiesFirst
+from actors.groups import BULKHEAD
 from actors.link import Methods
 from actors.peers import Peers
 from actors.processes.process import Process
@@ -24,7 +25,7 @@ class Bulkhead(Process):
 
     async def _compose(self, peers: Peers) -> None:
         config = self.config
-        partner = Partner(self.name.removeprefix("bulkhead-"))
+        partner = Partner(self.name.removeprefix(BULKHEAD))
         store = await composition.open_router_store(config, self.name)
         router = await composition.open_router(config, peers, store)
         self._bulkhead = PartnerBulkhead(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors import composition
-from actors.groups import Layout
+from actors.groups import Layout, bulkhead_of
 from actors.inbound import Inbound
 from actors.peers import Peers
 from actors.processes.process import Process
@@ -23,7 +23,7 @@ class EventBridge(Process):
         store = await composition.open_router_store(config, self.name)
         router = await composition.open_router(config, peers, store)
         for partner in (Partner.PRODUCT, Partner.USER):
-            peers.get(f"bulkhead-{partner.value}")
+            peers.get(bulkhead_of(partner))
         self._copies = composition.copy_news_of(config, store)
         inbound = Inbound(router, peers, Layout(config.shards), self._copies)
         self._bridge = composition.make_bridge(config, inbound.deliver)

@@ -14,7 +14,7 @@ from actors.catalogue import Catalogue
 from actors.clock import DatabaseClock
 from actors.dedicated import DedicatedOrders
 from actors.failpoints import Failpoint
-from actors.groups import DEDICATED, Layout
+from actors.groups import DEDICATED, Layout, bulkhead_of
 from actors.link import Methods
 from actors.numbers import OrderNumbers
 from actors.partner_calls import BulkheadCalls
@@ -62,12 +62,12 @@ class OrderShard(Process):
             name=self.name,
             limits=composition.publisher_limits_of(config),
         )
-        bulkheads = {f"bulkhead-{partner.value}": partner for partner in Partner}
+        bulkheads = {bulkhead_of(partner): partner for partner in Partner}
         for name in bulkheads:
             peers.get(name)
 
         async def perform(partner: Partner, batch: bytes) -> list[int]:
-            refused = await peers.get(f"bulkhead-{partner.value}").call("perform", batch)
+            refused = await peers.get(bulkhead_of(partner)).call("perform", batch)
             failpoint.hit("after_call")
             return cast("list[int]", refused)
 

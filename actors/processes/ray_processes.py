@@ -7,7 +7,7 @@ from importlib import import_module
 
 import ray
 
-from actors.groups import Layout
+from actors.groups import BULKHEAD, Layout, bulkhead_of
 from actors.peers import NAMESPACE
 from actors.processes.process import BRIDGE, SUPERVISOR, Process
 from domain.calls import Partner
@@ -20,7 +20,7 @@ CONCURRENT_CALLS_MAX = 1000
 def kind_of(name: str) -> type[Process]:
     """The class of the process of that name."""
     # Found by name, as the supervisor's class is made of this module.
-    if name.startswith("bulkhead-"):
+    if name.startswith(BULKHEAD):
         module, kind = "bulkhead", "Bulkhead"
     else:
         module, kind = {BRIDGE: ("event_bridge", "EventBridge"), SUPERVISOR: ("supervisor", "Supervisor")}.get(
@@ -40,7 +40,7 @@ class RayProcesses:
         """All that must be there, the dedicated ones apart."""
         return [
             *Layout(self._config.shards).shard_names(),
-            *(f"bulkhead-{partner.value}" for partner in Partner),
+            *(bulkhead_of(partner) for partner in Partner),
             BRIDGE,
         ]
 

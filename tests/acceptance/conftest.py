@@ -49,12 +49,8 @@ def _needs_its_own(item: pytest.Item) -> bool:
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """A `./dev run` that is ready."""
-    started = Started(tmp_path_factory.mktemp("service") / "state")
-    try:
-        started.endpoints()
+    with Started(tmp_path_factory.mktemp("service") / "state") as started:
         yield started
-    finally:
-        started.end()
 
 
 @pytest.fixture(scope="session")

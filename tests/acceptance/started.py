@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -75,6 +75,19 @@ class Started:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def __enter__(self) -> Self:
+        """Wait until it is ready."""
+        try:
+            self.endpoints()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End it, whatever happened."""
+        self.end()
 
     def said(self) -> str:
         """All that it printed until now."""

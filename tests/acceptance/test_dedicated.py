@@ -66,12 +66,8 @@ class PatientShop(Shop):
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """A service that gives a process to every order."""
     settings = {"DEDICATED_POLICY": "all", "DEDICATED_MAX": str(DEDICATED_MAX)}
-    started = Started(tmp_path_factory.mktemp("dedicated") / "state", settings)
-    try:
-        started.endpoints()
+    with Started(tmp_path_factory.mktemp("dedicated") / "state", settings) as started:
         yield started
-    finally:
-        started.end()
 
 
 @pytest.fixture(scope="module")

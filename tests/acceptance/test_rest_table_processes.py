@@ -36,12 +36,8 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
-    started = Started(tmp_path_factory.mktemp("two") / "state", SETTINGS)
-    try:
-        started.endpoints()
+    with Started(tmp_path_factory.mktemp("two") / "state", SETTINGS) as started:
         yield started
-    finally:
-        started.end()
 
 
 @pytest.fixture(scope="module")

@@ -79,12 +79,10 @@ def service(
 ) -> Iterator[Started]:
     """A `./dev run` in a temporary folder, which is gone afterwards; its logs are copied to ``logs`` first."""
     folder = Path(tempfile.mkdtemp(prefix="ordersvc-faults-"))
-    started = Started(folder / "state", SETTINGS | (settings or {}), program=program)
     try:
-        started.endpoints()
-        yield started
+        with Started(folder / "state", SETTINGS | (settings or {}), program=program) as started:
+            yield started
     finally:
-        started.end()
         if logs is not None:
             shutil.copytree(folder, logs, dirs_exist_ok=True, ignore=_all_but_logs)
         shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,7 @@ from actors.clock import DatabaseClock
 from actors.committer import CommitPolicy
 from actors.dedicated import DedicatedOrders, DedicatedPolicy
 from actors.failpoints import Failpoint
-from actors.groups import Layout
+from actors.groups import Layout, bulkhead_of
 from actors.inbound import Inbound
 from actors.link import CallFailed
 from actors.numbers import OrderNumbers
@@ -129,7 +129,7 @@ class ShardHost:
             failpoint.hit("after_mark")
 
         async def perform(partner: Partner, batch: bytes) -> list[int]:
-            refused = await peers.get(f"bulkhead-{partner.value}").call("perform", batch)
+            refused = await peers.get(bulkhead_of(partner)).call("perform", batch)
             failpoint.hit("after_call")
             return cast("list[int]", refused)
 
@@ -138,7 +138,7 @@ class ShardHost:
 
         self._publisher = Publisher("amqp://simulated", on_confirmed=mark, name=name, limits=PUBLISHER_LIMITS)
         self.calls = BulkheadCalls(perform, not_sent, queue_max_calls=8)
-        bulkheads = {f"bulkhead-{partner.value}": partner for partner in Partner}
+        bulkheads = {bulkhead_of(partner): partner for partner in Partner}
         peers.on_found = lambda found: self.calls.repeat(bulkheads[found]) if found in bulkheads else None
         is_dedicated = name not in LAYOUT.shard_names()
         age_s = 0 if is_dedicated else 20
