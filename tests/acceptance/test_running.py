@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,38 @@ def test_a_service_that_is_ready_says_where_everything_is_and_to_nobody_else(ser
     assert stat.S_IMODE(Path(found["ray_token_file"]).stat().st_mode) == 0o600
     assert found["api"] in service.said()
     assert found["token"] in service.said()
+
+
+def actors(service: Started) -> dict[str, str]:
+    """Name -> class of the actors that Ray's command line shows alive."""
+    found = service.endpoints()
+    listed = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ray")),
+            *("list", "actors", "--format", "json", "--address", found["ray_dashboard"]),
+        ],
+        env={**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": found["ray_token_file"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return {actor["name"]: actor["class_name"] for actor in json.loads(listed.stdout) if actor["state"] == "ALIVE"}
+
+
+def test_operators_find_each_process_by_its_name(service: Started) -> None:
+    expected = {
+        "order-shard-0": "OrderShard",
+        "order-shard-1": "OrderShard",
+        "bulkhead-product": "Bulkhead",
+        "bulkhead-payment": "Bulkhead",
+        "bulkhead-user": "Bulkhead",
+        "event-bridge": "EventBridge",
+        "supervisor": "Supervisor",
+    }
+    until(lambda: actors(service) == expected, "all actors alive under their names")
+    for title in ("ray::OrderShard", "ray::Bulkhead", "ray::EventBridge", "ray::Supervisor"):
+        until(lambda title=title: service.find_all(title), f"a process titled {title}")  # type: ignore[misc]
 
 
 def test_an_order_is_validated_by_the_sandbox_with_the_token_that_was_printed(service: Started) -> None:
