@@ -90,11 +90,10 @@ class Group:
         if self.is_replaced:
             letter.tell(Moved(""))
             return
-        codes = _codes(letter.message)
-        if codes:
-            self._spawn(self._on_behalf(letter, self._prepare(letter, codes)))
+        if _codes(letter.message):
+            self._spawn(self._on_behalf(letter, self._prepare))
         elif isinstance(letter.message.body, RetryNow):
-            self._spawn(self._on_behalf(letter, self._take_up_again(letter)))
+            self._spawn(self._on_behalf(letter, self._take_up_again))
         else:
             self._deliver(letter)
 
@@ -112,19 +111,19 @@ class Group:
                 return
         self.wake(order_id)
 
-    async def _on_behalf(self, letter: Letter, work: Awaitable[None]) -> None:
+    async def _on_behalf(self, letter: Letter, work: Callable[[Letter], Awaitable[None]]) -> None:
         """Do what a letter needs of the storage before it goes on; if that fails, nothing was changed, and its sender is told so."""
         try:
-            await work
+            await work(letter)
         except (StorageUnavailable, CommitUnknown) as error:
             letter.tell(Unavailable("database_unavailable", str(error)))
         except Exception as error:
             log.exception("letter_failed", order_id=letter.order_id, message=letter.message.id)
             letter.tell(Unavailable("order_failed", f"the message can't be handled: {type(error).__name__}"))
 
-    async def _prepare(self, letter: Letter, codes: tuple[str, ...]) -> None:
+    async def _prepare(self, letter: Letter) -> None:
         """Read the promotions that a command names before it enters: its decision needs them."""
-        promotions = await self._around.store.promotions(codes)
+        promotions = await self._around.store.promotions(_codes(letter.message))
         message = letter.message
         letter.message = amended(message, known=amended(message.known, promotions=promotions))
         self._deliver(letter)
@@ -286,7 +285,7 @@ class Group:
 
     def replay(self, letter: Letter) -> None:
         """Tell the sender what the message's first delivery was told."""
-        self._spawn(self._on_behalf(letter, self._replay(letter)))
+        self._spawn(self._on_behalf(letter, self._replay))
 
     async def _replay(self, letter: Letter) -> None:
         remembered = await self._around.store.reply(letter.order_id, letter.message.id)

@@ -38,6 +38,7 @@ def test_an_order_goes_through_its_seven_stages_and_says_so_in_sequence(shop: Sh
         "PedidoEnviado",
         "PedidoEntregado",
     ]
+    assert "PedidoActualizado" in [event["type"] for event in told]
     versions = [event["data"]["version"] for event in told]
     assert versions == sorted(versions)
 
