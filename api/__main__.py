@@ -24,7 +24,7 @@ def command_of(config: Settings) -> list[str]:
         *("--host", config.http_host, "--port", str(config.http_port)),
         *("--workers", str(config.api_processes)),
         *("--loop", "uvloop", "--http", "httptools", "--ws", "none", "--lifespan", "on"),
-        *("--no-access-log", "--log-level", "warning", "--no-server-header"),
+        *("--no-access-log", "--log-level", "warning", "--no-server-header", "--no-proxy-headers"),
         *("--backlog", str(BACKLOG_MAX_CONNECTIONS)),
         *("--timeout-keep-alive", str(KEEP_ALIVE_S), "--timeout-graceful-shutdown", str(GRACEFUL_S)),
     ]

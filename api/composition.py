@@ -10,15 +10,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
-
 from actors.composition import make_peers, open_router, open_router_store, pool_limits_of
 from actors.groups import Layout
 from actors.logs import set_up_logs
 from actors.peers import Peers
 from actors.processes.process import SUPERVISOR
 from actors.runtime import connect
-from api.app import Collaborators, bare_app, furnish
+from api.app import Collaborators, Service, bare_app, furnish
 from api.configuration import authenticator_of, metrics_folder, rules_of
 from api.dependencies import Check, HealthChecks, accepts_connections
 from api.figures import Figures
@@ -34,19 +32,19 @@ from storage.redis import QuietRedis
 APPLICATION_NAME = "api"
 
 
-def service() -> FastAPI:
+def service() -> Service:
     """Make the service of the environment's settings; it opens what it needs when it is started."""
     config = settings()
     rules = rules_of(config)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: Service) -> AsyncIterator[None]:
         set_up_logs(config.log_level, process=APPLICATION_NAME)
         async with AsyncExitStack() as stack:
             furnish(app, await _open(config, stack), rules)
             yield
 
-    return bare_app(rules, lifespan)
+    return bare_app(lifespan)
 
 
 async def _open(config: Settings, stack: AsyncExitStack) -> Collaborators:

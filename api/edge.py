@@ -1,17 +1,21 @@
-"""The outermost layer: a bound on the requests under way, security headers, and the counts of what was answered.
+"""The outermost layer: from a request to its answer, whatever happens on the way.
 
-Pure ASGI, so that it costs a request next to nothing. It knows neither callers nor orders.
+It finds the handler, bounds the requests under way, turns what is raised into problem documents, adds security headers, and
+counts what was answered. It knows neither callers nor orders.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from prometheus_client import Counter, Gauge, Histogram
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from api.exchange import Incoming
-from api.problems import render, retry_after
+from api.exchange import NO_PARAMS, UNMATCHED, ClientGoneError, Incoming
+from api.operations import Route
+from api.paths import Paths
+from api.problems import Problem, answer_to, retry_after
 
 REQUESTS = Counter("ordersvc_http_requests", "Requests answered", ["method", "route", "status"])
 DURATION = Histogram(
@@ -22,18 +26,16 @@ DURATION = Histogram(
 )
 UNDER_WAY = Gauge("ordersvc_http_requests_under_way", "Requests being worked on", multiprocess_mode="livesum")
 
-_NOSNIFF = (b"x-content-type-options", b"nosniff")
 # An answer may be kept by the client it was for, and asked about by its entity tag each time before it is used.
-_PRIVATE = (b"cache-control", b"private, no-cache")
-_UNMATCHED = "unmatched"
+_SAFE = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"private, no-cache"))
 
 
 class Edge:
-    """ASGI middleware around everything else."""
+    """Answers the requests of a table of routes."""
 
-    def __init__(self, app: ASGIApp, *, under_way_max_requests: int) -> None:
+    def __init__(self, routes: Iterable[Route], *, under_way_max_requests: int) -> None:
         """``under_way_max_requests``: one more is told 503 at once."""
-        self._app = app
+        self._paths = Paths(routes)
         self._max = under_way_max_requests
         self._under_way = 0
         self._counters: dict[tuple[str, str, int], Counter] = {}
@@ -41,40 +43,33 @@ class Edge:
         UNDER_WAY.set(0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or turn it away."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+        """Answer a request."""
         started = time.perf_counter()
-        status = 0
-
-        async def finish(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = message["headers"]
-                if isinstance(headers, list):
-                    headers.append(_NOSNIFF)
-                    headers.append(_PRIVATE)
-            await send(message)
-
-        if self._under_way >= self._max:
-            detail = f"{self._max} requests are being worked on already."
-            answer = render(Incoming(scope, receive), 503, "overloaded", detail, headers=(retry_after(1.0),))
-            await answer(scope, receive, finish)
-        else:
-            self._under_way += 1
+        route, params = self._paths.find(scope["path"]) or (None, NO_PARAMS)
+        asked = Incoming(scope, receive, route.path_format if route else UNMATCHED, params)
+        self._under_way += 1
+        try:
             try:
-                await self._app(scope, receive, finish)
-            finally:
-                self._under_way -= 1
-        self._count(scope, status, time.perf_counter() - started)
+                if self._under_way > self._max:
+                    answer = answer_to(asked, _overloaded(self._max))
+                elif route is None:
+                    answer = answer_to(asked, Problem("not_found", "There is nothing under this path."))
+                else:
+                    answer = await route.handler_of(asked.method)(asked)
+            except ClientGoneError:
+                return
+            except Exception as error:  # noqa: BLE001 - the last place where an error can be told to the caller
+                answer = answer_to(asked, error)
+            answer.headers.extend(asked.told)
+            answer.headers.extend(_SAFE)
+            await answer(scope, receive, send)
+        finally:
+            self._under_way -= 1
+        self._count(asked, answer.status, time.perf_counter() - started)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        if not status:
-            return  # The client went away.
-        path: str | None = getattr(scope.get("route"), "path_format", None)
-        route, method = (path, scope["method"]) if path else (_UNMATCHED, _UNMATCHED)
+    def _count(self, asked: Incoming, status: int, seconds: float) -> None:
+        route = asked.route
+        method = UNMATCHED if route is UNMATCHED else asked.method
         counter = self._counters.get((method, route, status))
         if counter is None:
             counter = self._counters[method, route, status] = REQUESTS.labels(method, route, str(status))
@@ -82,3 +77,7 @@ class Edge:
         counter.inc()
         self._durations[route].observe(seconds)
         UNDER_WAY.set(self._under_way)
+
+
+def _overloaded(under_way_max: int) -> Problem:
+    return Problem("overloaded", f"{under_way_max} requests are being worked on already.", headers=(retry_after(1.0),))

@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,6 +20,8 @@ BODY_WAIT_MAX_S = 15.0
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 JSON = (b"content-type", b"application/json")
+UNMATCHED = "unmatched"
+NO_PARAMS: Mapping[str, str] = MappingProxyType({})
 
 Header = tuple[bytes, bytes]
 
@@ -64,10 +67,15 @@ class Incoming:
     ``told`` are headers that go with whatever is answered, a refusal included.
     """
 
-    __slots__ = ("_receive", "_trace", "headers", "scope", "told")
+    __slots__ = ("_params", "_receive", "_trace", "headers", "route", "scope", "told")
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, route: str = UNMATCHED, params: Mapping[str, str] = NO_PARAMS
+    ) -> None:
+        """``route``: the template of the path, such as ``/api/orders/{order_id}``; ``params``: what stands for its names."""
         self.scope = scope
+        self.route = route
+        self._params = params
         self._receive = receive
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.told: list[Header] = []
@@ -86,11 +94,6 @@ class Incoming:
         return path
 
     @property
-    def route(self) -> str:
-        """The template of the path, such as ``/api/orders/{order_id}``, or the path where no route matched."""
-        return getattr(self.scope.get("route"), "path_format", self.path)
-
-    @property
     def trace(self) -> Trace:
         """The request's trace, made when first asked for."""
         if self._trace is None:
@@ -104,8 +107,7 @@ class Incoming:
 
     def param(self, name: str) -> str:
         """Give a path parameter."""
-        params: Mapping[str, str] = self.scope["path_params"]
-        return params[name]
+        return self._params[name]
 
     def query(self) -> list[tuple[str, str]]:
         """Give the query's pairs in the order they were written; raises ``ValueError`` when there are too many."""

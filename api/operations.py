@@ -13,10 +13,9 @@ from typing import Any
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from api.exchange import Answer, ClientGoneError, Incoming
-from api.problems import Problem, answer_to
+from api.exchange import Answer, Incoming
+from api.problems import Problem
 
 Handler = Callable[[Incoming], Awaitable[Answer]]
 
@@ -58,17 +57,23 @@ class Operation:
 
 
 class Route(APIRoute):
-    """One path: hands the method's handler an ``Incoming``, and turns whatever is raised into a problem document.
+    """One path, and the handler of each of its methods.
 
     It answers for every method of its path, so that another path with a variable in the same place never does: 405
-    names the methods of this one. FastAPI's reading of parameters and bodies is left out: the handlers read what they
-    need from bytes, which is what lets a request cost little.
+    names the methods of this one. FastAPI lists it; ``edge.py`` asks it.
     """
 
     def __init__(self, path: str, handlers: Mapping[str, Handler]) -> None:
         super().__init__(path, _unread, methods=sorted(handlers), include_in_schema=False)
-        self.methods = set()
-        self.app = _app_of(handlers)
+        self._handlers = handlers
+        self._allow = ", ".join(sorted(handlers)).encode()
+
+    def handler_of(self, method: str) -> Handler:
+        """Give the method's handler; raises ``Problem`` ``method_not_allowed``."""
+        handler = self._handlers.get(method)
+        if handler is None:
+            raise Problem("method_not_allowed", f"{method} is not allowed here.", headers=((b"allow", self._allow),))
+        return handler
 
 
 def routes_of(operations: Iterable[Operation]) -> tuple[Route, ...]:
@@ -82,23 +87,3 @@ def routes_of(operations: Iterable[Operation]) -> tuple[Route, ...]:
 async def _unread(request: Request) -> Response:
     """What FastAPI reads a signature from; it is never called."""
     raise NotImplementedError
-
-
-def _app_of(handlers: Mapping[str, Handler]) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    allow = ", ".join(sorted(handlers)).encode()
-
-    async def not_allowed(asked: Incoming) -> Answer:
-        raise Problem("method_not_allowed", f"{asked.method} is not allowed here.", headers=((b"allow", allow),))
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        asked = Incoming(scope, receive)
-        try:
-            answer = await handlers.get(asked.method, not_allowed)(asked)
-        except ClientGoneError:
-            return
-        except Exception as error:  # noqa: BLE001 - the last place where an error can be told to the caller
-            answer = answer_to(asked, error)
-        answer.headers.extend(asked.told)
-        await answer(scope, receive, send)
-
-    return app

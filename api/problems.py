@@ -10,7 +10,6 @@ import math
 
 import msgspec
 import structlog
-from starlette.exceptions import HTTPException
 
 from api.exchange import Answer, BodyTooLargeError, BodyTooSlowError, Header, Incoming
 from domain.errors import FieldError, OutcomeUnknown, RefusalKind, Refused, Unavailable
@@ -184,7 +183,5 @@ def answer_to(asked: Incoming, error: Exception) -> Answer:
             return render(asked, 413, "body_too_large", "The body is larger than the limit.")
         case BodyTooSlowError():
             return render(asked, 408, "request_timeout", "The body did not arrive in time.")
-        case HTTPException(status_code=404):
-            return render(asked, 404, "not_found", "There is nothing under this path.")
     _log.error("request_failed", route=asked.route, trace_id=asked.trace.trace_id, exc_info=error)
     return render(asked, 500, "internal_error", "Something is broken on our side; the trace id finds it.")
