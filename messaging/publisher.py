@@ -47,6 +47,8 @@ class PublisherLimits:
     report_every_s: float = 0.05
     report_max_events: int = 500
     nack_retry_s: float = 1.0
+    gather_s: float = 0.01
+    hurry_events: int = 8
 
 
 class Publisher:
@@ -74,6 +76,7 @@ class Publisher:
         self._link = Link(url, name=name, use=self._publish, policy=link_policy)
         self._confirmed: list[tuple[str, int]] = []
         self._wake = asyncio.Event()
+        self._is_hurried = False
         self._drained = asyncio.Event()
         self._report_due = asyncio.Event()
         self._report_full = asyncio.Event()
@@ -172,15 +175,15 @@ class Publisher:
                 self._backlog.again(line)
 
     async def _pump(self, channel: ConfirmChannel, session: _Session) -> None:
-        """Write what is next whenever something may be written; asleep otherwise."""
+        """Write what may be written, some time after there is something; asleep otherwise."""
         while True:
             self._wake.clear()
-            frames = self._next_frames(channel, session)
-            if frames:
+            while frames := self._next_frames(channel, session):
                 await channel.send(frames)
-                await asyncio.sleep(0)  # lets others run, and what they offer is the next write
-            else:
-                await self._wake.wait()
+            await self._wake.wait()
+            if not self._is_hurried:
+                await asyncio.sleep(self._limits.gather_s)
+            self._is_hurried = False
 
     def _next_frames(self, channel: ConfirmChannel, session: _Session) -> list[bytes]:
         limits = self._limits
@@ -216,6 +219,7 @@ class Publisher:
         if is_taken:
             self.published += 1
             self._note_confirmed(line.order_id, self._backlog.confirm(line))
+            self._is_hurried = self._is_hurried or len(line.waiting) > self._limits.hurry_events
             if not self._backlog.size:
                 self._drained.set()
             self._wake.set()
