@@ -14,7 +14,7 @@ from actors.composition import make_peers, open_router, open_router_store, pool_
 from actors.groups import Layout
 from actors.logs import set_up_logs
 from actors.peers import Peers
-from actors.processes.process import SUPERVISOR
+from actors.processes.process import SUPERVISOR, keep_garbage_collection_rare
 from actors.runtime import connect
 from api.app import Collaborators, Service, bare_app, furnish
 from api.configuration import authenticator_of, metrics_folder, rules_of
@@ -42,6 +42,7 @@ def service() -> Service:
         set_up_logs(config.log_level, process=APPLICATION_NAME)
         async with AsyncExitStack() as stack:
             furnish(app, await _open(config, stack), rules)
+            keep_garbage_collection_rare()
             yield
 
     return bare_app(lifespan)
