@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -126,10 +127,9 @@ class Router:
         group = self._dedicated.get(order_id) or self._layout.group_of(order_id)
         host, _ = self._host(group)
         if host is not None:
-            try:
-                await asyncio.wait_for(self._shards.watch(host, order_id, until), seconds)
-            except TimeoutError:
-                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._shards.watch(host, order_id, until)
 
     async def refresh(self) -> None:
         """Read the owners table; several callers share one reading. A reading that fails leaves the last one."""

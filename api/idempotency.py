@@ -58,6 +58,6 @@ def fingerprint(content: object, query: list[tuple[str, str]]) -> str:
 
 def _derived_uuid(*parts: str) -> str:
     """A UUID of version 8 (RFC 9562) from a digest of the parts; no two lists of parts are written alike."""
-    text = "".join(f"{len(part)}:{part}" for part in parts)
+    text = "".join([f"{len(part)}:{part}" for part in parts])
     h = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     return f"{h[:8]}-{h[8:12]}-8{h[13:16]}-{'89ab'[int(h[16], 16) & 3]}{h[17:20]}-{h[20:]}"

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-import pytest
+import asyncio
 
-from api.exchange import Trace
+import pytest
+from starlette.types import Message as AsgiMessage
+
+from api import exchange
+from api.exchange import BodyTooSlowError, Incoming, Trace
 from tests.unit.api.driving import World
 
 ITEMS = "/api/orders/0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00/items"
@@ -71,3 +75,24 @@ def test_a_trace_that_can_not_be_understood_is_begun_anew(header: str | None) ->
 
 def test_a_trace_of_a_later_version_is_continued() -> None:
     assert Trace("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-more").parent.endswith("-00")
+
+
+async def never_heard() -> AsgiMessage:
+    raise await asyncio.get_running_loop().create_future()
+
+
+async def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "BODY_WAIT_MAX_S", 0.0)
+    with pytest.raises(BodyTooSlowError):
+        await Incoming({"headers": []}, never_heard).body(1)
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
+
+
+async def test_reading_a_body_can_be_cancelled_from_outside() -> None:
+    reading = asyncio.create_task(Incoming({"headers": []}, never_heard).body(1))
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
