@@ -178,10 +178,12 @@ class PeerShards:
         """Look for it no more."""
         self._peers.forget(name)
 
-    async def watch(self, name: str, order_id: str, until: str) -> None:
+    async def watch(self, name: str, order_id: str, until: str) -> bytes | None:
         """Wait for the order to get somewhere, or for the shard to be gone."""
         with contextlib.suppress(PeerGone, CallFailed):  # whoever waits looks for itself then
-            await self._peers.get(name).call("watch", order_id, until)
+            told: bytes | None = await self._peers.get(name).call("watch", order_id, until)
+            return told
+        return None
 
 
 async def open_router(settings: Settings, peers: Peers, store: OrderStore) -> Router:

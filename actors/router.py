@@ -19,7 +19,7 @@ from actors.batching import MicroBatcher
 from actors.groups import DEDICATED, Layout
 from actors.mailbox import Letter
 from actors.peers import PeerGone
-from actors.replies import Reply
+from actors.replies import Reply, decode_reply
 from actors.wire import Moved, Told, decode_told, encode_letters
 from domain.amending import amended
 from domain.commands import Message
@@ -50,7 +50,7 @@ class Shards(Protocol):
 
     def is_up(self, name: str) -> bool: ...
     async def deliver(self, name: str, group: str, batch: bytes, *, take: bool) -> bytes: ...
-    async def watch(self, name: str, order_id: str, until: str) -> None: ...
+    async def watch(self, name: str, order_id: str, until: str) -> bytes | None: ...
     def forget(self, name: str) -> None: ...
 
 
@@ -122,14 +122,21 @@ class Router:
             raise Unavailable("moving", "the order is changing hands")
         raise told
 
-    async def wait(self, order_id: str, until: str, seconds: float) -> None:
-        """Return when the order is ``validated`` (or cancelled) or ``payment:<id>`` is settled, or after ``seconds``."""
+    async def wait(self, order_id: str, until: str, seconds: float) -> Reply | None:
+        """Return when the order is ``validated`` (or cancelled) or ``payment:<id>`` is settled, or after ``seconds``.
+
+        Gives what a command that is answered now would tell: the order, or that payment. None where it has to be read from the
+        database: the order was there before, nobody knows where it is, or the time is over.
+        """
         group = self._dedicated.get(order_id) or self._layout.group_of(order_id)
         host, _ = self._host(group)
-        if host is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._shards.watch(host, order_id, until)
+        if host is None:
+            return None
+        told = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                told = await self._shards.watch(host, order_id, until)
+        return None if told is None else decode_reply(told)
 
     async def refresh(self) -> None:
         """Read the owners table; several callers share one reading. A reading that fails leaves the last one."""

@@ -17,7 +17,9 @@ import structlog
 from actors.group import Group
 from actors.groups import DEDICATED, Layout, residue
 from actors.mailbox import Letter
+from actors.replies import encode_reply
 from actors.surroundings import GroupStore, Surroundings
+from actors.watches import shown
 from actors.wire import Moved, Told, decode_letters, encode_told
 from domain.calls import Call, NotSent
 from domain.commands import Actor, ActorType, CallAnswered, Message
@@ -118,9 +120,10 @@ class OrderShard:
         told = await self._deliver(group_name, letters, take=take)
         return encode_told(told)
 
-    async def watch(self, order_id: str, until: str) -> None:
-        """Return when the order is ``until``; see ``watches.py``."""
-        await self._around.watches.until(order_id, until, self._find)
+    async def watch(self, order_id: str, until: str) -> bytes | None:
+        """Return when the order is ``until``, with what is told of it, or None where that has to be read; see ``watches.py``."""
+        order = await self._around.watches.until(order_id, until, self._find)
+        return None if order is None else encode_reply(shown(order, until))
 
     def not_sent(self, call: Call, why: str) -> None:
         """A call could not be handed over: its order hears so."""

@@ -6,6 +6,7 @@ Translates between HTTP and commands. The rules are in the order.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -65,12 +66,10 @@ class OrderEndpoints:
         seconds = wait_s(asked.header(b"prefer"), self._limits.prefer_wait_max_s)
         if not seconds:
             return json_answer(201, document, etag(version), location)
-        await self._router.wait(order_id, "validated", seconds)
-        try:
-            shown = await self._reader.shown(order_id, wish.caller)
-        except (StorageUnavailable, UndecodableSnapshot, Refused):
-            pass  # It is made, whatever keeps us from reading it: tell what the command answered.
-        else:
+        # It is made, whatever keeps us from reading it: then tell what the command answered.
+        with suppress(StorageUnavailable, UndecodableSnapshot, Refused):
+            become = await self._router.wait(order_id, "validated", seconds)
+            shown = become or await self._reader.shown(order_id, wish.caller)
             version, document = shown.version, shown.document
         return json_answer(201, document, etag(version), location, preference_applied(seconds))
 

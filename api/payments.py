@@ -41,7 +41,9 @@ class PaymentEndpoints:
         seconds = wait_s(asked.header(b"prefer"), self._prefer_wait_max_s)
         if not seconds:
             return json_answer(202, reply.document, location)
-        await self._router.wait(order_id, f"payment:{payment_id}", seconds)
+        settled = await self._router.wait(order_id, f"payment:{payment_id}", seconds)
+        if settled is not None:
+            return json_answer(201, settled.document, location, preference_applied(seconds))
         try:
             payment = _find((await self._reader.order(order_id, wish.caller)).payments, payment_id)
         except (StorageUnavailable, UndecodableSnapshot, Refused):

@@ -28,8 +28,10 @@ class RouterPort(Protocol):
         """Deliver a message and give its answer; raises ``Refused``, ``Unavailable``, ``OutcomeUnknown``."""
         ...
 
-    async def wait(self, order_id: str, until: str, seconds: float) -> None:
-        """Return when ``until`` (``validated``, ``payment:<id>``) is reached, or after ``seconds``."""
+    async def wait(self, order_id: str, until: str, seconds: float) -> Reply | None:
+        """Return when ``until`` (``validated``, ``payment:<id>``) is reached, or after ``seconds``: what is told of the order or
+        the payment, or None where that has to be read.
+        """
         ...
 
 

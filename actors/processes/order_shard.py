@@ -172,9 +172,9 @@ class OrderShard(Process):
         """Deliver a batch of messages; see ``shard.OrderShard.handle``."""
         return await self._shard.handle(group, batch, take=take)
 
-    async def watch(self, order_id: str, until: str) -> None:
+    async def watch(self, order_id: str, until: str) -> bytes | None:
         """Return when the order is ``until``; see ``watches.py``."""
-        await self._shard.watch(order_id, until)
+        return await self._shard.watch(order_id, until)
 
     def product_changed(self, news: dict[str, Any]) -> None:
         """An event told of a new version of a product; ``news`` are the fields of a ``ProductChanged``."""

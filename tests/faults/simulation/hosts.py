@@ -192,8 +192,8 @@ class ShardHost:
     async def handle(self, group: str, batch: bytes, take: bool) -> bytes:
         return await self._shard.handle(group, batch, take=take)
 
-    async def watch(self, order_id: str, until: str) -> None:
-        await self._shard.watch(order_id, until)
+    async def watch(self, order_id: str, until: str) -> bytes | None:
+        return await self._shard.watch(order_id, until)
 
     async def product_changed(self, news: ProductChanged) -> None:
         self._catalogue.product_changed(news)

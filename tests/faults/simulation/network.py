@@ -135,8 +135,9 @@ class ShardsDouble:
         told: bytes = await self._peers.call(name, "handle", group, batch, take)
         return told
 
-    async def watch(self, name: str, order_id: str, until: str) -> None:
-        await self._peers.call(name, "watch", order_id, until)
+    async def watch(self, name: str, order_id: str, until: str) -> bytes | None:
+        told: bytes | None = await self._peers.call(name, "watch", order_id, until)
+        return told
 
     def forget(self, name: str) -> None:
         """Links are looked for by the world."""

@@ -10,7 +10,7 @@ import pytest
 
 from actors.groups import Layout
 from actors.peers import PeerGone
-from actors.replies import Reply
+from actors.replies import Reply, encode_reply
 from actors.router import Router, RouterLimits
 from actors.wire import Moved, Told, decode_letters, encode_told
 from domain.commands import Actor, ActorType, Message, Wake
@@ -30,6 +30,7 @@ class FakeShards:
 
     answer: Callable[[str, str, Message], Told]
     down: set[str] = field(default_factory=set)
+    seen: bytes | None = None
     deliveries: list[tuple[str, str, bool, list[str]]] = field(default_factory=list)
 
     def is_up(self, name: str) -> bool:
@@ -43,8 +44,9 @@ class FakeShards:
             raise PeerGone(name, "ended", sent=True)
         return encode_told([self.answer(name, group, message) for _, message in letters])
 
-    async def watch(self, name: str, order_id: str, until: str) -> None:
-        raise NotImplementedError
+    async def watch(self, name: str, order_id: str, until: str) -> bytes | None:
+        await asyncio.sleep(0)
+        return self.seen
 
 
 def a_message(number: int = 0) -> Message:
@@ -207,3 +209,14 @@ async def test_a_clients_command_is_always_remembered_because_it_may_be_delivere
     router = await a_router(FakeShards(answer))
     await router.ask(ORDER, Message(id="m", body=Wake(), actor=Actor(ActorType.CLIENT, "c")))
     assert seen == [True]
+
+
+async def test_a_wait_gives_what_the_commit_told_or_nothing() -> None:
+    shards = FakeShards(lambda *_: OK)
+    router = await a_router(shards)
+    assert await router.wait(ORDER, "validated", 5.0) is None
+    shards.seen = encode_reply(OK)
+    assert await router.wait(ORDER, "validated", 5.0) == OK
+    assert await router.wait(ORDER, "validated", 0.0) is None
+    shards.down = {HOME, OTHER}
+    assert await router.wait(ORDER, "validated", 5.0) is None

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+import json
 from dataclasses import replace
 
 import pytest
 
-from actors.watches import reached
-from domain.order import Status, ValidationError
+from actors.watches import Watches, reached, shown
+from domain.order import Order, Status, ValidationError
 from tests.unit.sagas.making import at
 
 
@@ -18,3 +20,26 @@ def test_an_order_that_waits_for_an_edit_is_not_awaited_but_one_whose_stock_is_s
     errors = (ValidationError("out_of_stock", "pen", "nothing is left"),)
     for status, is_reached in ((Status.CREATED, True), (Status.CANCELLING, False), (Status.CANCELLED, True)):
         assert reached(replace(at(status).order, validation_errors=errors), "validated") is is_reached
+
+
+async def test_who_waits_gets_the_order_of_the_commit_that_brought_it_there() -> None:
+    watches = Watches()
+    created, validated = at(Status.CREATED).order, at(Status.VALIDATED).order
+    waiting = asyncio.create_task(watches.until(created.id, "validated", lambda _: created))
+    await asyncio.sleep(0)
+    watches.moved(created)
+    watches.moved(validated)
+    assert await waiting is validated
+
+
+async def test_of_an_order_that_was_there_before_nothing_is_told() -> None:
+    look: list[Order] = [at(Status.VALIDATED).order]
+    assert await Watches().until(look[0].id, "validated", lambda _: look[0]) is None
+
+
+def test_what_is_told_is_the_payment_or_the_order_that_was_waited_for() -> None:
+    order = at(Status.PAID).order
+    payment_id = order.payments[0].payment_id
+    assert json.loads(shown(order, f"payment:{payment_id}").document)["payment_id"] == payment_id
+    assert json.loads(shown(order, "validated").document)["id"] == order.id
+    assert shown(order, "validated").version == order.version

@@ -82,6 +82,7 @@ class FakeRouter:
     """Answers each message with what it was told to; ``asked`` has what came."""
 
     reply: Reply | None = None
+    become: Reply | None = None
     error: Exception | None = None
     asked: list[tuple[str, Message]] = field(default_factory=list)
     waited: list[tuple[str, str, float]] = field(default_factory=list)
@@ -100,8 +101,9 @@ class FakeRouter:
             changes["customer_id"] = message.body.customer_id
         return Reply(document=_encode(represent(an_order(**changes))), version=1)
 
-    async def wait(self, order_id: str, until: str, seconds: float) -> None:
+    async def wait(self, order_id: str, until: str, seconds: float) -> Reply | None:
         self.waited.append((order_id, until, seconds))
+        return self.become
 
     @property
     def message(self) -> Message:

@@ -78,6 +78,14 @@ async def test_prefer_wait_shows_the_order_as_it_has_become(world: World) -> Non
     assert answered.json["status"] == "validated"
 
 
+async def test_what_the_wait_told_is_answered_without_reading(world: World) -> None:
+    world.router.become = Reply(document=b'{"status":"validated"}', version=4)
+    world.queries.away = True
+    answered = await world.ask("POST", "/api/orders", json=NEW, key="k-1", headers={"prefer": "wait=5"})
+    assert (answered.status, answered.headers["etag"], answered.json) == (201, '"4"', {"status": "validated"})
+    assert answered.headers["preference-applied"] == "wait=5"
+
+
 async def test_a_wait_is_capped(world: World) -> None:
     await world.ask("POST", "/api/orders", json=NEW, key="k-1", headers={"prefer": "wait=4000"})
     assert world.router.waited[0][2] == 30.0

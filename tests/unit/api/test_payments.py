@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from actors.replies import Reply
 from domain.commands import Pay
 from domain.payments import PaymentStatus, Transaction, TransactionType
 from tests.unit.api.driving import NOW, ORDER_ID, PAYMENT_ID, World, a_payment, an_order, token
@@ -41,6 +42,16 @@ async def test_a_payment_that_settles_within_the_wait_is_made(
     assert world.router.waited == [(ORDER_ID, f"payment:{PAYMENT_ID}", 2.0)]
     assert answered.status == expected
     assert answered.json["status"] == status.value
+    assert answered.headers["preference-applied"] == "wait=2"
+
+
+async def test_the_payment_that_the_wait_told_is_answered_without_reading(world: World) -> None:
+    world.router.become = Reply(
+        document=b'{"status":"rejected"}', version=5, resource="payment", resource_id=PAYMENT_ID
+    )
+    world.queries.away = True
+    answered = await world.ask("POST", PAYMENTS, json={"method": "card"}, key="k", headers={"prefer": "wait=2"})
+    assert (answered.status, answered.json) == (201, {"status": "rejected"})
     assert answered.headers["preference-applied"] == "wait=2"
 
 
