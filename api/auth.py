@@ -71,7 +71,7 @@ class Authenticator:
         self._rules = rules
         self._key_set = key_set
         self._clock = clock
-        self._remembered: dict[bytes, tuple[Caller, float]] = {}
+        self._remembered: dict[str, tuple[Caller, float]] = {}
         self._generation = 0
 
     async def caller(self, authorization: str | None) -> Caller:
@@ -84,21 +84,20 @@ class Authenticator:
         if self._key_set is not None and self._key_set.generation != self._generation:
             self._generation = self._key_set.generation
             self._remembered.clear()
-        digest = hashlib.blake2b(token.encode("latin-1"), digest_size=16).digest()
         now = self._clock()
-        remembered = self._remembered.get(digest)
+        remembered = self._remembered.get(token)
         if remembered is not None and now < remembered[1]:
             return remembered[0]
         claims = await self._claims(token)
-        caller = _caller_of(claims, digest.hex())
-        self._remember(digest, caller, min(now + self._rules.remembered_max_s, float(claims.get("exp", "inf"))))
+        caller = _caller_of(claims, hashlib.blake2b(token.encode("latin-1"), digest_size=16).hexdigest())
+        self._remember(token, caller, min(now + self._rules.remembered_max_s, float(claims.get("exp", "inf"))))
         return caller
 
-    def _remember(self, digest: bytes, caller: Caller, until: float) -> None:
-        self._remembered.pop(digest, None)
+    def _remember(self, token: str, caller: Caller, until: float) -> None:
+        self._remembered.pop(token, None)
         if len(self._remembered) >= self._rules.remembered_max_tokens:
             del self._remembered[next(iter(self._remembered))]
-        self._remembered[digest] = (caller, until)
+        self._remembered[token] = (caller, until)
 
     async def _claims(self, token: str) -> dict[str, Any]:
         rules = self._rules

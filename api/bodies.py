@@ -45,10 +45,7 @@ async def read_json(asked: Incoming, max_bytes: int) -> tuple[bytes, object]:
 
     Raises ``Problem`` ``unsupported_media_type`` or ``malformed_json``, and what ``Incoming.body`` raises.
     """
-    media_type = (asked.header(b"content-type") or "").split(";", 1)[0].strip().lower()
-    if media_type != "application/json" and not (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    ):
+    if not _is_json(asked.header(b"content-type") or ""):
         raise Problem("unsupported_media_type", "Send application/json.")
     raw = await asked.body(max_bytes)
     try:
@@ -57,6 +54,13 @@ async def read_json(asked: Incoming, max_bytes: int) -> tuple[bytes, object]:
         raise Problem("malformed_json", f"The body can't be read as JSON: {error}.") from error
     except RecursionError as error:
         raise Problem("malformed_json", "The body is nested too deeply.") from error
+
+
+def _is_json(content_type: str) -> bool:
+    if content_type == "application/json":
+        return True
+    media_type = content_type.split(";", 1)[0].strip().lower()
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
 def checked(model: type[M], raw: bytes) -> M:

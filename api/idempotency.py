@@ -38,12 +38,13 @@ def read_key(header: str | None, *, required: bool) -> str | None:
 
 def order_id_for(subject: str, key: str) -> str:
     """The id of the order that ``subject`` makes with ``key``: asked twice, it is the same order."""
-    return _derived_uuid("order", subject, key)
+    return _derived_uuid(f"5:order{len(subject)}:{subject}{len(key)}:{key}")
 
 
 def message_id_for(subject: str, method: str, path: str, key: str) -> str:
     """The id of the message that a keyed request becomes; a key belongs to its subject, method and path."""
-    return _derived_uuid("message", subject, method, path, key)
+    text = f"7:message{len(subject)}:{subject}{len(method)}:{method}{len(path)}:{path}{len(key)}:{key}"
+    return _derived_uuid(text)
 
 
 def new_message_id() -> str:
@@ -56,8 +57,7 @@ def fingerprint(content: object, query: list[tuple[str, str]]) -> str:
     return hashlib.blake2b(_canonical((content, sorted(query))), digest_size=16).hexdigest()
 
 
-def _derived_uuid(*parts: str) -> str:
-    """A UUID of version 8 (RFC 9562) from a digest of the parts; no two lists of parts are written alike."""
-    text = "".join([f"{len(part)}:{part}" for part in parts])
+def _derived_uuid(text: str) -> str:
+    """A UUID of version 8 (RFC 9562) from a digest. In ``text`` each part follows its length, so no two lists of parts are alike."""
     h = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     return f"{h[:8]}-{h[8:12]}-8{h[13:16]}-{'89ab'[int(h[16], 16) & 3]}{h[17:20]}-{h[20:]}"
