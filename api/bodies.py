@@ -34,7 +34,15 @@ _PLAIN: dict[str, str] = {
     "string_too_short": "too_short",
     "string_too_long": "too_long",
     "string_pattern_mismatch": "invalid_format",
+    "enum": "not_one_of",
+    "literal_error": "not_one_of",
+    "union_tag_invalid": "not_one_of",
+    "union_tag_not_found": "required",
+    "greater_than_equal": "out_of_range",
+    "less_than_equal": "out_of_range",
 }
+# What is wrong with the field that says which alternative is meant.
+_CHOOSING = frozenset({"union_tag_invalid", "union_tag_not_found"})
 _HEADLINES = frozenset(
     {"too_many_lines", "invalid_quantity", "metadata_too_large", "invalid_currency", "invalid_amount"}
 )
@@ -74,8 +82,10 @@ def checked(model: type[M], raw: bytes) -> M:
 def problem_of(error: ValidationError, fallback: str = "invalid_request", *, is_choice: bool = False) -> Problem:
     """Say what pydantic found, in our words. ``is_choice``: places begin with the name of the alternative chosen."""
     faults: list[FieldError] = []
-    for found in error.errors(include_url=False, include_context=False, include_input=False):
+    for found in error.errors(include_url=False, include_input=False):
         loc = found["loc"][1:] if is_choice else found["loc"]
+        if found["type"] in _CHOOSING:
+            loc = (*loc, found["ctx"]["discriminator"].strip("'"))
         message = found["msg"]
         faults.append(FieldError(_pointer(loc), _code(loc, found["type"]), message[0].upper() + message[1:]))
     headline = next((f.code for f in faults if f.code in _HEADLINES), fallback)
@@ -94,7 +104,7 @@ def _code(loc: tuple[int | str, ...], kind: str) -> str:
                 return named
     if kind in _PLAIN:
         return _PLAIN[kind]
-    return "invalid_type" if kind.endswith("_type") else kind
+    return "invalid_type" if kind.endswith(("_type", "_parsing")) else kind
 
 
 def _pointer(loc: tuple[int | str, ...]) -> str:

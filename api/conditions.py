@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from api.problems import Problem
+from domain.errors import RefusalKind, Refused
 
 NO_VERSION = -1
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
@@ -28,6 +29,16 @@ def expected_version(header: str | None) -> int | None:
     weak, text = found.groups()
     is_number = text.isascii() and text.isdigit() and len(text) <= 18  # noqa: PLR2004 - fits int64
     return int(text) if is_number and not weak else NO_VERSION
+
+
+def require_version(header: str | None, version: int) -> None:
+    """Raise ``Refused`` ``version_conflict`` where ``If-Match`` names another version; and what ``expected_version`` raises.
+
+    ``version`` is 0 for an order that is not made yet.
+    """
+    if expected_version(header) not in (None, version):
+        detail = f"the order is at version {version}" if version else "the order is not made yet"
+        raise Refused(RefusalKind.STALE, "version_conflict", detail, current_version=version)
 
 
 def is_unmodified(header: str | None, version: int) -> bool:

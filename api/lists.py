@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from api.auth import ORDERS_READ, Caller
 from api.cursors import Cursors
@@ -38,7 +39,7 @@ _MICROSECOND = timedelta(microseconds=1)
 def _looks_like_a_date(text: object) -> object:
     """A plus in a query that was not escaped has become a blank; and pydantic would take a number for a time."""
     if not isinstance(text, str) or not text[:4].isdigit() or text[4:5] != "-":
-        raise ValueError("not an RFC 3339 time")
+        raise PydanticCustomError("invalid_format", "not an RFC 3339 time")
     return text.replace(" ", "+") if "T" in text else text
 
 

@@ -179,6 +179,8 @@ def _success(operation: Operation, success: Success) -> Json:
 def problem_codes(operation: Operation) -> tuple[str, ...]:
     """Every code that an operation may answer with: those of its own, and those that follow from what it heeds."""
     codes = [*operation.errors, "internal_error", "overloaded"]
+    if "order_not_found" in codes or operation.id == "CrearPedido":
+        codes.append("order_set_aside")
     if operation.scopes or operation.path == "/metrics":
         codes += ["unauthorized", "invalid_token", "insufficient_scope", "keys_unavailable"]
     if operation.scopes:
@@ -192,8 +194,10 @@ def problem_codes(operation: Operation) -> tuple[str, ...]:
         if operation.key == "required":
             codes.append("idempotency_key_missing")
         codes.append("idempotency_key_reused")
-    if operation.key is not None and operation.if_match:  # A command of an order.
-        codes += ["invalid_if_match", "version_conflict", "order_busy"]
+    if operation.if_match:
+        codes += ["invalid_if_match", "version_conflict"]
+        if operation.key is not None:  # A command of an order.
+            codes.append("order_busy")
     return tuple(sorted(set(codes)))
 
 

@@ -74,6 +74,7 @@ def of_orders(at: OrderEndpoints, timeline: TimelineEndpoints) -> tuple[Operatio
             handler=at.show,
             summary="Show an order",
             tag="orders",
+            if_match=True,
             if_none_match=True,
             success={200: THE_ORDER, 304: Success("It is still that version", headers=("ETag",))},
         ),

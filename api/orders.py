@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from actors.replies import Reply
 from api.auth import ORDERS_READ, ORDERS_WRITE, SHIPMENTS_WRITE, Caller
-from api.conditions import is_unmodified, wait_s
+from api.conditions import is_unmodified, require_version, wait_s
 from api.door import Door, Wish, require
 from api.exchange import Answer, Header, Incoming, etag, json_answer
 from api.idempotency import order_id_for
@@ -60,7 +60,10 @@ class OrderEndpoints:
         """CrearPedido. The order's id follows from the caller and the key, so that a repeat meets the same order."""
         wish, body = await self._door.wish_with(asked, NewOrder, ORDERS_WRITE, key_required=True)
         order_id = order_id_for(wish.caller.subject, wish.key or "")
-        reply = await self._door.send(asked, wish, order_id, self._creation(wish.caller, body, order_id))
+        creation = self._creation(wish.caller, body, order_id)
+        if asked.header(b"if-match") is not None:
+            await self._check_version(asked, order_id)
+        reply = await self._door.send(asked, wish, order_id, creation)
         version, document = reply.version, reply.document
         location = (b"location", b"/api/orders/" + order_id.encode())
         seconds = wait_s(asked.header(b"prefer"), self._limits.prefer_wait_max_s)
@@ -72,6 +75,11 @@ class OrderEndpoints:
             shown = become or await self._reader.shown(order_id, wish.caller)
             version, document = shown.version, shown.document
         return json_answer(201, document, etag(version), location, preference_applied(seconds))
+
+    async def _check_version(self, asked: Incoming, order_id: str) -> None:
+        """Before it is made an order has no version that ``If-Match`` could name; after that, a repeat is a replay."""
+        if not await self._reader.exists(order_id):
+            require_version(asked.header(b"if-match"), 0)
 
     def _creation(self, caller: Caller, body: NewOrder, order_id: str) -> CreateOrder:
         customer_id = body.customer_id or caller.customer_id
@@ -103,6 +111,7 @@ class OrderEndpoints:
         """ObtenerPedidoPorId."""
         caller = await self._door.admit(asked, ORDERS_READ)
         shown = await self._reader.shown(order_id_of(asked), caller)
+        require_version(asked.header(b"if-match"), shown.version)
         if is_unmodified(asked.header(b"if-none-match"), shown.version):
             return Answer(304, b"", [etag(shown.version)])
         return json_answer(200, shown.document, etag(shown.version))

@@ -162,10 +162,10 @@ def answer_to(asked: Incoming, error: Exception) -> Answer:
                 current_version=error.current_version,
             )
         case Unavailable():
-            known = CODES.get(error.code)
-            status = known[0] if known else 503
+            # Inside there are more reasons than clients are told of: those that are not in the table are one to them.
+            code = error.code if error.code in CODES else "unavailable"
             _log.warning("request_unavailable", code=error.code, route=asked.route, trace_id=asked.trace.trace_id)
-            return render(asked, status, error.code, error.detail, headers=(retry_after(error.retry_after_s),))
+            return render(asked, CODES[code][0], code, error.detail, headers=(retry_after(error.retry_after_s),))
         case OutcomeUnknown():
             _log.warning("request_outcome_unknown", route=asked.route, trace_id=asked.trace.trace_id)
             return render(asked, 504, "outcome_unknown", error.detail)

@@ -41,6 +41,10 @@ class OrderReader:
             raise order_not_found()
         return order
 
+    async def exists(self, order_id: str) -> bool:
+        """Tell whether there is such an order, whosever it is."""
+        return await self._queries.order(order_id) is not None
+
     async def shown(self, order_id: str, caller: Caller, how: Callable[[Order], dict[str, Any]] = represent) -> Shown:
         """Give what ``how`` makes of an order, encoded; raises as ``order`` does."""
         order = await self.order(order_id, caller)

@@ -61,6 +61,16 @@ async def test_a_first_answer_does_not_say_that_it_is_replayed(world: World) -> 
     assert "idempotent-replayed" not in answered.headers
 
 
+async def test_a_creation_under_a_version_is_refused_until_the_order_is_made(world: World) -> None:
+    headers = {"if-match": '"1"'}
+    answered = await world.ask("POST", "/api/orders", json=NEW, key="k-1", headers=headers)
+    assert (answered.status, answered.code, answered.json["current_version"]) == (412, "version_conflict", 0)
+    assert not world.router.asked
+    world.queries.keep(an_order(id=order_id_for("tester", "k-1")))
+    world.router.reply = reply_of(replayed=True)
+    assert (await world.ask("POST", "/api/orders", json=NEW, key="k-1", headers=headers)).status == 201
+
+
 async def test_a_creation_without_a_key_is_refused_before_its_body_is_looked_at(world: World) -> None:
     answered = await world.ask("POST", "/api/orders", json={"nonsense": 1})
     assert (answered.status, answered.code) == (400, "idempotency_key_missing")
@@ -192,6 +202,14 @@ async def test_an_order_that_the_client_has_in_another_version_is_sent(world: Wo
     assert (await world.ask("GET", ORDER, headers={"if-none-match": '"6"'})).status == 200
 
 
+async def test_an_order_is_shown_only_in_the_version_that_if_match_names(world: World) -> None:
+    world.queries.keep(an_order(version=7))
+    for tag, status in (('"7"', 200), ("*", 200), ('"6"', 412), ('W/"7"', 412)):
+        assert (await world.ask("GET", ORDER, headers={"if-match": tag})).status == status
+    answered = await world.ask("GET", ORDER, headers={"if-match": '"6"', "if-none-match": '"7"'})
+    assert (answered.status, answered.code, answered.json["current_version"]) == (412, "version_conflict", 7)
+
+
 @pytest.mark.parametrize("order_id", [ORDER_ID, "7", "not-a-uuid", "../etc", "é"])
 async def test_an_order_that_is_not_there_is_not_found(world: World, order_id: str) -> None:
     answered = await world.ask("GET", f"/api/orders/{order_id.replace('/', '')}")
@@ -295,8 +313,8 @@ async def test_each_status_wants_its_own_scope(world: World, body: dict[str, Any
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
-        ({"status": "paid"}, ""),
-        ({}, ""),
+        ({"status": "paid"}, "/status"),
+        ({}, "/status"),
         ({"status": "shipped", "carrier": "C"}, "/tracking_number"),
         (
             {"status": "shipped", "carrier": "C", "tracking_number": "T", "tracking_url": "javascript:x"},
@@ -340,7 +358,7 @@ async def test_an_if_match_that_can_not_be_understood_is_refused(world: World, h
         (Refused(RefusalKind.UNPROCESSABLE, "discount_exhausted", "d"), 422, "discount_exhausted"),
         (Unavailable("order_busy", "d", overloaded=True), 429, "order_busy"),
         (Unavailable("overloaded", "d", overloaded=True), 503, "overloaded"),
-        (Unavailable("no_shard", "d", retry_after_s=2.2), 503, "no_shard"),
+        (Unavailable("no_shard", "d", retry_after_s=2.2), 503, "unavailable"),
         (OutcomeUnknown("d"), 504, "outcome_unknown"),
         (RuntimeError("a bug"), 500, "internal_error"),
     ],
