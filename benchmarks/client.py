@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httptools
 
 REQUEST_TIMEOUT_S = 30.0
-CONNECTIONS_MAX = 4096
+CONNECTIONS_MAX = 8192
 
 
 class NotLoopbackError(ValueError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from benchmarks import bare, service
+from benchmarks.audience import audience
 from benchmarks.client import Client
 from benchmarks.load import Job, Outcome, closed_loop, closed_loop_for
 from benchmarks.machine import describe
@@ -33,7 +34,11 @@ async def measure(options: Options) -> Report:
     rounds: dict[str, list[Outcome]] = {"ours": [], "bare": []}
     with service.use(options.state) as running, bare.started() as bare_url:
         endpoints = running.endpoints
-        async with Client(endpoints.api, IN_FLIGHT) as front, Client(bare_url, IN_FLIGHT) as plain:
+        async with (
+            audience(endpoints.amqp),
+            Client(endpoints.api, IN_FLIGHT) as front,
+            Client(bare_url, IN_FLIGHT) as plain,
+        ):
             sides = {"ours": Shop(front, endpoints.token), "bare": Shop(plain, "")}
             for shop in sides.values():
                 await closed_loop(_job(shop, 0), total=100, in_flight=8)

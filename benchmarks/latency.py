@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 
 from benchmarks import service
+from benchmarks.audience import audience
 from benchmarks.client import Client, Response
 from benchmarks.load import Job, Outcome, closed_loop_for, open_loop
 from benchmarks.machine import describe
@@ -76,7 +77,7 @@ async def measure(options: Options) -> Report:
     outcomes: dict[int, Outcome] = {}
     with service.use(options.state) as running:
         endpoints = running.endpoints
-        async with Client(endpoints.api, CONNECTIONS) as client:
+        async with audience(endpoints.amqp), Client(endpoints.api, CONNECTIONS) as client:
             mixture = Mixture(Shop(client, endpoints.token), seed=1)
             await closed_loop_for(mixture.request, seconds=2, in_flight=IN_FLIGHT)
             best = await closed_loop_for(_from(mixture, 10_000_000), seconds=options.size(10, 3), in_flight=IN_FLIGHT)

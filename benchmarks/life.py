@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from benchmarks import processes, service
+from benchmarks.audience import audience
 from benchmarks.client import Client
 from benchmarks.load import Outcome, closed_loop
 from benchmarks.machine import describe
@@ -32,7 +33,7 @@ async def measure(options: Options) -> Report:
     costs: list[dict[Group, float]] = []
     with service.use(options.state) as running:
         endpoints = running.endpoints
-        async with Client(endpoints.api, IN_FLIGHT) as client:
+        async with audience(endpoints.amqp), Client(endpoints.api, IN_FLIGHT) as client:
             shop = Shop(client, endpoints.token)
             await closed_loop(shop.life, total=50, in_flight=8)
             for turn in range(1, options.rounds + 1):

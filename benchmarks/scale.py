@@ -7,6 +7,7 @@ PostgreSQL sets the end. It is arithmetic over what was measured, and says so.
 from __future__ import annotations
 
 from benchmarks import processes, service
+from benchmarks.audience import audience
 from benchmarks.client import Client
 from benchmarks.load import closed_loop
 from benchmarks.machine import describe
@@ -37,7 +38,7 @@ async def measure(options: Options) -> Report:
     for shards, api_processes in QUICK_LAYOUTS if options.quick else LAYOUTS:
         overrides = {"SHARDS": str(shards), "API_PROCESSES": str(api_processes)}
         with service.started(overrides) as running:
-            async with Client(running.endpoints.api, IN_FLIGHT) as client:
+            async with audience(running.endpoints.amqp), Client(running.endpoints.api, IN_FLIGHT) as client:
                 shop = Shop(client, running.endpoints.token)
                 await closed_loop(shop.life, total=50, in_flight=8)
                 await until_settled(running.endpoints.database, SETTLE_TIMEOUT_S)

@@ -8,14 +8,17 @@ from uuid import uuid4
 
 import msgspec
 
-from benchmarks.client import BROKEN, Client, Response, request_bytes
+from benchmarks.client import BROKEN, Response, request_bytes
 from benchmarks.load import Job
+from benchmarks.tallied import Sender
 from benchmarks.traffic import create_request
 
 WAIT_S = 10
 REFUSALS_MAX = 50
-PREPARED_TRIES_MAX = 400
-PREPARED_POLL_S = 0.01
+PREPARED_TRIES_MAX = 40
+PREPARED_POLL_FIRST_S = 0.05
+PREPARED_POLL_MAX_S = 1.0
+PREPARED_POLL_GROWTH = 1.5
 PAYMENT = b'{"method":"card","token":"tok_visa"}'
 SHIPPED = b'{"status":"shipped","carrier":"Correos","tracking_number":"PQ4F6P"}'
 DELIVERED = b'{"status":"delivered"}'
@@ -25,7 +28,7 @@ AFTER_PREPARED = ("prepared", "shipped", "delivered", "cancelled", "cancelling")
 class Shop:
     """Requests to one service with one token. ``tag`` keeps the idempotency keys of runs apart."""
 
-    def __init__(self, client: Client, token: str, tag: str | None = None) -> None:
+    def __init__(self, client: Sender, token: str, tag: str | None = None) -> None:
         self._client = client
         self._token = token
         self._tag = tag or uuid4().hex
@@ -79,13 +82,15 @@ class Shop:
         return ""
 
     async def _until_prepared(self, order_id: str) -> Response | None:
-        """Poll until the order is prepared; the last answer when it does not get there."""
+        """Look again, ever more seldom, until the order is prepared; the last answer when it does not get there."""
         shown = BROKEN
+        wait_s = PREPARED_POLL_FIRST_S
         for _ in range(PREPARED_TRIES_MAX):
             shown = await self.get(f"/api/orders/{order_id}")
             if shown.status == 200 and msgspec.json.decode(shown.body)["status"] in AFTER_PREPARED:
                 return None
-            await asyncio.sleep(PREPARED_POLL_S)
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * PREPARED_POLL_GROWTH, PREPARED_POLL_MAX_S)
         return shown
 
     async def _change(self, method: str, target: str, body: bytes, wait_s: int) -> Response:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import processes, service
+from benchmarks.audience import audience
 from benchmarks.client import Client
 from benchmarks.load import open_loop
 from benchmarks.machine import describe
@@ -71,7 +72,7 @@ async def climb(
 ) -> list[Step]:
     """Raise the rate step by step until one is not carried."""
     steps: list[Step] = []
-    async with Client(running.endpoints.api, CONNECTIONS) as client:
+    async with audience(running.endpoints.amqp), Client(running.endpoints.api, CONNECTIONS) as client:
         shop = Shop(client, running.endpoints.token)
         rate = first_per_s
         while len(steps) < STEPS_MAX and rate <= RATE_MAX_PER_S:
