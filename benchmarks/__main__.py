@@ -13,7 +13,7 @@ import uvloop
 from benchmarks.options import Options
 from benchmarks.report import Report, Verdict, write_json
 
-NAMES = ("engine", "create", "life", "latency", "resident", "stored", "scale")
+NAMES = ("engine", "create", "life", "latency", "resident", "stored", "scale", "recovery", "overload", "hang")
 ROUNDS_MAX = 50
 
 

@@ -39,6 +39,10 @@ CUSTOMER = "load-customer-1000000"
 SKUS = ("load-sku-1", "load-sku-2", "load-sku-3")
 NUMBER = "100000000"
 EVENTS_STORED = 3
+# How far an order got: nothing has answered it yet, or so many commands of its life are done.
+BEGUN = -1
+VALIDATED = 0
+PREPARED = 1
 DELIVERED = 3
 ORDERS_A_CUSTOMER = 25
 CHUNK_ORDERS = 50_000
@@ -71,19 +75,20 @@ made as materialized (
 
 
 def order_in(last: int, now: datetime) -> Order:
-    """Take one order of three lines through its life up to the ``last``-th command of ``LIFE`` (0: validated only)."""
+    """Take one order of three lines through its life up to the ``last``-th command of ``LIFE``, or to ``BEGUN``."""
     order_id = str(uuid4())
     create = CreateOrder(
         order_id=order_id, customer_id=CUSTOMER, currency="EUR", lines=tuple(NewLine(sku, 2) for sku in SKUS)
     )
     order: Order | None = None
-    for turn, body in enumerate((create, *LIFE[:last])):
+    for turn, body in enumerate((create, *LIFE[: max(last, 0)])):
         message = Message(id=f"command-{turn}", body=body, actor=Actor(ActorType.STAFF, "bench"), known=Known(number=1))
         waiting: list[Message] = [message]
         while waiting:
             decision = decide(order, replace(waiting.pop(0), known=Known(number=int(NUMBER))), now, Rules())
             order = decision.order or order
-            waiting += [_answered(call) for call in decision.calls]
+            if last != BEGUN:
+                waiting += [_answered(call) for call in decision.calls]
     if order is None:
         raise AssertionError("no order came of it")
     return order
@@ -94,9 +99,9 @@ def _answered(call: Call) -> Message:
     return Message(id=f"{call.key}:{call.attempt}", body=body, actor=Actor(ActorType.PARTNER, "instant"))
 
 
-async def fill(dsn: str, orders: int, *, last: int) -> None:
-    """Store ``orders`` orders that got as far as ``last`` says. The schema must be there."""
-    template = await store_template(dsn, last)
+async def fill(dsn: str, orders: int, *, last: int, at: datetime | None = None) -> None:
+    """Store ``orders`` orders that got as far as ``last`` says at the time ``at`` (now). The schema must be there."""
+    template = await store_template(dsn, last, at)
     connection = await asyncpg.connect(dsn)
     try:
         columns = [row["column_name"] for row in await connection.fetch(COLUMNS)]
@@ -121,9 +126,9 @@ select made.id, made.at, seq, seq, 'PedidoActualizado', 'saga', 'fill', '\\x7b7d
         await connection.close()
 
 
-async def store_template(dsn: str, last: int) -> Order:
-    """Store the one order that others are copied from, which got as far as ``last`` says."""
-    template = order_in(last, datetime.now(UTC))
+async def store_template(dsn: str, last: int, at: datetime | None = None) -> Order:
+    """Store the one order that others are copied from, which got as far as ``last`` says at the time ``at`` (now)."""
+    template = order_in(last, at or datetime.now(UTC))
     store = await OrderStore.open(dsn, application_name="fill")
     try:
         group = "fill"

@@ -7,12 +7,14 @@ for everyone who would have come meanwhile (no coordinated omission).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 LATE_IN_FLIGHT_MAX = 20_000
+MEANWHILE_MAX_S = 1800.0
 
 Job = Callable[[int], Awaitable[str]]
 """Does the n-th piece of work and names what it was; an empty name counts as failed."""
@@ -76,13 +78,18 @@ async def closed_loop(job: Job, *, total: int, in_flight: int) -> Outcome:
     return Outcome(latencies_s=tally.latencies_s, failed=tally.failed, seconds=time.perf_counter() - began_at)
 
 
-async def open_loop(job: Job, *, rate_per_s: float, seconds: float) -> Outcome:
-    """Start jobs evenly at ``rate_per_s`` for ``seconds``; one beyond ``LATE_IN_FLIGHT_MAX`` counts as failed."""
+async def open_loop(job: Job, *, rate_per_s: float, seconds: float, stopped: asyncio.Event | None = None) -> Outcome:
+    """Start jobs evenly at ``rate_per_s`` for ``seconds``, or until it is ``stopped``.
+
+    One beyond ``LATE_IN_FLIGHT_MAX`` counts as failed.
+    """
     tally = _Tally()
     total = int(rate_per_s * seconds)
     began_at = time.perf_counter()
     running: set[asyncio.Task[None]] = set()
     for index in range(total):
+        if stopped is not None and stopped.is_set():
+            break
         intended_at = began_at + index / rate_per_s
         wait_s = intended_at - time.perf_counter()
         if wait_s > 0 or index % 64 == 0:
@@ -95,6 +102,19 @@ async def open_loop(job: Job, *, rate_per_s: float, seconds: float) -> Outcome:
         task.add_done_callback(running.discard)
     await asyncio.gather(*running)
     return Outcome(latencies_s=tally.latencies_s, failed=tally.failed, seconds=time.perf_counter() - began_at)
+
+
+@contextlib.asynccontextmanager
+async def meanwhile(job: Job, rate_per_s: float) -> AsyncIterator[list[Outcome]]:
+    """Have jobs done at a rate meanwhile; what came of them is in the list afterwards."""
+    stopped = asyncio.Event()
+    outcomes: list[Outcome] = []
+    load = asyncio.create_task(open_loop(job, rate_per_s=rate_per_s, seconds=MEANWHILE_MAX_S, stopped=stopped))
+    try:
+        yield outcomes
+    finally:
+        stopped.set()
+        outcomes.append(await load)
 
 
 async def closed_loop_for(job: Job, *, seconds: float, in_flight: int) -> Outcome:

@@ -104,11 +104,16 @@ def members(processes: Iterable[Process], state: str) -> list[Process]:
     return [process for pid, process in everyone.items() if belongs(pid)]
 
 
+def look(state: Path) -> list[Process]:
+    """All processes of the service whose state folder this is, as they are now."""
+    return members(_processes(), str(state.resolve()))
+
+
 def usage(state: Path) -> Usage:
     """Look at the service whose state folder this is, now."""
     cpu_s: dict[Group, float] = {}
     resident: dict[Group, int] = {}
-    for process in members(_processes(), str(state.resolve())):
+    for process in look(state):
         group = group_of(process.title)
         cpu_s[group] = cpu_s.get(group, 0.0) + process.cpu_s
         resident[group] = resident.get(group, 0) + process.resident_bytes
@@ -117,7 +122,7 @@ def usage(state: Path) -> Usage:
 
 def pids(state: Path, group: Group) -> list[int]:
     """Give the process ids of one group."""
-    return [one.pid for one in members(_processes(), str(state.resolve())) if group_of(one.title) is group]
+    return [one.pid for one in look(state) if group_of(one.title) is group]
 
 
 def _processes() -> list[Process]:

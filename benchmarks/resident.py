@@ -21,7 +21,7 @@ from actors.groups import Layout
 from actors.wire import encode_letters
 from benchmarks.database import make_database, private_postgres
 from benchmarks.engine_shard import EngineShard
-from benchmarks.filled import fill
+from benchmarks.filled import PREPARED, fill
 from benchmarks.machine import describe
 from benchmarks.options import Options
 from benchmarks.processes import PAGE_BYTES
@@ -31,7 +31,6 @@ from settings import Settings
 from storage.migrate import migrate
 
 SHARDS = 2
-PREPARED = 1
 BATCH_ORDERS = 250
 IDLE_S = 3600.0
 TIMEOUT_S = 600.0

@@ -1,15 +1,24 @@
-"""When is the work really done: nothing runs any more and every event is published. Asked of the database itself."""
+"""When is the work really done: nothing runs any more and every event is published. And is all of it there? Asked of the database."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 
 import asyncpg
 
 POLL_S = 0.05
 UNSETTLED = """
 select (select count(*) from orders where is_running) + (select count(*) from unpublished_events)"""
+
+LOST = """
+select count(*) from unnest($1::uuid[]) promised (id) left join orders o on o.id = promised.id
+where o.id is null"""
+RESTLESS = """
+select count(*) from orders where id = any($1::uuid[])
+and (is_running or needs_attention or set_aside is not null or payment_status in ('pending', 'in_doubt')
+    or status in ('created', 'cancelling', 'paid', 'confirmed'))"""
 
 
 class NotSettledError(RuntimeError):
@@ -24,6 +33,31 @@ async def until_settled(dsn: str, timeout_s: float) -> None:
         while left := await connection.fetchval(UNSETTLED):
             if time.monotonic() > until:
                 raise NotSettledError(f"{left} orders and events are still under way after {timeout_s:g} s")
+            await asyncio.sleep(POLL_S)
+    finally:
+        await connection.close()
+
+
+async def lost(dsn: str, promised: Collection[str]) -> tuple[int, int]:
+    """How many of the orders that clients were promised do not exist, and how many stand where none may rest."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        ids = list(promised)
+        return await connection.fetchval(LOST, ids), await connection.fetchval(RESTLESS, ids)
+    finally:
+        await connection.close()
+
+
+async def until_resting(dsn: str, promised: Collection[str], timeout_s: float) -> int:
+    """Return when each of these orders stands where it may rest, or time is up; gives how many do not."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        until = time.monotonic() + timeout_s
+        ids = list(promised)
+        while True:
+            restless: int = await connection.fetchval(RESTLESS, ids)
+            if not restless or time.monotonic() > until:
+                return restless
             await asyncio.sleep(POLL_S)
     finally:
         await connection.close()

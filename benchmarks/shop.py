@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from uuid import uuid4
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from benchmarks.client import BROKEN, Response, request_bytes
 from benchmarks.load import Job
 from benchmarks.tallied import Sender
-from benchmarks.traffic import create_request
+from benchmarks.traffic import create_body, create_request
 
 WAIT_S = 10
 REFUSALS_MAX = 50
@@ -28,15 +29,20 @@ AFTER_PREPARED = ("prepared", "shipped", "delivered", "cancelled", "cancelling")
 class Shop:
     """Requests to one service with one token. ``tag`` keeps the idempotency keys of runs apart."""
 
-    def __init__(self, client: Sender, token: str, tag: str | None = None) -> None:
+    def __init__(
+        self, client: Sender, token: str, tag: str | None = None, *, body_of: Callable[[int], bytes] = create_body
+    ) -> None:
+        """``body_of`` writes the ``index``-th creation where the caller does not."""
         self._client = client
         self._token = token
         self._tag = tag or uuid4().hex
+        self._body_of = body_of
         self.refusals: Counter[str] = Counter()
 
     async def create(self, index: int, *, wait_s: int = 0, body: bytes | None = None) -> Response:
         """Create the ``index``-th order of this run."""
-        return await self._client.send(create_request(self._token, index, self._tag, wait_s=wait_s, body=body))
+        wanted = body or self._body_of(index)
+        return await self._client.send(create_request(self._token, index, self._tag, wait_s=wait_s, body=wanted))
 
     async def get(self, target: str) -> Response:
         """Read something."""

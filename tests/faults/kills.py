@@ -21,6 +21,7 @@ import asyncpg
 import redis.asyncio
 
 from local.guard import descendants, parents
+from local.sockets import ports_of
 from tests.acceptance.started import Started
 from tests.faults.bypass import SecondOwner
 from tests.faults.fuzz import fuzz
@@ -178,7 +179,7 @@ class Faults:
         except (asyncpg.PostgresError, OSError, TimeoutError):
             return ""
         ports = {row["client_port"]: row["application_name"] for row in rows}
-        return next((ports[port] for port in await asyncio.to_thread(_ports_of, pid) if port in ports), "")
+        return next((ports[port] for port in await asyncio.to_thread(ports_of, pid) if port in ports), "")
 
     async def _second_owner(self, fault: Planned) -> str:
         """Another shard takes a group over while its owner is well and knows nothing: the same orders active twice."""
@@ -317,16 +318,3 @@ async def _run(command: list[str], environment: dict[str, str], told: bytes) -> 
     if program.returncode != 0:
         raise OSError(output.decode(errors="replace")[-300:])
     return output.decode(errors="replace")
-
-
-def _ports_of(pid: int) -> set[int]:
-    """The local TCP ports of a process's connections."""
-    inodes = set()
-    with contextlib.suppress(OSError):
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                target = str(entry.readlink())
-                if target.startswith("socket:["):
-                    inodes.add(target[8:-1])
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return {int(row[1].split(":")[1], 16) for row in rows if row[9] in inodes}

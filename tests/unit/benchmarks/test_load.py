@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from benchmarks.load import Outcome, closed_loop, closed_loop_for, open_loop
+from benchmarks.load import Outcome, closed_loop, closed_loop_for, meanwhile, open_loop
 
 
 async def test_a_closed_loop_has_no_more_in_flight_than_it_was_told() -> None:
@@ -76,3 +76,17 @@ def test_an_outcome_without_anything_has_a_rate_of_nothing() -> None:
 @pytest.mark.parametrize(("done", "failed", "share"), [(9, 1, 0.1), (0, 5, 1.0)])
 def test_the_error_share_is_of_all_that_were_asked(done: int, failed: int, share: float) -> None:
     assert Outcome(latencies_s={"a": [0.1] * done}, failed=failed, seconds=1).error_share == share
+
+
+async def test_what_goes_on_meanwhile_ends_with_what_it_goes_beside() -> None:
+    done = asyncio.Event()
+
+    async def job(index: int) -> str:
+        if index == 2:
+            done.set()
+        return "job"
+
+    async with meanwhile(job, rate_per_s=500) as outcomes:
+        await done.wait()
+        assert not outcomes
+    assert outcomes[0].done >= 3
