@@ -40,7 +40,7 @@ POOL_ORDERS = 80
 POOL_WAIT_S = 10
 QUANTITIES = 9
 ANSWER_LIMIT_S = 30.0
-HEAL_LIMIT_S = 60.0
+HEAL_LIMIT_S = 20.0
 PAUSE_S = 2.0
 SETTLE_LIMIT_S = 120.0
 # What happens in a round. Whoever keeps PostgreSQL waits longer when it ends twice within half a minute; a round takes longer.
@@ -66,6 +66,7 @@ class Found:
     lost: int = 0
     restless: int = 0
     not_committed: int = 0
+    not_home: int = 0
 
 
 class Pool:
@@ -131,21 +132,24 @@ async def measure(options: Options) -> Report:
 
 
 async def _hurt(wounds: Wounds, pool: Pool, prober: Tallied, found: Found, order: tuple[str, ...], rounds: int) -> None:
-    names = itertools.cycle(Layout(SHARDS).shard_names())
+    layout = Layout(SHARDS)
+    homes = itertools.cycle(layout.shard_names())
     for what in order * rounds:
         await asyncio.sleep(PAUSE_S)
-        name = next(names) if what != "restart" else None
         before = await wounds.owners()
+        # Whoever has the orders now that are at home there.
+        home = next(homes) if what != "restart" else None
+        name = next((owner.shard for group, owner in before.items() if layout.home_of(group) == home), None)
         pid = await wounds.shard(name) if name else await wounds.database()
         began_s = time.monotonic()
         {"kill": kill, "hang": freeze, "restart": restart}[what](pid)
         try:
-            probed = await until_answered(prober, pool.probes(name), began_s, ANSWER_LIMIT_S)
+            probed = await until_answered(prober, pool.probes(home), began_s, ANSWER_LIMIT_S)
         finally:
             if what == "hang":
                 go_on(pid)
         found.probed.setdefault(what, []).append(probed)
-        await wounds.until_home(before, name, HEAL_LIMIT_S)
+        found.not_home += not await wounds.until_home(before, name, HEAL_LIMIT_S)
 
 
 def report(found: Found, resumed: Resumed) -> Report:
@@ -164,6 +168,7 @@ def report(found: Found, resumed: Resumed) -> Report:
         "not_committed": float(found.not_committed),
         "lost": float(found.lost + resumed.lost),
         "restless": float(found.restless),
+        "not_home": float(found.not_home),
         "lives_done": float(found.load.done if found.load else 0),
         "lives_failed": float(found.load.failed if found.load else 0),
     }
@@ -175,7 +180,8 @@ def report(found: Found, resumed: Resumed) -> Report:
     columns = ("what", "times", "p50 s", "max s", "slowest answer s", "answers by status")
     note = (
         f"{figures['lives_done']:.0f} lives meanwhile, {figures['lives_failed']:.0f} broke off; "
-        f"of {found.promised} orders promised {found.lost} are lost, {found.restless} do not rest"
+        f"of {found.promised} orders promised {found.lost} are lost, {found.restless} do not rest; "
+        f"{found.not_home} times a group was not at home again within {HEAL_LIMIT_S:g} s"
     )
     return Report(
         name="recovery",

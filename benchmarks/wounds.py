@@ -27,8 +27,8 @@ OWNERS = "select grp, shard, epoch, taken_at from owners where grp like 'slices-
 NOT_NOW = (asyncpg.PostgresError, OSError, TimeoutError)
 
 
-class NotHealedError(RuntimeError):
-    """The service was not whole again in time."""
+class NothingToHitError(RuntimeError):
+    """There is no such process now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +49,19 @@ class Wounds:
         self._layout = Layout(shards)
 
     async def shard(self, name: str) -> int:
-        """The process id of a shard. Raises ``NotHealedError`` when there is none."""
+        """The process id of a shard. Raises ``NothingToHitError``."""
         ports = {row["client_port"] for row in await self.ask(CONNECTED, name)}
         for pid in processes.pids(self._state, Group.SHARDS):
             if ports & await asyncio.to_thread(ports_of, pid):
                 return pid
-        raise NotHealedError(f"no process is {name}")
+        raise NothingToHitError(f"no process is {name}")
 
     async def database(self) -> int:
         """The process id of the database's first process."""
         file = self._state / "postgres/data/postmaster.pid"
         pid = int((await asyncio.to_thread(file.read_text)).splitlines()[0])
         if pid not in processes.pids(self._state, Group.POSTGRES):
-            raise NotHealedError("the database is none that was started for this")
+            raise NothingToHitError("the database is none that was started for this")
         return pid
 
     async def owners(self) -> dict[str, Owner]:
@@ -70,23 +70,17 @@ class Wounds:
             row["grp"]: Owner(row["shard"], row["epoch"], row["taken_at"].timestamp()) for row in await self.ask(OWNERS)
         }
 
-    async def until_home(self, after: dict[str, Owner], name: str | None, limit_s: float) -> None:
-        """Return when each group is at home, and that of shard ``name`` was taken anew since ``after``.
-
-        Raises ``NotHealedError``.
-        """
+    async def until_home(self, after: dict[str, Owner], name: str | None, limit_s: float) -> bool:
+        """Return when each group is at home, those that shard ``name`` had taken anew since ``after``; False at the limit."""
         until = time.monotonic() + limit_s
         while True:
             with contextlib.suppress(*NOT_NOW):
                 now = await self.owners()
-                if all(
-                    owner.shard == self._layout.home_of(group)
-                    and (owner.shard != name or owner.epoch > after[group].epoch)
-                    for group, owner in now.items()
-                ):
-                    return
+                anew = (now[group].epoch > owner.epoch for group, owner in after.items() if owner.shard == name)
+                if all(anew) and all(owner.shard == self._layout.home_of(group) for group, owner in now.items()):
+                    return True
             if time.monotonic() > until:
-                raise NotHealedError(f"after {limit_s:g} s the groups are not at home")
+                return False
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def ask(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
