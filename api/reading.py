@@ -17,6 +17,8 @@ from api.ports import QueriesPort
 from domain.document import represent
 from domain.order import Order
 
+RENDERED_MAX_ORDERS = 512
+
 encode = msgspec.json.Encoder().encode
 
 
@@ -33,6 +35,7 @@ class OrderReader:
 
     def __init__(self, queries: QueriesPort) -> None:
         self._queries = queries
+        self._last: dict[str, tuple[Order, Shown]] = {}
 
     async def order(self, order_id: str, caller: Caller) -> Order:
         """Give an order; raises ``Refused`` ``order_not_found`` where it does not exist for the caller."""
@@ -48,4 +51,14 @@ class OrderReader:
     async def shown(self, order_id: str, caller: Caller, how: Callable[[Order], dict[str, Any]] = represent) -> Shown:
         """Give what ``how`` makes of an order, encoded; raises as ``order`` does."""
         order = await self.order(order_id, caller)
-        return Shown(order.version, encode(how(order)))
+        return self._represented(order) if how is represent else Shown(order.version, encode(how(order)))
+
+    def _represented(self, order: Order) -> Shown:
+        """Render an order, or give what was made of it the last time: reads of an unchanged order give the same object."""
+        last = self._last.pop(order.id, None)
+        if last is None or last[0] is not order:
+            if len(self._last) >= RENDERED_MAX_ORDERS:
+                del self._last[next(iter(self._last))]
+            last = (order, Shown(order.version, encode(represent(order))))
+        self._last[order.id] = last
+        return last[1]

@@ -5,9 +5,10 @@ It changes nothing and decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ __all__ = ["Bucket", "GroupBy", "OrderFilters", "OrderPage", "PageKey", "Queries
 
 log = structlog.get_logger()
 
+DECODED_MAX_ORDERS = 512
 TIMELINE_MAX_EVENTS = 10_000
 LEDGER_MAX_ENTRIES = 10_000
 
@@ -138,7 +140,7 @@ class Queries:
         return bool(await self._database.fetchval("select true"))
 
     async def _read_orders(self, order_ids: Sequence[str]) -> dict[str, Order | UndecodableSnapshot]:
-        return {row["id"]: _order(row) for row in await self._database.fetch(BY_IDS, order_ids)}
+        return {row["id"]: _order(row, _decoded) for row in await self._database.fetch(BY_IDS, order_ids)}
 
 
 def canonical_id(order_id: str) -> str | None:
@@ -149,9 +151,15 @@ def canonical_id(order_id: str) -> str | None:
         return None
 
 
-def _order(row: Record) -> Order | UndecodableSnapshot:
+@lru_cache(DECODED_MAX_ORDERS)
+def _decoded(snapshot: bytes, schema_number: int) -> Order:
+    """Decode what is read again and again: who waits for an order asks for it several times a version."""
+    return decode_order(snapshot, schema_number)
+
+
+def _order(row: Record, decode: Callable[[bytes, int], Order] = decode_order) -> Order | UndecodableSnapshot:
     try:
-        return decode_order(row["snapshot"], row["schema_number"])
+        return decode(row["snapshot"], row["schema_number"])
     except UndecodableSnapshot as error:
         log.error("snapshot_undecodable", order_id=row["id"], why=str(error))  # noqa: TRY400 - the reason is enough
         return error
