@@ -13,7 +13,7 @@ from actors.chores import Chore
 from actors.committer import CommitPolicy
 from actors.dedicated import DedicatedPolicy
 from actors.groups import Layout
-from actors.link import CallFailed
+from actors.link import CallFailed, Say
 from actors.peers import PeerGone, Peers
 from actors.router import Router, RouterLimits
 from actors.surroundings import GroupLimits
@@ -169,9 +169,9 @@ class PeerShards:
         except PeerGone:
             return False
 
-    async def deliver(self, name: str, group: str, batch: bytes, *, take: bool) -> bytes:
+    async def deliver(self, name: str, group: str, batch: bytes, *, take: bool, early: Say) -> bytes:
         """Hand a batch to a shard. Raises ``PeerGone``."""
-        told: bytes = await self._peers.get(name).call("handle", group, batch, take)
+        told: bytes = await self._peers.get(name).call("handle", group, batch, take, early=early)
         return told
 
     def forget(self, name: str) -> None:

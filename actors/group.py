@@ -100,7 +100,7 @@ class Group:
     def wake(self, order_id: str) -> None:
         """Deliver a ``Wake`` from the timer; nobody waits for the reply."""
         message = Message(id=f"wake:{order_id}", body=Wake(), actor=Actor(ActorType.TIMER, "deadline"))
-        self.accept(Letter(order_id, message, asyncio.get_running_loop().create_future()))
+        self.accept(Letter(order_id, message))
 
     def ring(self, order_id: str) -> None:
         """A deadline has come: wake the order, unless its actor knows better."""

@@ -7,7 +7,8 @@ A Ray call costs several threads and a third of a millisecond of CPU, tells of a
 A frame is four bytes of length and a MessagePack array:
 
     client: ``[0, secret]`` · ``[1]`` ping · ``[2, number, method, arguments]`` · ``[3, number]`` nobody waits any more
-    server: ``[1]`` pong · ``[4, number, result]`` · ``[5, number, error]``
+            ``[6, number, method, arguments]`` a call that wants what is there before its result
+    server: ``[1]`` pong · ``[4, number, result]`` · ``[5, number, error]`` · ``[6, number, part]`` before the result
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import structlog
 
 log = structlog.get_logger()
 
-HELLO, PING, CALL, FORGET, RESULT, ERROR = range(6)
+HELLO, PING, CALL, FORGET, RESULT, ERROR, PART = range(7)
 FIRST_FRAME_MAX_BYTES = 512
 FRAME_MAX_BYTES = 64 * 1024 * 1024
 CALLS_MAX = 8192
@@ -34,6 +35,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Any]).decode
 
 Methods = Mapping[str, Callable[..., Any]]
+Say = Callable[[Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,8 @@ class _Served(_Wire):
         match frame:
             case [2, number, method, arguments]:
                 self._call(number, method, arguments)
+            case [6, number, method, arguments]:
+                self._call(number, method, arguments, say=lambda part: self.send((PART, number, part)))
             case [1]:
                 self.send((PING,))
             case [3, number]:
@@ -171,7 +175,7 @@ class _Served(_Wire):
         for task in self._under_way.values():
             task.cancel()
 
-    def _call(self, number: int, method: str, arguments: list[Any]) -> None:
+    def _call(self, number: int, method: str, arguments: list[Any], **more: Say) -> None:
         """Call a method. What is done at once is answered at once; what takes its time gets a task."""
         if method not in self._methods:
             self.send((ERROR, number, f"there is no method {method}"))
@@ -180,16 +184,16 @@ class _Served(_Wire):
             self.send((ERROR, number, f"{CALLS_MAX} calls are under way already"))
             return
         if inspect.iscoroutinefunction(self._methods[method]):
-            self._under_way[number] = self._loop.create_task(self._answer(number, method, arguments))
+            self._under_way[number] = self._loop.create_task(self._answer(number, method, arguments, more))
             return
         try:
-            self.send((RESULT, number, self._methods[method](*arguments)))
+            self.send((RESULT, number, self._methods[method](*arguments, **more)))
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
             self._fail(number, method, error)
 
-    async def _answer(self, number: int, method: str, arguments: list[Any]) -> None:
+    async def _answer(self, number: int, method: str, arguments: list[Any], more: dict[str, Say]) -> None:
         try:
-            self.send((RESULT, number, await self._methods[method](*arguments)))
+            self.send((RESULT, number, await self._methods[method](*arguments, **more)))
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
             self._fail(number, method, error)
         finally:
@@ -229,6 +233,7 @@ class Link:
         self._heard_s = 0.0
         self._number = 0
         self._calls: dict[int, asyncio.Future[Any]] = {}
+        self._early: dict[int, Say] = {}
 
     async def open(self) -> None:
         """Connect; raises ``OSError`` when nobody answers."""
@@ -253,9 +258,12 @@ class Link:
             if not future.done():
                 future.set_exception(ConnectionResetError(why))
         self._calls.clear()
+        self._early.clear()
 
-    async def call(self, method: str, *arguments: object) -> Any:
+    async def call(self, method: str, *arguments: object, early: Say | None = None) -> Any:
         """Call a method of the other process and wait for its result, without a limit of its own.
+
+        ``early`` hears what the method says before its result; the method then gets a ``say`` for that.
 
         Raises ``CallFailed``; ``LinkFull`` (nothing was sent); ``ConnectionError`` when the link is lost meanwhile.
         """
@@ -266,13 +274,17 @@ class Link:
         self._number += 1
         number = self._number
         future = self._calls[number] = asyncio.get_running_loop().create_future()
-        self._wire.send((CALL, number, method, arguments))
+        if early is not None:
+            self._early[number] = early
+        self._wire.send((CALL if early is None else PART, number, method, arguments))
         try:
             return await future
         except asyncio.CancelledError:
             if self._calls.pop(number, None) is not None:
                 self._wire.send((FORGET, number))
             raise
+        finally:
+            self._early.pop(number, None)
 
     def _hear(self, frame: list[Any]) -> None:
         match frame:
@@ -284,6 +296,9 @@ class Link:
                 future = self._calls.pop(number, None)
                 if future is not None and not future.done():
                     future.set_exception(CallFailed(error))
+            case [6, number, part]:
+                if (early := self._early.get(number)) is not None:
+                    early(part)
         self._heard_s = asyncio.get_running_loop().time()
 
     async def _ping(self, wire: _Calling) -> None:

@@ -13,10 +13,19 @@ from domain.errors import Unavailable
 
 @dataclass(slots=True, eq=False)
 class Letter:
-    """A message on its way to an order, and the future by which its sender is told."""
+    """A message on its way to an order. As it is here nobody waits for what it is told."""
 
     order_id: str
     message: Message
+
+    def tell(self, told: Told) -> None:
+        """Tell the sender, unless it has gone."""
+
+
+@dataclass(slots=True, eq=False)
+class Asked(Letter):
+    """A message whose sender waits for ``told``."""
+
     told: Future[Told]
 
     def tell(self, told: Told) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 import structlog
 
-from actors.link import Endpoint, Link, LinkFull
+from actors.link import Endpoint, Link, LinkFull, Say
 
 log = structlog.get_logger()
 
@@ -64,7 +64,7 @@ class Peer:
         """Where it listens and its process id, while it is up."""
         return self.link.endpoint if self.link is not None else None
 
-    async def call(self, method: str, *arguments: object) -> Any:
+    async def call(self, method: str, *arguments: object, early: Say | None = None) -> Any:
         """Call a method of the process over its link; raises ``PeerGone`` at once when it goes while the answer is awaited,
         and ``link.CallFailed`` when the method raised.
         """
@@ -72,7 +72,7 @@ class Peer:
         if link is None or link.lost.done():
             raise PeerGone(self.name, "not there", sent=False)
         try:
-            return await link.call(method, *arguments)
+            return await link.call(method, *arguments, early=early)
         except LinkFull as full:
             raise PeerGone(self.name, str(full), sent=False) from full
         except ConnectionError as error:

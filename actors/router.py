@@ -17,7 +17,7 @@ import structlog
 
 from actors.batching import MicroBatcher
 from actors.groups import DEDICATED, Layout
-from actors.mailbox import Letter
+from actors.mailbox import Asked
 from actors.peers import PeerGone
 from actors.replies import Reply, decode_reply
 from actors.wire import Moved, Told, decode_told, encode_letters
@@ -49,13 +49,15 @@ class Shards(Protocol):
     """How shards are reached (``peers.py``, or a test's own)."""
 
     def is_up(self, name: str) -> bool: ...
-    async def deliver(self, name: str, group: str, batch: bytes, *, take: bool) -> bytes: ...
+    async def deliver(
+        self, name: str, group: str, batch: bytes, *, take: bool, early: Callable[[bytes], None]
+    ) -> bytes: ...
     async def watch(self, name: str, order_id: str, until: str) -> bytes | None: ...
     def forget(self, name: str) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
-class _Pending(Letter):
+class _Pending(Asked):
     group: str = ""
     may_be_done: bool = False
 
@@ -206,10 +208,16 @@ class Router:
         if host is None:
             await self._nowhere(batch)
             return
+        moved: list[_Pending] = []
+
+        def hear(data: bytes) -> None:
+            answers = decode_told(data)
+            self._note_denial(group, host, [told for _, told in answers], take=take)
+            moved.extend(batch[at] for at, told in answers if not self._settle(batch[at], told))
+
+        letters = encode_letters([(p.order_id, p.message) for p in batch])
         try:
-            data = await self._shards.deliver(
-                host, group, encode_letters([(p.order_id, p.message) for p in batch]), take=take
-            )
+            hear(await self._shards.deliver(host, group, letters, take=take, early=hear))
         except PeerGone as gone:
             log.warning("shard_gone", shard=host, group=group, messages=len(batch), why=str(gone))
             for p in batch:
@@ -222,9 +230,6 @@ class Router:
             for p in batch:
                 p.tell(OutcomeUnknown("the shard failed; asking again with the same key tells"))
             return
-        answers = decode_told(data)
-        self._note_denial(group, host, answers, take=take)
-        moved = [p for p, told in zip(batch, answers, strict=True) if not self._settle(p, told)]
         if moved:
             await self.refresh()
             await asyncio.sleep(self._limits.moved_wait_s)
@@ -236,6 +241,8 @@ class Router:
         It may have taken the group and not know it: it died since, or never heard the answer. Then nobody hosts the group, and
         somebody has to be asked to take it over again.
         """
+        if not answers:
+            return
         if not all(isinstance(told, Moved) and not told.group for told in answers):
             self._denied.pop(group, None)
         elif not take and not group.startswith(DEDICATED):

@@ -17,13 +17,14 @@ import structlog
 from actors.group import Group
 from actors.groups import DEDICATED, Layout, residue
 from actors.mailbox import Letter
+from actors.posting import Batch, Say
 from actors.replies import encode_reply
 from actors.surroundings import GroupStore, Surroundings
 from actors.watches import shown
 from actors.wire import Moved, Told, decode_letters, encode_told
 from domain.calls import Call, NotSent
 from domain.commands import Actor, ActorType, CallAnswered, Message
-from domain.errors import OutcomeUnknown, Unavailable
+from domain.errors import Unavailable
 from domain.order import Order
 from storage.errors import CommitUnknown, StorageUnavailable
 
@@ -35,6 +36,7 @@ class ShardPolicy:
     """Bounds and waits, unit last."""
 
     answer_within_s: float = 9.5
+    say_every_s: float = 0.02
     poll_every_s: float = 1.0
     poll_ahead_s: float = 5.0
     poll_max_orders: int = 500
@@ -111,13 +113,17 @@ class OrderShard:
 
     # What others call.
 
-    async def handle(self, group_name: str, batch: bytes, *, take: bool) -> bytes:
-        """Deliver a batch of messages to one group's orders and give what each sender is told, in order.
+    async def handle(
+        self, group_name: str, batch: bytes, *, take: bool, say: Callable[[bytes], None] | None = None
+    ) -> bytes:
+        """Deliver a batch of messages to one group's orders and give what each sender is told.
 
-        ``take``: the sender knows that the group's owner is gone; take the group over if it is not here.
+        ``take``: the sender knows that the group's owner is gone; take the group over if it is not here. ``say`` hears ahead
+        what is told while others still wait; then the rest is given.
         """
-        letters = decode_letters(batch)
-        told = await self._deliver(group_name, letters, take=take)
+        told = await self._deliver(
+            group_name, decode_letters(batch), None if say is None else lambda told: say(encode_told(told)), take=take
+        )
         return encode_told(told)
 
     async def watch(self, order_id: str, until: str) -> bytes | None:
@@ -131,7 +137,7 @@ class OrderShard:
         message = Message(id=f"answer:{call.key}:{call.attempt}", body=body, actor=Actor(ActorType.SAGA, self.name))
         for group in self._groups.values():
             if group.dedicated_order_id == call.order_id or group.name == self._layout.group_of(call.order_id):
-                group.accept(Letter(call.order_id, message, asyncio.get_running_loop().create_future()))
+                group.accept(Letter(call.order_id, message))
                 return
 
     def statistics(self) -> dict[str, float]:
@@ -167,23 +173,22 @@ class OrderShard:
                 return order
         return None
 
-    async def _deliver(self, group_name: str, letters: list[tuple[str, Message]], *, take: bool) -> list[Told]:
-        loop = asyncio.get_running_loop()
+    async def _deliver(
+        self, group_name: str, letters: list[tuple[str, Message]], say: Say | None, *, take: bool
+    ) -> list[tuple[int, Told]]:
         group = self._groups.get(group_name)
         if group is None or group.is_replaced:
             if self._stopping or not (take or group_name in self._taking):
-                return [Moved("")] * len(letters)
+                return [(position, Moved("")) for position in range(len(letters))]
             try:
                 group = await self._take(group_name)
             except (StorageUnavailable, CommitUnknown) as error:
                 not_now = Unavailable("database_unavailable", str(error))
-                return [not_now] * len(letters)
-        posted = [Letter(order_id, message, loop.create_future()) for order_id, message in letters]
-        for letter in posted:
+                return [(position, not_now) for position in range(len(letters))]
+        batch = Batch(letters)
+        for letter in batch.letters:
             group.accept(letter)
-        await asyncio.wait([letter.told for letter in posted], timeout=self._policy.answer_within_s)
-        unknown = OutcomeUnknown("no answer in time; asking again with the same key tells")
-        return [letter.told.result() if letter.told.done() else unknown for letter in posted]
+        return await batch.answers(self._policy.answer_within_s, say, self._policy.say_every_s)
 
     async def _take(self, name: str) -> Group:
         """Become the owner of a group, once however many ask for it."""

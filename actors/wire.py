@@ -5,7 +5,7 @@ Nothing here knows Ray or a socket. A body or an outcome is one of several plain
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -59,8 +59,9 @@ class _Call(msgspec.Struct, array_like=True):
 
 
 class _Told(msgspec.Struct, array_like=True):
-    """Kind: reply, refused, unavailable, unknown or moved."""
+    """``position`` within the batch. Kind: reply, refused, unavailable, unknown or moved."""
 
+    position: int
     kind: str
     payload: msgspec.Raw
 
@@ -159,12 +160,12 @@ def decode_letters(data: bytes) -> list[tuple[str, Message]]:
     ]
 
 
-def _encode_told(told: Told) -> _Told:
+def _encode_told(position: int, told: Told) -> _Told:
     match told:
         case Reply():
-            return _Told("reply", msgspec.Raw(_encode(told)))
+            return _Told(position, "reply", msgspec.Raw(_encode(told)))
         case Moved():
-            return _Told("moved", msgspec.Raw(_encode(told.group)))
+            return _Told(position, "moved", msgspec.Raw(_encode(told.group)))
         case Refused():
             refusal = _Refusal(
                 told.kind.value,
@@ -174,12 +175,12 @@ def _encode_told(told: Told) -> _Told:
                 None if told.allowed is None else list(told.allowed),
                 told.current_version,
             )
-            return _Told("refused", msgspec.Raw(_encode(refusal)))
+            return _Told(position, "refused", msgspec.Raw(_encode(refusal)))
         case Unavailable():
             not_now = _Unavailability(told.code, told.detail, told.retry_after_s, told.overloaded)
-            return _Told("unavailable", msgspec.Raw(_encode(not_now)))
+            return _Told(position, "unavailable", msgspec.Raw(_encode(not_now)))
         case OutcomeUnknown():
-            return _Told("unknown", msgspec.Raw(_encode(told.detail)))
+            return _Told(position, "unknown", msgspec.Raw(_encode(told.detail)))
 
 
 def _decode_told(told: _Told) -> Told:
@@ -207,14 +208,14 @@ def _decode_told(told: _Told) -> Told:
             return OutcomeUnknown(_text.decode(told.payload))
 
 
-def encode_told(told: Sequence[Told]) -> bytes:
-    """Encode what the senders of a batch are told, in the batch's order."""
-    return _encode([_encode_told(t) for t in told])
+def encode_told(told: Iterable[tuple[int, Told]]) -> bytes:
+    """Encode what senders of a batch are told, each with its letter's position in the batch."""
+    return _encode([_encode_told(position, each) for position, each in told])
 
 
-def decode_told(data: bytes) -> list[Told]:
+def decode_told(data: bytes) -> list[tuple[int, Told]]:
     """Decode what ``encode_told`` made."""
-    return [_decode_told(t) for t in _told.decode(data)]
+    return [(t.position, _decode_told(t)) for t in _told.decode(data)]
 
 
 def encode_calls(batch: Sequence[Call]) -> bytes:

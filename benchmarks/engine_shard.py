@@ -16,7 +16,7 @@ from actors.catalogue import Catalogue
 from actors.clock import DatabaseClock
 from actors.failpoints import Failpoint
 from actors.groups import Layout
-from actors.link import Endpoint, LinkServer, Methods
+from actors.link import Endpoint, LinkServer, Methods, Say
 from actors.numbers import OrderNumbers
 from actors.shard import OrderShard, ShardPolicy
 from actors.surroundings import Surroundings
@@ -97,10 +97,10 @@ class EngineShard:
             self._starting = asyncio.get_running_loop().create_task(self._start())
         return await asyncio.shield(self._starting)
 
-    async def handle(self, group: str, batch: bytes, take: bool) -> bytes:
+    async def handle(self, group: str, batch: bytes, take: bool, say: Say | None = None) -> bytes:
         """Deliver a batch of messages."""
         assert self._shard is not None
-        return await self._shard.handle(group, batch, take=take)
+        return await self._shard.handle(group, batch, take=take, say=say)
 
     def passivate(self) -> int:
         """Let idle actors leave memory; so many did. Raise ``later_s`` before, to let time go by."""

@@ -15,7 +15,7 @@ from actors.clock import DatabaseClock
 from actors.dedicated import DedicatedOrders
 from actors.failpoints import Failpoint
 from actors.groups import DEDICATED, Layout, bulkhead_of
-from actors.link import Methods
+from actors.link import Methods, Say
 from actors.numbers import OrderNumbers
 from actors.partner_calls import BulkheadCalls
 from actors.peers import Peers
@@ -168,9 +168,9 @@ class OrderShard(Process):
         """Become the owner of the order that this process is named after; its former owner has stopped it."""
         await self._shard.adopt()
 
-    async def handle(self, group: str, batch: bytes, take: bool) -> bytes:
+    async def handle(self, group: str, batch: bytes, take: bool, say: Say | None = None) -> bytes:
         """Deliver a batch of messages; see ``shard.OrderShard.handle``."""
-        return await self._shard.handle(group, batch, take=take)
+        return await self._shard.handle(group, batch, take=take, say=say)
 
     async def watch(self, order_id: str, until: str) -> bytes | None:
         """Return when the order is ``until``; see ``watches.py``."""

@@ -59,7 +59,9 @@ async def main() -> None:
             letters = encode_letters(list(messages.items()))
             told = decode_told(await peers.get(other).call("handle", group, letters, True))  # noqa: FBT003
             versions |= {
-                order_id: each.version for order_id, each in zip(messages, told, strict=True) if isinstance(each, Reply)
+                order_id: each.version
+                for order_id, (_, each) in zip(messages, told, strict=True)
+                if isinstance(each, Reply)
             }
     print(json.dumps({"bereft": list(by_owner), "versions": versions}), flush=True)
     peers.stop()

@@ -16,7 +16,7 @@ from actors.dedicated import DedicatedOrders, DedicatedPolicy
 from actors.failpoints import Failpoint
 from actors.groups import Layout, bulkhead_of
 from actors.inbound import Inbound
-from actors.link import CallFailed
+from actors.link import CallFailed, Say
 from actors.numbers import OrderNumbers
 from actors.partner_calls import BulkheadCalls
 from actors.peers import PeerGone
@@ -189,8 +189,8 @@ class ShardHost:
     async def adopt(self) -> None:
         await self._shard.adopt()
 
-    async def handle(self, group: str, batch: bytes, take: bool) -> bytes:
-        return await self._shard.handle(group, batch, take=take)
+    async def handle(self, group: str, batch: bytes, take: bool, say: Say | None = None) -> bytes:
+        return await self._shard.handle(group, batch, take=take, say=say)
 
     async def watch(self, order_id: str, until: str) -> bytes | None:
         return await self._shard.watch(order_id, until)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.link import CallFailed
+from actors.link import CallFailed, Say
 from actors.peers import PeerGone
 from tests.faults.simulation.loop import Process
 from tests.faults.simulation.weather import NETWORK_MS
@@ -78,7 +79,7 @@ class PeersDouble:
         """Set while the link to it stands."""
         return self._events.setdefault(name, asyncio.Event())
 
-    async def call(self, name: str, method: str, *arguments: object) -> Any:
+    async def call(self, name: str, method: str, *arguments: object, early: Say | None = None) -> Any:
         """Call a method of another process. Raises ``PeerGone``, or ``CallFailed`` for what the method raised."""
         callee = self._links.get(name)
         if callee is None:
@@ -86,23 +87,44 @@ class PeersDouble:
         world = self._world
         answer: asyncio.Future[Any] = world.loop.create_future()
         self._waiting[answer] = callee
-        callee.process.later(world.weather.among(NETWORK_MS), self._arrive, callee, answer, method, arguments)
+        callee.process.later(
+            world.weather.among(NETWORK_MS), self._arrive, callee, _Call(answer, early), method, arguments
+        )
         try:
             return await answer
         finally:
             del self._waiting[answer]
 
-    def _arrive(self, callee: PeersDouble, answer: asyncio.Future[Any], method: str, arguments: Any) -> None:
+    def _arrive(self, callee: PeersDouble, call: _Call, method: str, arguments: Any) -> None:
         """In the process that is called."""
-        task = self._world.loop.create_task(getattr(callee.serves, method)(*arguments))
-        task.add_done_callback(lambda done: self._answer(answer, done))
+        more = {} if call.early is None else {"say": lambda part: self._say(call, part)}
+        task = self._world.loop.create_task(getattr(callee.serves, method)(*arguments, **more))
+        task.add_done_callback(lambda done: self._answer(call, done))
 
-    def _answer(self, answer: asyncio.Future[Any], done: asyncio.Task[Any]) -> None:
-        back_s = self._world.weather.among(NETWORK_MS)
+    def _say(self, call: _Call, part: Any) -> None:
+        self.process.later(self._back_s(call), _hear, call, part)
+
+    def _back_s(self, call: _Call) -> float:
+        """How long the way back takes: nothing on it overtakes what was sent before."""
+        now_s = self._world.loop.time()
+        call.back_at_s = max(call.back_at_s, now_s + self._world.weather.among(NETWORK_MS))
+        return call.back_at_s - now_s
+
+    def _answer(self, call: _Call, done: asyncio.Task[Any]) -> None:
+        back_s = self._back_s(call)
         error = None if done.cancelled() else done.exception()
         if done.cancelled() or (error is not None and not isinstance(error, Exception)):
             return
-        self.process.later(back_s, _settle, answer, error, None if error is not None else done.result())
+        self.process.later(back_s, _settle, call.answer, error, None if error is not None else done.result())
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call under way: who hears what is said ahead, and when the last of what was said will have arrived."""
+
+    answer: asyncio.Future[Any]
+    early: Say | None
+    back_at_s: float = 0.0
 
 
 class PeerDouble:
@@ -117,9 +139,9 @@ class PeerDouble:
         """Set while it is up."""
         return self._peers.event_of(self.name)
 
-    async def call(self, method: str, *arguments: object) -> Any:
+    async def call(self, method: str, *arguments: object, early: Say | None = None) -> Any:
         """Call a method of it."""
-        return await self._peers.call(self.name, method, *arguments)
+        return await self._peers.call(self.name, method, *arguments, early=early)
 
 
 class ShardsDouble:
@@ -131,8 +153,8 @@ class ShardsDouble:
     def is_up(self, name: str) -> bool:
         return self._peers.is_up(name)
 
-    async def deliver(self, name: str, group: str, batch: bytes, *, take: bool) -> bytes:
-        told: bytes = await self._peers.call(name, "handle", group, batch, take)
+    async def deliver(self, name: str, group: str, batch: bytes, *, take: bool, early: Say) -> bytes:
+        told: bytes = await self._peers.call(name, "handle", group, batch, take, early=early)
         return told
 
     async def watch(self, name: str, order_id: str, until: str) -> bytes | None:
@@ -141,6 +163,11 @@ class ShardsDouble:
 
     def forget(self, name: str) -> None:
         """Links are looked for by the world."""
+
+
+def _hear(call: _Call, part: Any) -> None:
+    if call.early is not None and not call.answer.done():
+        call.early(part)
 
 
 def _settle(answer: asyncio.Future[Any], error: BaseException | None, result: object) -> None:

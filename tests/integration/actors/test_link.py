@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from actors import link as module
-from actors.link import CallFailed, Link, LinkFull, LinkServer
+from actors.link import CallFailed, Link, LinkFull, LinkServer, Say
 
 
 class Methods:
@@ -33,6 +33,13 @@ class Methods:
     def echo(self, data: bytes) -> bytes:
         return data
 
+    async def in_parts(self, count: int, say: Say | None = None) -> str:
+        for number in range(count):
+            assert say is not None
+            say(number)
+            await asyncio.sleep(0)
+        return "whole"
+
     def broken(self) -> None:
         raise ZeroDivisionError("by nothing")
 
@@ -44,13 +51,20 @@ async def methods() -> Methods:
 
 @pytest.fixture
 async def link(methods: Methods) -> AsyncIterator[Link]:
-    table = {name: getattr(methods, name) for name in ("double", "wait", "echo", "broken")}
+    table = {name: getattr(methods, name) for name in ("double", "wait", "echo", "broken", "in_parts")}
     server = LinkServer("127.0.0.1", table)
     link = Link(await server.start(os.getpid()), ping_every_s=30, pings_missed_max=3)
     await link.open()
     yield link
     link.close()
     await server.stop()
+
+
+async def test_what_is_said_before_the_result_is_heard_before_it_and_in_order(link: Link) -> None:
+    heard: list[int] = []
+    async with asyncio.timeout(5):
+        assert await link.call("in_parts", 5, early=heard.append) == "whole"
+    assert heard == list(range(5))
 
 
 async def test_many_calls_at_once_get_their_own_results(link: Link) -> None:

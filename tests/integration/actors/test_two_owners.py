@@ -103,7 +103,7 @@ class Hosted:
             id=key or str(uuid4()), body=body, actor=Actor(ActorType.CLIENT, "c"), keyed=True, fingerprint="f"
         )
         answer = await self.shard.handle(GROUP, encode_letters([(order_id, message)]), take=take)
-        return decode_told(answer)[0]
+        return decode_told(answer)[0][1]
 
 
 def an_id() -> str:

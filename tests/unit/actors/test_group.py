@@ -15,7 +15,7 @@ from actors.clock import DatabaseClock
 from actors.committer import CommitPolicy
 from actors.failpoints import Failpoint
 from actors.group import Group
-from actors.mailbox import Letter
+from actors.mailbox import Asked
 from actors.numbers import OrderNumbers
 from actors.replies import Reply, encode_reply
 from actors.surroundings import GroupLimits, Surroundings
@@ -125,7 +125,7 @@ async def a_group(memory: Memory, commit_policy: CommitPolicy | None = None) -> 
 
 async def told(group: Group, order_id: str, body: Body, by: ActorType = ActorType.CLIENT, key: str = "k") -> Told:
     message = Message(id=key, body=body, actor=Actor(by, "x"), keyed=by is ActorType.CLIENT)
-    letter = Letter(order_id, message, asyncio.get_running_loop().create_future())
+    letter = Asked(order_id, message, asyncio.get_running_loop().create_future())
     group.accept(letter)
     async with asyncio.timeout(5):
         return await letter.told
@@ -265,7 +265,7 @@ async def test_an_order_is_handed_over_although_its_neighbours_never_pause() -> 
             message = Message(id="wake", body=Wake(), actor=Actor(ActorType.TIMER, "t"))
             letters = [asyncio.get_running_loop().create_future() for _ in range(2)]
             for letter in letters:
-                group.accept(Letter(GOOD, message, letter))
+                group.accept(Asked(GOOD, message, letter))
             await asyncio.wait(letters, return_when=asyncio.FIRST_COMPLETED)
 
     neighbours = asyncio.create_task(never_pause())

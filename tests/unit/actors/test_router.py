@@ -36,13 +36,16 @@ class FakeShards:
     def is_up(self, name: str) -> bool:
         return name not in self.down
 
-    async def deliver(self, name: str, group: str, batch: bytes, *, take: bool) -> bytes:
+    async def deliver(
+        self, name: str, group: str, batch: bytes, *, take: bool, early: Callable[[bytes], None]
+    ) -> bytes:
+        del early
         letters = decode_letters(batch)
         self.deliveries.append((name, group, take, [message.id for _, message in letters]))
         await asyncio.sleep(0)
         if name in self.down:
             raise PeerGone(name, "ended", sent=True)
-        return encode_told([self.answer(name, group, message) for _, message in letters])
+        return encode_told(enumerate(self.answer(name, group, message) for _, message in letters))
 
     async def watch(self, name: str, order_id: str, until: str) -> bytes | None:
         await asyncio.sleep(0)
@@ -190,7 +193,9 @@ async def test_an_owner_that_moved_a_moment_ago_is_followed_and_not_replaced() -
 
 async def test_a_caller_is_told_in_time_even_if_the_shard_never_answers() -> None:
     class Silent(FakeShards):
-        async def deliver(self, name: str, group: str, batch: bytes, *, take: bool) -> bytes:
+        async def deliver(
+            self, name: str, group: str, batch: bytes, *, take: bool, early: Callable[[bytes], None]
+        ) -> bytes:
             await asyncio.Event().wait()
             raise AssertionError
 
@@ -220,3 +225,24 @@ async def test_a_wait_gives_what_the_commit_told_or_nothing() -> None:
     assert await router.wait(ORDER, "validated", 0.0) is None
     shards.down = {HOME, OTHER}
     assert await router.wait(ORDER, "validated", 5.0) is None
+
+
+async def test_an_answer_that_is_said_ahead_is_told_while_others_still_wait() -> None:
+    rest: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    class InParts(FakeShards):
+        async def deliver(
+            self, name: str, group: str, batch: bytes, *, take: bool, early: Callable[[bytes], None]
+        ) -> bytes:
+            del name, group, batch, take
+            early(encode_told([(1, OK)]))
+            await rest
+            return encode_told([(0, OK)])
+
+    router = await a_router(InParts(lambda *_: OK))
+    first = asyncio.create_task(router.ask(ORDER, a_message(0), timeout_s=5))
+    second = asyncio.create_task(router.ask(ORDER, a_message(1), timeout_s=5))
+    assert await second == OK
+    assert not first.done()
+    rest.set_result(None)
+    assert await first == OK
