@@ -135,9 +135,13 @@ class OrderShard:
         """A call could not be handed over: its order hears so."""
         body = CallAnswered(call.key, call.attempt, NotSent(why))
         message = Message(id=f"answer:{call.key}:{call.attempt}", body=body, actor=Actor(ActorType.SAGA, self.name))
+        self.accept(Letter(call.order_id, message))
+
+    def accept(self, letter: Letter) -> None:
+        """Hand over a letter that comes from this process, if its order is here; else nothing happens."""
         for group in self._groups.values():
-            if group.dedicated_order_id == call.order_id or group.name == self._layout.group_of(call.order_id):
-                group.accept(Letter(call.order_id, message))
+            if group.dedicated_order_id == letter.order_id or group.name == self._layout.group_of(letter.order_id):
+                group.accept(letter)
                 return
 
     def statistics(self) -> dict[str, float]:

@@ -17,11 +17,11 @@ from actors.clock import DatabaseClock
 from actors.failpoints import Failpoint
 from actors.groups import Layout
 from actors.link import Endpoint, LinkServer, Methods, Say
+from actors.mailbox import Letter
 from actors.numbers import OrderNumbers
 from actors.shard import OrderShard, ShardPolicy
 from actors.surroundings import Surroundings
 from actors.watches import Watches
-from actors.wire import decode_told, encode_letters
 from benchmarks.partners import answer_at_once
 from domain.calls import Call
 from domain.commands import Actor, ActorType, CallAnswered, Message
@@ -49,35 +49,25 @@ class OutboxOnly:
 
 
 class InstantPartners:
-    """Takes calls and answers each as a message to its order, through the shard's own front door."""
+    """Takes calls and answers each as a letter to its order."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(self) -> None:
         self.shard: OrderShard | None = None
 
     def send(self, calls: Iterable[Call]) -> None:
-        """Answer calls whose intents are committed, as one batch a group."""
-        groups: dict[str, list[tuple[str, Message]]] = {}
+        """Answer calls whose intents are committed."""
+        assert self.shard is not None
         for call in calls:
             answered = CallAnswered(call.key, call.attempt, answer_at_once(call))
             actor = Actor(ActorType.PARTNER, "instant")
             message = Message(id=f"answer:{call.key}:{call.attempt}", body=answered, actor=actor)
-            groups.setdefault(self._layout.group_of(call.order_id), []).append((call.order_id, message))
-        for group, letters in groups.items():
-            task = asyncio.get_running_loop().create_task(self._deliver(group, letters))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self.shard.accept(Letter(call.order_id, message))
 
     def answered(self, order_id: str, key: str) -> None:
         """Nothing is repeated here."""
 
     def forget(self, order_ids: Iterable[str]) -> None:
         """Nothing is remembered."""
-
-    async def _deliver(self, group: str, letters: list[tuple[str, Message]]) -> None:
-        assert self.shard is not None
-        decode_told(await self.shard.handle(group, encode_letters(letters), take=False))
 
 
 class EngineShard:
@@ -123,7 +113,7 @@ class EngineShard:
             application_name=self._name,
             limits=composition.pool_limits_of(config, config.database_pool_max_connections),
         )
-        partners = InstantPartners(layout)
+        partners = InstantPartners()
 
         def around(_: OrderShard) -> Surroundings:
             return Surroundings(
