@@ -22,6 +22,7 @@ def rules_of(config: Settings) -> Rules:
         body_max_bytes=config.request_body_max_bytes,
         prefer_wait_max_s=config.prefer_wait_max_s,
         statistics_cache_s=config.statistics_cache_s,
+        under_way_max_requests=config.http_under_way_max_requests,
         metrics_are_open=is_loopback(config.http_host),
     )
 

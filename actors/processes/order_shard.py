@@ -101,7 +101,7 @@ class OrderShard(Process):
                 calls=calls,
                 clock=DatabaseClock(store.now, time.monotonic),
                 catalogue=catalogue,
-                numbers=OrderNumbers(store.take_numbers),
+                numbers=OrderNumbers(store.take_numbers, block=config.order_block_numbers),
                 watches=Watches(),
                 rules=composition.rules_of(config),
                 limits=composition.group_limits_of(config),
