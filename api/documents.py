@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from api.order_documents import Amount, Document, OrderDocument
-from api.schemas import PromotionFields
+from api.promotion_schemas import PromotionFields
 
 
 class PageDocument(Document):

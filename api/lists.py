@@ -17,11 +17,11 @@ from api.auth import ORDERS_READ, Caller
 from api.cursors import Cursors
 from api.door import Door
 from api.exchange import Answer, Incoming, json_answer
+from api.fields import Identifier, is_identifier
 from api.parameters import read_query
 from api.ports import QueriesPort, RememberPort
 from api.problems import Problem
 from api.reading import encode
-from api.schemas import Identifier, is_identifier
 from domain.document import represent
 from domain.errors import FieldError, RefusalKind, Refused
 from domain.order import Status

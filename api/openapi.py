@@ -13,10 +13,10 @@ from pydantic.json_schema import models_json_schema
 
 from api.auth import SCOPES
 from api.documents import ProblemDocument
+from api.fields import CODE_PATTERN
 from api.links import links_of, path_parameters
 from api.operations import Operation, Success
 from api.problems import CODES
-from api.schemas import CODE_PATTERN
 
 Json = dict[str, Any]
 

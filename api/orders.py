@@ -17,13 +17,14 @@ from api.auth import ORDERS_READ, ORDERS_WRITE, SHIPMENTS_WRITE, Caller
 from api.conditions import is_unmodified, require_version, wait_s
 from api.door import Door, Wish, require
 from api.exchange import Answer, Header, Incoming, etag, json_answer
+from api.fields import Note
 from api.idempotency import order_id_for
 from api.order_ids import order_id_of
 from api.parameters import read_query
 from api.ports import RouterPort
 from api.problems import Problem
 from api.reading import OrderReader
-from api.schemas import Cancelled, Delivered, NewOrder, NewStatus, Note, Shipped
+from api.schemas import Cancelled, Delivered, NewOrder, NewStatus, Shipped
 from domain.commands import Cancel, CreateOrder, Deliver, NewLine, Ship
 from domain.errors import FieldError, Refused
 from domain.order import CancelReason

@@ -21,9 +21,9 @@ from api.lists import PAGE_DEFAULT, PAGE_MAX
 from api.parameters import read_query
 from api.ports import PromotionsPort
 from api.problems import Problem
+from api.promotion_schemas import NewPromotion, OneKind, PromotionChange
 from api.reading import encode
 from api.replays import Keep, Replays
-from api.schemas import NewPromotion, OneKind, PromotionChange
 from domain.document import time_text
 from domain.errors import FieldError, RefusalKind, Refused
 from domain.promotions import Promotion, PromotionKind

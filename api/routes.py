@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from api import documents as doc
-from api import schemas
+from api import promotion_schemas, schemas
 from api.auth import ADMIN, ORDERS_READ, PROMOTIONS_WRITE
 from api.health import HealthEndpoints
 from api.items import ItemEndpoints
@@ -102,7 +102,7 @@ def _of_promotions(at: PromotionEndpoints) -> tuple[Operation, ...]:
             path=PROMOTIONS,
             handler=at.create,
             summary="Make a promotion",
-            body=schemas.NewPromotion,
+            body=promotion_schemas.NewPromotion,
             key="optional",
             success={201: Success("It is made", doc.PromotionDocument, ("Location",))},
             errors=("promotion_exists", "invalid_currency", "invalid_amount", "invalid_quantity", "invalid_promotion"),
@@ -122,7 +122,7 @@ def _of_promotions(at: PromotionEndpoints) -> tuple[Operation, ...]:
             path=PROMOTION,
             handler=at.change,
             summary="Change a promotion",
-            body=schemas.PromotionChange,
+            body=promotion_schemas.PromotionChange,
             key="optional",
             success={200: the_promotion},
             errors=(

@@ -1,0 +1,125 @@
+"""What bodies and queries are made of: texts, numbers and times with their limits, and what all bodies have in common.
+
+Nothing here knows what a field is for.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated
+
+from babel.numbers import list_currencies
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from domain.money import AMOUNT_MAX_MINOR, fraction
+
+QUANTITY_MAX = 10_000
+METADATA_KEYS_MAX = 50
+METADATA_KEY_MAX_CHARACTERS = 40
+METADATA_TEXT_MAX_CHARACTERS = 500
+METADATA_MAX_BYTES = 8192
+NOTE_MAX_CHARACTERS = 500
+
+CURRENCIES = frozenset(list_currencies())
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _currency(code: str) -> str:
+    if code not in CURRENCIES:
+        raise PydanticCustomError("invalid_currency", "not an ISO 4217 currency")
+    return code
+
+
+def _metadata(metadata: dict[str, str]) -> dict[str, str]:
+    if sum(len(key.encode()) + len(text.encode()) for key, text in metadata.items()) > METADATA_MAX_BYTES:
+        raise PydanticCustomError("metadata_too_large", "more than 8 KiB in all")
+    return metadata
+
+
+def _whole(number: object) -> object:
+    """JSON knows one kind of number: 2.0 is the integer 2 (and exactly so, for nothing larger is let in)."""
+    is_whole = isinstance(number, float) and number.is_integer() and abs(number) <= AMOUNT_MAX_MINOR
+    return int(number) if is_whole else number  # type: ignore[call-overload]
+
+
+def _moment(told: object) -> object:
+    """Only RFC 3339: pydantic would also take a number for a time."""
+    if isinstance(told, datetime) or (isinstance(told, str) and _RFC_3339.fullmatch(told)):
+        return told
+    raise PydanticCustomError("invalid_format", "not an RFC 3339 time")
+
+
+def _fraction(text: str) -> str:
+    try:
+        fraction(text)
+    except ValueError:
+        raise PydanticCustomError("invalid_fraction", "not a decimal fraction between 0 and 1") from None
+    return text
+
+
+# PostgreSQL's texts have no NUL; ids have no control characters at all.
+_NO_NUL = r"^[^\x00]*$"
+NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
+
+IDENTIFIER_MAX_CHARACTERS = 128
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=IDENTIFIER_MAX_CHARACTERS, pattern=NO_CONTROL)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=NO_CONTROL)]
+Note = Annotated[str, StringConstraints(min_length=1, max_length=NOTE_MAX_CHARACTERS, pattern=_NO_NUL)]
+CODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+Code = Annotated[str, StringConstraints(pattern=CODE_PATTERN)]
+Currency = Annotated[
+    str,
+    AfterValidator(_currency),
+    Field(examples=["EUR"], description="ISO 4217", json_schema_extra={"enum": [*sorted(CURRENCIES)]}),
+]
+WHOLE = BeforeValidator(_whole)
+Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX, examples=[2]), WHOLE]
+Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX_MINOR, description="int64 minor units"), WHOLE]
+Uses = Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
+Fraction = Annotated[
+    str,
+    StringConstraints(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$"),
+    AfterValidator(_fraction),
+    Field(examples=["0.1000"]),
+]
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_moment)]
+Metadata = Annotated[
+    dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=METADATA_KEY_MAX_CHARACTERS, pattern=_NO_NUL)],
+        Annotated[str, StringConstraints(max_length=METADATA_TEXT_MAX_CHARACTERS, pattern=_NO_NUL)],
+    ],
+    Field(max_length=METADATA_KEYS_MAX),
+    AfterValidator(_metadata),
+    # What pydantic says of a dict's keys leaves those free that don't match.
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": "8 KiB in all",
+            "maxProperties": METADATA_KEYS_MAX,
+            "propertyNames": {"minLength": 1, "maxLength": METADATA_KEY_MAX_CHARACTERS, "pattern": _NO_NUL},
+            "additionalProperties": {"type": "string", "maxLength": METADATA_TEXT_MAX_CHARACTERS, "pattern": _NO_NUL},
+        }
+    ),
+]
+
+
+def is_identifier(text: str) -> bool:
+    """Tell whether a text from a path could be anybody's id."""
+    return len(text) <= IDENTIFIER_MAX_CHARACTERS and re.fullmatch(NO_CONTROL, text) is not None
+
+
+class Body(BaseModel):
+    """What all bodies have in common: nothing is converted, nothing unknown is let in."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
