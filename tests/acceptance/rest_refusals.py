@@ -69,6 +69,10 @@ REFUSALS = (
         shows={"current_version": ANY}),
     Row(asks=f"POST {ORDER}/payments", body=CARD, answer=412, code="version_conflict", given="validated",
         headers={"If-Match": 'W/"1"'}, shows={"current_version": ANY}, about="a weak tag never matches"),
+    Row(asks=f"GET {ORDER}", answer=412, code="version_conflict", given="validated", headers={"If-Match": '"1"'},
+        shows={"current_version": ANY}),
+    Row(asks=CREATE, body=NEW, answer=412, code="version_conflict", headers={"If-Match": '"1"'}, shows={"current_version": 0},
+        about="it has no version yet"),
     Row(asks=f"DELETE {ORDER}", answer=400, code="invalid_if_match", given="validated", headers={"If-Match": "7"}),
     # Lists.
     Row(asks="GET /api/orders?cursor=made-up", answer=400, code="invalid_cursor"),
@@ -102,6 +106,8 @@ REFUSALS = (
     Row(asks=CREATE, body=new(currency="ZZZ"), answer=422, code="invalid_currency"),
     Row(asks=CREATE, body=new(currency="CHF"), answer=422, code="currency_not_supported"),
     Row(asks=CREATE, body=new(shipping_method="balloon"), answer=422, code="shipping_method_not_supported"),
+    Row(asks=f"PUT {ORDER}/status", body={"status": "paid"}, answer=422, code="invalid_request", given="validated",
+        shows={"errors.0.pointer": "/status"}, about="not by a client"),
     # What the order's state does not allow.
     Row(asks=f"POST {ORDER}/items", body=ITEM, answer=409, code="illegal_transition", given="prepared",
         shows={"allowed": ["cancel", "ship"]}),

@@ -10,6 +10,7 @@ from tests.acceptance.givens import CUSTOMER, ITEMS, SHIPPED
 
 ORDER = "/api/orders/{order}"
 NEW = {"customer_id": CUSTOMER, "currency": "EUR", "items": ITEMS}
+PROBLEM = {"type", "title", "status", "detail", "instance", "code", "errors", "trace_id"}
 ANY = object()  # the value matters not, but the field is there
 
 

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+import tests.acceptance.test_rest_table_broken as broken
+import tests.acceptance.test_rest_table_keys as keys
+import tests.acceptance.test_rest_table_processes as processes
 from tests.acceptance.givens import CUSTOMER, GIVENS, Names
 from tests.acceptance.rest_refusals import REFUSALS
-from tests.acceptance.rest_rows import ANY, SUCCESSES, Row
+from tests.acceptance.rest_rows import ANY, PROBLEM, SUCCESSES, Row
 from tests.acceptance.shop import Shop
 
-PROBLEM = {"type", "title", "status", "detail", "instance", "code", "errors", "trace_id"}
 OWNER = "orders:read orders:write payments:write"
 
-# Codes that are told only while something of the service is broken, overloaded or slow. Where each is proven:
-# tests/unit/api and tests/faults; rate_limited and a second process in test_rest_table_limits.py; the rest of keys in
-# test_rest_table_keys.py.
-ELSEWHERE = {
-    "database_unavailable",
-    "idempotency_key_reused",
-    "internal_error",
-    "keys_unavailable",
-    "order_busy",
-    "outcome_unknown",
-    "overloaded",
-    "promotion_changing",
-    "rate_limited",
-    "request_timeout",
-    "unavailable",
+# Codes that take more than one request to be told, and the test that does it, over HTTP too.
+ELSEWHERE: dict[str, Callable[..., object]] = {
+    "database_unavailable": broken.test_without_an_answer_of_postgresql_nothing_is_shown_and_nobody_waits,
+    "idempotency_key_reused": keys.test_another_body_under_the_same_key_is_refused,
+    "internal_error": broken.test_what_nobody_foresaw_is_told_as_such_and_found_by_its_trace,
+    "keys_unavailable": (broken.test_keys_of_an_identity_provider_are_awaited_and_fetched_again_when_they_are_rotated),
+    "order_busy": broken.test_of_more_commands_at_once_than_an_order_takes_the_rest_is_refused,
+    "order_set_aside": broken.test_an_order_that_can_not_be_read_is_set_aside_and_leaves_the_others_alone,
+    "outcome_unknown": broken.test_what_a_frozen_shard_was_asked_is_unknown_and_what_is_too_much_was_not_asked,
+    "overloaded": broken.test_what_a_frozen_shard_was_asked_is_unknown_and_what_is_too_much_was_not_asked,
+    "promotion_changing": broken.test_whoever_changes_a_promotion_while_many_do_may_have_to_try_again,
+    "rate_limited": (processes.test_a_token_that_asks_too_often_is_told_when_to_come_back_whichever_process_it_asks),
+    "request_timeout": broken.test_a_body_that_does_not_come_is_not_waited_for_without_end,
+    "unavailable": broken.test_without_rabbitmq_dead_letters_are_not_to_be_had_and_orders_go_on,
 }
 
 
@@ -125,4 +126,4 @@ def test_every_operation_has_a_row_and_every_code_of_the_document_too(shop: Shop
             assert "{letter_id}" in path or any(re.fullmatch(pattern, each) for each in asked), pattern
             for answer in operation["responses"].values():
                 codes |= answer.get("content", {}).get("application/problem+json", {}).get("examples", {}).keys()
-    assert codes - {row.code for row in REFUSALS} == ELSEWHERE
+    assert codes - {row.code for row in REFUSALS} == ELSEWHERE.keys()

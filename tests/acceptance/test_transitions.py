@@ -3,8 +3,8 @@ legal (spec.md, "The seven stages").
 
 Each status is held by what the partners do: ``created`` by an edit that can't be validated, ``confirmed`` by a ProductSvc
 that does not say whether the hold is firm, ``cancelling`` by a PaymentSvc that does not say whether the money went back.
-``paid`` can't be held from outside: an order is paid and gets its number in one commit, unless no number can be had. Its
-row is proven on the pure plot (tests/unit/sagas/test_stages.py); here it is shown that nobody ever sees it.
+``paid`` lasts only while no order number can be had: its row is in ``test_rest_table_broken.py``, where the numbers are locked; here
+it is shown that nobody sees it otherwise.
 """
 
 from __future__ import annotations
