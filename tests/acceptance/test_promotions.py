@@ -1,10 +1,15 @@
-"""Limits of promotions under concurrent orders: so many win and no more, and what a cancelled order used is there again."""
+"""Promotions over HTTP: what each kind takes off, and their limits under concurrent orders: so many win and no more, and what a
+cancelled order used is there again.
+"""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 from uuid import uuid4
+
+import pytest
 
 from tests.acceptance.shop import Shop
 
@@ -13,9 +18,10 @@ ORDERS = 50
 
 
 def a_promotion(shop: Shop, **terms: Any) -> str:
-    """A code for ten percent off, with these terms."""
+    """A code with these terms; for ten percent off, where no kind is named."""
     code = f"T{uuid4().hex[:12].upper()}"
-    body = {"code": code, "kind": "percentage", "fraction": "0.1000", **terms}
+    ten_percent = {} if "kind" in terms else {"kind": "percentage", "fraction": "0.1000"}
+    body = {"code": code, **ten_percent, **terms}
     status, told, _ = shop.ask("POST", "/api/promotions", body, key=str(uuid4()))
     assert status == 201, told
     return code
@@ -73,3 +79,64 @@ def test_a_promotion_for_some_skus_touches_their_lines_only(shop: Shop) -> None:
     shares = {item["sku"]: item["discount"] for item in order["items"]}
     assert shares["load-sku-1"] == 0
     assert shares["load-sku-2"] == order["totals"]["discount"] > 0
+
+
+@pytest.mark.parametrize(
+    ("terms", "amount"),
+    [
+        ({"kind": "percentage", "fraction": "0.2500"}, 146),
+        ({"kind": "fixed_amount", "amount": 150, "currency": "EUR"}, 150),
+        ({"kind": "fixed_amount", "amount": 10**9, "currency": "EUR"}, None),
+        ({"kind": "buy_x_get_y", "buy_quantity": 2, "get_quantity": 1}, 137),
+        ({"kind": "free_shipping"}, 490),
+    ],
+)
+def test_each_kind_takes_off_what_it_says_and_the_parts_add_up(
+    shop: Shop, terms: dict[str, Any], amount: int | None
+) -> None:
+    """``amount`` None: all that the lines cost."""
+    code = a_promotion(shop, **terms)
+    status, order = order_with(shop, "load-customer-95", code)
+    assert (status, order["status"]) == (201, "validated")
+    lines, totals = order["items"], order["totals"]
+    amount = net(lines) if amount is None else amount
+    assert order["discounts"] == [{"code": code, "amount": amount}]
+    is_shipping = terms["kind"] == "free_shipping"
+    assert totals["shipping"] == (0 if is_shipping else 490)
+    assert sum(line["discount"] for line in lines) == totals["discount"] == (0 if is_shipping else amount)
+    assert totals["items"] == net(lines)
+    assert totals["total"] == totals["items"] - totals["discount"] + totals["shipping"] + totals["tax"]
+    for line in lines:
+        assert line["total"] == line["quantity"] * line["unit_price"] - line["discount"] + line["tax"]
+    of_shipping = half_even(Decimal("0.21") * totals["shipping"])
+    assert totals["tax"] == sum(line["tax"] for line in lines) + of_shipping
+
+
+def net(lines: Any) -> int:
+    """What lines cost before discounts and tax."""
+    return sum(int(line["quantity"] * line["unit_price"]) for line in lines)
+
+
+def half_even(amount: Decimal) -> int:
+    """A whole number of minor units."""
+    return int(amount.quantize(Decimal(1), ROUND_HALF_EVEN))
+
+
+def test_a_discount_is_reckoned_anew_at_each_edit_and_says_why_it_takes_nothing_off(shop: Shop) -> None:
+    _, order = order_with(shop, "load-customer-96")
+    subtotal = order["totals"]["items"]
+    code = a_promotion(shop, min_subtotal=subtotal)
+    path = f"/api/orders/{order['id']}"
+    assert shop.ask("POST", f"{path}/discounts", {"code": code})[0] == 200
+    taken = shop.reached(order["id"], "validated")["discounts"]
+    assert taken == [{"code": code, "amount": half_even(Decimal("0.1") * subtotal)}]
+    line = order["items"][0]
+    for quantity, reason in ((1, "min_subtotal"), (6, None)):
+        assert shop.ask("PUT", f"{path}/items/{line['id']}/quantity", {"quantity": quantity})[0] == 200
+        edited = shop.reached(order["id"], "validated")
+        [discount] = edited["discounts"]
+        expected = 0 if reason else half_even(Decimal("0.1") * edited["totals"]["items"])
+        assert (discount["code"], discount["amount"], discount.get("reason")) == (code, expected, reason)
+        assert edited["totals"]["discount"] == expected
+    assert shop.ask("DELETE", f"{path}/discounts/{code}")[0] == 200
+    assert shop.reached(order["id"], "validated")["totals"]["discount"] == 0
