@@ -15,6 +15,10 @@ from storage.postgres import Connection
 
 OWN = "select from owners where grp = $1 and epoch = $2 for share"
 LOCK = "select lock_promotions($1)"
+HELD = """
+select u.order_id::text, u.code from unnest($1::uuid[], $2::text[]) as w (order_id, code)
+join promotion_uses u on u.order_id = w.order_id and u.code = w.code
+"""
 CLAIM = "select refused_order::text, refusal from claim_promotions($1, $2, $3)"
 RELEASE = "select release_promotions($1, $2)"
 
@@ -35,12 +39,20 @@ async def flush_with_claims(
         await connection.execute(LOCK, sorted({code for _, code, _ in claims} | {code for _, code in releases}))
         refused = {}
         if claims:
-            rows = await connection.fetch(CLAIM, *map(list, zip(*claims, strict=True)))
+            # What an order has by an earlier commit is not claimed again, so that it can't be given back with what is.
+            held = set(map(tuple, await connection.fetch(HELD, *_columns([(i, code) for i, code, _ in claims]))))
+            claims = [claim for claim in claims if claim[:2] not in held]
+        if claims:
+            rows = await connection.fetch(CLAIM, *_columns(claims))
             refused = {row[0]: row[1] for row in rows}
         owned, committed = await flush_once(connection, group, epoch, [c for c in commits if c.order.id not in refused])
         given_back = [(order_id, code) for order_id, code in releases if order_id in committed]
         # Claimed for nothing: the order was not at the version that was decided on.
         given_back += [(i, code) for i, code, _ in claims if i not in committed and i not in refused]
         if given_back:
-            await connection.execute(RELEASE, *map(list, zip(*given_back, strict=True)))
+            await connection.execute(RELEASE, *_columns(given_back))
     return owned, committed, refused
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[list[str]]:
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -101,7 +101,7 @@ class MemoryStore:
         """Commit a batch of different orders; each as a whole or not at all."""
         if not self.owns(group, epoch):
             return FlushResult(owned=False)
-        used = dict(self.uses)
+        used = frozenset(self.uses)
         refused = self._claim(commits)
         committed: set[str] = set()
         poisoned: dict[str, str] = {}
@@ -114,9 +114,7 @@ class MemoryStore:
                 committed.add(order_id)
             elif why not in ("", "stale", INBOX_CONSTRAINT):
                 poisoned[order_id] = why
-            if why == "stale":
-                self._give_back(order_id, [code for code, _ in commit.claims])  # claimed for nothing
-            elif why:
+            if why:  # claimed for nothing
                 self._give_back(order_id, [code for code, _ in commit.claims if (code, order_id) not in used])
             else:
                 self._give_back(order_id, commit.releases)
@@ -175,6 +173,7 @@ class MemoryStore:
     def _claim(self, commits: Sequence[Commit]) -> dict[str, str]:
         """Take uses of promotions in the order given; an order that gets one refused gets none."""
         refused: dict[str, str] = {}
+        used = frozenset(self.uses)
         for commit in commits:
             order_id = commit.order.id
             for code, customer_id in commit.claims:
@@ -183,8 +182,7 @@ class MemoryStore:
                 why = self._refusal(code, customer_id)
                 if why:
                     refused[order_id] = why
-                    for other, _ in commit.claims:
-                        self.uses.pop((other, order_id), None)
+                    self._give_back(order_id, [other for other, _ in commit.claims if (other, order_id) not in used])
                     break
                 self.uses[code, order_id] = customer_id
         return refused

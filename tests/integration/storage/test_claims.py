@@ -138,3 +138,40 @@ async def test_a_poisoned_order_gives_its_claim_back(
     assert result.committed == {good.id}
     assert set(result.poisoned) == {bad.id}
     assert await uses(sql, "A") == (1, 1)
+
+
+async def test_a_stale_claim_of_a_use_that_the_order_has_already_takes_nothing_from_it(
+    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await promote(sql, "ONE", max_uses=1)
+    order = an_order()
+    assert (await store.flush(GROUP, epoch, [claiming(order, "ONE")])).committed == {order.id}
+    again = await store.flush(GROUP, epoch, [claiming(order, "ONE")])
+    assert (again.committed, again.refused) == (frozenset(), {})
+    assert await uses(sql, "ONE") == (1, 1)
+    other = an_order()
+    assert (await store.flush(GROUP, epoch, [claiming(other, "ONE")])).refused == {other.id: "discount_exhausted"}
+
+
+async def test_an_order_that_is_refused_another_code_keeps_what_it_has(
+    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await promote(sql, "HAD")
+    await promote(sql, "FULL", max_uses=0)
+    await promote(sql, "NEW")
+    order = an_order()
+    await store.flush(GROUP, epoch, [claiming(order, "HAD")])
+    result = await store.flush(GROUP, epoch, [claiming(next_of(order), "NEW", "HAD", "FULL")])
+    assert result.refused == {order.id: "discount_exhausted"}
+    assert await uses(sql, "HAD") == (1, 1)
+    assert await uses(sql, "NEW") == (0, 0)
+
+
+async def test_a_use_that_the_order_has_is_no_second_one_when_it_claims_it_again(
+    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await promote(sql, "ONE", max_uses=1)
+    order = an_order()
+    await store.flush(GROUP, epoch, [claiming(order, "ONE")])
+    assert (await store.flush(GROUP, epoch, [claiming(next_of(order), "ONE")])).committed == {order.id}
+    assert await uses(sql, "ONE") == (1, 1)
