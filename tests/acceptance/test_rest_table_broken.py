@@ -29,6 +29,7 @@ import pytest
 from local.tokens import make_token
 from tests.acceptance.givens import CUSTOMER, ITEMS, Names, names_of, new_order, pay, promotion
 from tests.acceptance.identity import IdentityProvider
+from tests.acceptance.listening import listening
 from tests.acceptance.rest_rows import PROBLEM
 from tests.acceptance.shop import Shop
 from tests.acceptance.started import POLL_EVERY_S, Started, until
@@ -67,7 +68,7 @@ def provider() -> Iterator[IdentityProvider]:
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory, provider: IdentityProvider) -> Iterator[Started]:
     folder = tmp_path_factory.mktemp("broken") / "state"
-    with Started(folder, {**SETTINGS, "JWKS_URL": provider.url}) as started:
+    with Started(folder, {**SETTINGS, "JWKS_URL": provider.url}) as started, listening(started):
         yield started
 
 

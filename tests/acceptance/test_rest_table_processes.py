@@ -18,6 +18,7 @@ from uuid import uuid4
 import pytest
 
 from tests.acceptance.givens import ITEMS, knob, new_order
+from tests.acceptance.listening import listening
 from tests.acceptance.shop import Shop
 from tests.acceptance.started import Started, until
 
@@ -36,7 +37,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
-    with Started(tmp_path_factory.mktemp("two") / "state", SETTINGS) as started:
+    with Started(tmp_path_factory.mktemp("two") / "state", SETTINGS) as started, listening(started):
         yield started
 
 
