@@ -46,7 +46,7 @@ CODES: dict[str, tuple[int, str]] = {
     "last_item": (409, "An order keeps at least one line"),
     "below_paid": (409, "The order would cost less than is paid"),
     "nothing_to_settle": (409, "Nothing that needs attention can be settled outside"),
-    "promotion_exists": (409, "The promotion exists with other content"),
+    "promotion_exists": (409, "There is such a promotion already"),
     "promotion_changing": (409, "Others are changing the promotion"),
     "version_conflict": (412, "The order has another version"),
     "body_too_large": (413, "The body is too large"),
