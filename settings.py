@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     inbox_keep_days: int = Field(default=7, ge=7)  # keys are kept 7 days (spec.md, "Conventions")
     statistics_cache_s: float = 5.0
     order_block_numbers: int = Field(default=500, ge=1)
-    http_under_way_max_requests: int = 4096
+    http_under_way_max_requests: int = Field(default=1024, ge=1)
     request_body_max_bytes: int = 262_144
     prefer_wait_max_s: float = 30.0
 

@@ -80,7 +80,7 @@ class Rules:
     body_max_bytes: int = 262_144
     prefer_wait_max_s: float = 30.0
     statistics_cache_s: float = 5.0
-    under_way_max_requests: int = 4096
+    under_way_max_requests: int = 1024
     metrics_are_open: bool = field(default=False)
 
 

@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import Receive, Scope, Send
 
 from api.exchange import NO_PARAMS, UNMATCHED, ClientGoneError, Incoming
+from api.load import Load
 from api.operations import Route
 from api.paths import Paths
 from api.problems import Problem, answer_to, retry_after
@@ -26,6 +27,9 @@ DURATION = Histogram(
 )
 UNDER_WAY = Gauge("ordersvc_http_requests_under_way", "Requests being worked on", multiprocess_mode="livesum")
 
+NEW_ORDERS = "/api/orders"
+WATCHED = ("/health/", "/metrics")  # whoever watches over an overloaded process is to see it, not to be turned away
+
 # An answer may be kept by the client it was for, and asked about by its entity tag each time before it is used.
 _SAFE = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"private, no-cache"))
 
@@ -34,10 +38,9 @@ class Edge:
     """Answers the requests of a table of routes."""
 
     def __init__(self, routes: Iterable[Route], *, under_way_max_requests: int) -> None:
-        """``under_way_max_requests``: one more is told 503 at once."""
+        """``under_way_max_requests``: see ``load.py``; one more is told 503 at once, unless it asks how the process is."""
         self._paths = Paths(routes)
-        self._max = under_way_max_requests
-        self._under_way = 0
+        self._load = Load(under_way_max_requests)
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._durations: dict[str, Histogram] = {}
         UNDER_WAY.set(0)
@@ -46,12 +49,12 @@ class Edge:
         """Answer a request."""
         started = time.perf_counter()
         route, params = self._paths.find(scope["path"]) or (None, NO_PARAMS)
-        asked = Incoming(scope, receive, route.path_format if route else UNMATCHED, params)
-        self._under_way += 1
+        asked = Incoming(scope, receive, route.path_format if route else UNMATCHED, params, self._load)
+        self._load.requests += 1
         try:
             try:
-                if self._under_way > self._max:
-                    answer = answer_to(asked, _overloaded(self._max))
+                if not self._admits(asked):
+                    answer = answer_to(asked, _overloaded())
                 elif route is None:
                     answer = answer_to(asked, Problem("not_found", "There is nothing under this path."))
                 else:
@@ -64,8 +67,12 @@ class Edge:
             answer.headers.extend(_SAFE)
             await answer(scope, receive, send)
         finally:
-            self._under_way -= 1
+            self._load.requests -= 1
         self._count(asked, answer.status, time.perf_counter() - started)
+
+    def _admits(self, asked: Incoming) -> bool:
+        is_new_order = asked.route == NEW_ORDERS and asked.method == "POST"
+        return self._load.admits(is_new_order=is_new_order) or asked.route.startswith(WATCHED)
 
     def _count(self, asked: Incoming, status: int, seconds: float) -> None:
         route = asked.route
@@ -76,8 +83,8 @@ class Edge:
             self._durations[route] = DURATION.labels(route)
         counter.inc()
         self._durations[route].observe(seconds)
-        UNDER_WAY.set(self._under_way)
+        UNDER_WAY.set(self._load.requests)
 
 
-def _overloaded(under_way_max: int) -> Problem:
-    return Problem("overloaded", f"{under_way_max} requests are being worked on already.", headers=(retry_after(1.0),))
+def _overloaded() -> Problem:
+    return Problem("overloaded", "As much is being worked on as can be done in time.", headers=(retry_after(1.0),))

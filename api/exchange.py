@@ -16,6 +16,8 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
+from api.load import Load
+
 BODY_WAIT_MAX_S = 15.0
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
@@ -63,12 +65,21 @@ class Incoming:
     ``told`` are headers that go with whatever is answered, a refusal included.
     """
 
-    __slots__ = ("_params", "_receive", "_trace", "headers", "route", "scope", "told")
+    __slots__ = ("_params", "_receive", "_trace", "headers", "load", "route", "scope", "told")
 
     def __init__(
-        self, scope: Scope, receive: Receive, route: str = UNMATCHED, params: Mapping[str, str] = NO_PARAMS
+        self,
+        scope: Scope,
+        receive: Receive,
+        route: str = UNMATCHED,
+        params: Mapping[str, str] = NO_PARAMS,
+        load: Load | None = None,
     ) -> None:
-        """``route``: the template of the path, such as ``/api/orders/{order_id}``; ``params``: what stands for its names."""
+        """``route``: the template of the path, such as ``/api/orders/{order_id}``; ``params``: what stands for its names.
+
+        ``load``: what counts it among others.
+        """
+        self.load = load or Load(1)
         self.scope = scope
         self.route = route
         self._params = params

@@ -72,7 +72,8 @@ class OrderEndpoints:
             return json_answer(201, document, etag(version), location)
         # It is made, whatever keeps us from reading it: then tell what the command answered.
         with suppress(StorageUnavailable, UndecodableSnapshot, Refused):
-            become = await self._router.wait(order_id, "validated", seconds)
+            with asked.load.aside():
+                become = await self._router.wait(order_id, "validated", seconds)
             shown = become or await self._reader.shown(order_id, wish.caller)
             version, document = shown.version, shown.document
         return json_answer(201, document, etag(version), location, preference_applied(seconds))

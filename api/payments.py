@@ -41,7 +41,8 @@ class PaymentEndpoints:
         seconds = wait_s(asked.header(b"prefer"), self._prefer_wait_max_s)
         if not seconds:
             return json_answer(202, reply.document, location)
-        settled = await self._router.wait(order_id, f"payment:{payment_id}", seconds)
+        with asked.load.aside():
+            settled = await self._router.wait(order_id, f"payment:{payment_id}", seconds)
         if settled is not None:
             return json_answer(201, settled.document, location, preference_applied(seconds))
         try:

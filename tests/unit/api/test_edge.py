@@ -10,10 +10,11 @@ from domain.commands import Message
 from tests.unit.api.driving import ORDER_ID, FakeRouter, World
 
 ORDER = f"/api/orders/{ORDER_ID}"
+NEW_ORDER = {"customer_id": "c-1", "currency": "EUR", "items": [{"sku": "sku-1", "quantity": 1}]}
 
 
-async def test_more_requests_than_the_bound_are_turned_away_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(under_way_max_requests=2)
+def hold_up(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Have every order answer only once the event is set."""
     held = asyncio.Event()
 
     async def ask(router: FakeRouter, order_id: str, message: Message, *, timeout_s: float | None = None) -> Reply:
@@ -22,6 +23,12 @@ async def test_more_requests_than_the_bound_are_turned_away_at_once(monkeypatch:
         return Reply(document=b"{}", version=1)
 
     monkeypatch.setattr(FakeRouter, "ask", ask)
+    return held
+
+
+async def test_more_requests_than_the_bound_are_turned_away_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(under_way_max_requests=2)
+    held = hold_up(monkeypatch)
     first = [asyncio.create_task(world.ask("DELETE", ORDER)) for _ in range(2)]
     async with asyncio.timeout(5):
         while len(world.router.asked) < 2:
@@ -51,3 +58,51 @@ async def test_a_client_that_goes_away_is_nobodys_error(world: World) -> None:
     with pytest.raises(IndexError):  # the driver finds no answer
         await world.ask("POST", f"{ORDER}/items", headers={"content-type": "application/json"}, chunks=())
     assert not world.router.asked
+
+
+async def test_new_orders_are_turned_away_before_those_that_were_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(under_way_max_requests=4)
+    held = hold_up(monkeypatch)
+    first = [asyncio.create_task(world.ask("DELETE", ORDER)) for _ in range(2)]
+    async with asyncio.timeout(5):
+        while len(world.router.asked) < 2:
+            await asyncio.sleep(0)
+    refused = await world.ask("POST", "/api/orders", json=NEW_ORDER, key="one-more")
+    assert (refused.status, refused.code) == (503, "overloaded")
+    let_in = asyncio.create_task(world.ask("DELETE", ORDER))
+    held.set()
+    assert [(await each).status for each in (*first, let_in)] == [200, 200, 200]
+    assert (await world.ask("POST", "/api/orders", json=NEW_ORDER, key="one-more")).status == 201
+
+
+async def test_whoever_waits_for_an_order_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(under_way_max_requests=1)
+    held = asyncio.Event()
+    waiting = asyncio.Event()
+
+    async def wait(_router: FakeRouter, _order_id: str, _until: str, _seconds: float) -> None:
+        waiting.set()
+        await held.wait()
+
+    monkeypatch.setattr(FakeRouter, "wait", wait)
+    creation = asyncio.create_task(
+        world.ask("POST", "/api/orders", json=NEW_ORDER, key="k", headers={"prefer": "wait=10"})
+    )
+    async with asyncio.timeout(5):
+        await waiting.wait()
+        assert (await world.ask("DELETE", ORDER)).status == 200
+        held.set()
+        assert (await creation).status == 201
+
+
+async def test_an_overloaded_process_still_says_how_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(under_way_max_requests=1)
+    held = hold_up(monkeypatch)
+    busy = asyncio.create_task(world.ask("DELETE", ORDER))
+    async with asyncio.timeout(5):
+        while not world.router.asked:
+            await asyncio.sleep(0)
+    assert (await world.ask("DELETE", ORDER)).status == 503
+    assert (await world.ask("GET", "/health/live")).status == 200
+    held.set()
+    assert (await busy).status == 200
