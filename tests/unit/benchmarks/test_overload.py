@@ -11,6 +11,8 @@ def overloaded(useful_per_s: float, *, lost: int = 0, grown: float = 1.0) -> Ove
         best_per_s=100.0,
         asked_per_s=200.0,
         useful_per_s=useful_per_s,
+        best_per_cpu_s=100.0,
+        useful_per_cpu_s=useful_per_s,
         outcome=Outcome(latencies_s={"create": [0.1]}, failed=1, seconds=1.0),
         statuses=Counter({201: 1, 503: 1}),
         without_retry_after=0,
