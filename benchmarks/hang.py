@@ -40,6 +40,10 @@ COMMAND_EVERY = 4
 KNOWN_ORDERS = 100
 REST_LIMIT_S = 300.0
 WAIT_S = 10
+# The sandbox knows numbers of up to seven digits; each turn's lives have a million to themselves.
+CUSTOMERS_FROM = 1_000_000
+CUSTOMERS = 8_000_000
+CUSTOMERS_A_TURN = 1_000_000
 OPERATIONS = ("get", "list", "command")
 # A read or a command may not get slower by more than this; a tenth of it is noise.
 SLOWER_P50_MAX = 1.2
@@ -119,7 +123,7 @@ def _named(operation: str, response: Response, wanted: int) -> str:
 
 def _fresh_customer(index: int) -> bytes:
     """A creation by a customer of whom nothing is known yet, so that UserSvc has to be asked."""
-    return create_body(index, customers=(f"load-customer-{1_000_000 + index}",))
+    return create_body(index, customers=(f"load-customer-{CUSTOMERS_FROM + index % CUSTOMERS}",))
 
 
 async def measure(options: Options) -> Report:
@@ -130,8 +134,10 @@ async def measure(options: Options) -> Report:
         async with audience(endpoints.amqp), Client(endpoints.api, IN_FLIGHT) as client:
             shop = Shop(client, endpoints.token, body_of=_fresh_customer)
             await closed_loop(shop.life, total=50, in_flight=8)
-            job = shop.life_from(10_000_000)
+            job = shop.life_from(CUSTOMERS_A_TURN)
             best = await closed_loop_for(job, seconds=options.size(15, 4), in_flight=IN_FLIGHT)
+            if not best.done:
+                raise RuntimeError(f"no life got to its end: {shop.refusals.most_common(3)}")
             await until_settled(endpoints.database, REST_LIMIT_S)
             rate = USE_MAX * best.rate
             for partner in PARTNERS:
@@ -146,7 +152,7 @@ async def _hang(running: service.Service, partner: str, rate: float, options: Op
         probes = Probes(Shop(side, endpoints.token), partner)
         await probes.fill(int((before_s + during_s) * PROBES_PER_S / COMMAND_EVERY) + COMMAND_EVERY)
         shop = Shop(load, endpoints.token, body_of=_fresh_customer)
-        async with meanwhile(shop.life_from(0), rate) as lives:
+        async with meanwhile(shop.life_from((2 + PARTNERS.index(partner)) * CUSTOMERS_A_TURN), rate) as lives:
             await asyncio.sleep(before_s / 4)
             before = await open_loop(probes.probe, rate_per_s=PROBES_PER_S, seconds=before_s)
             async with hanging(endpoints.payment, partner):
