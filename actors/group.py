@@ -83,6 +83,11 @@ class Group:
             failpoint=around.failpoint,
         )
 
+    def check(self) -> None:
+        """See by a flush whether the group is still ours: nobody tells who has nothing to write that it was replaced."""
+        if self.committer.is_idle:
+            self.committer.add(Proposal(None, lambda _verdict, _reason: None))
+
     # Letters come in.
 
     def accept(self, letter: Letter) -> None:

@@ -266,10 +266,11 @@ class OrderShard:
         log.info("group_resumed", shard=self.name, group=group.name, orders=resumed)
 
     async def _poll(self) -> None:
-        """Bring the deadlines of the next seconds into memory, and let idle actors leave it."""
+        """Bring the deadlines of the next seconds into memory, see whose the groups are, and let idle actors leave memory."""
         while True:
             await asyncio.sleep(self._policy.poll_every_s)
             for group in list(self._groups.values()):
+                group.check()
                 share = residue(group.name)
                 if share is None or group.is_replaced or group.queued > self._policy.resume_backlog_max_messages:
                     continue

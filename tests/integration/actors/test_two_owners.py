@@ -5,6 +5,7 @@ order that can't be read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any
@@ -73,10 +74,10 @@ class Outside:
 class Hosted:
     """A shard with its store and what has left it."""
 
-    def __init__(self, store: Held, number: int) -> None:
+    def __init__(self, store: Held, number: int, poll_every_s: float) -> None:
         self.store = store
         self.outside = Outside()
-        policy = ShardPolicy(poll_every_s=60, sweep_every_s=60, take_back_first_s=0.05)
+        policy = ShardPolicy(poll_every_s=poll_every_s, sweep_every_s=60, take_back_first_s=0.05)
         name = f"order-shard-{number}"
         self.shard = OrderShard(name, f"slices-{number}-of-2", LAYOUT, store, policy, self._around)
 
@@ -123,19 +124,30 @@ async def until(is_so: Callable[[], Awaitable[Any]]) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.fixture
-async def home_and_other(database_url: str) -> AsyncIterator[tuple[Hosted, Hosted]]:
+async def is_at_home(sql: asyncpg.Connection[asyncpg.Record]) -> bool:
+    return bool(await sql.fetchval("select shard = $2 from owners where grp = $1", GROUP, LAYOUT.home_of(GROUP)))
+
+
+@contextlib.asynccontextmanager
+async def two_shards(database_url: str, poll_every_s: float) -> AsyncIterator[tuple[Hosted, Hosted]]:
     """The shard where the group is at home, and the one that stands in for it."""
     both = []
     for number in (0, 1):
         store = await Held.open(database_url, application_name=f"shard-{number}")
         assert isinstance(store, Held)
-        both.append(Hosted(store, number))
+        both.append(Hosted(store, number, poll_every_s))
         await both[number].shard.start()
     yield both[0], both[1]
     for hosted in both:
         await hosted.shard.stop()
         await hosted.store.close()
+
+
+@pytest.fixture
+async def home_and_other(database_url: str) -> AsyncIterator[tuple[Hosted, Hosted]]:
+    """Two shards that look after nothing by themselves."""
+    async with two_shards(database_url, poll_every_s=60) as both:
+        yield both
 
 
 @pytest.fixture
@@ -185,15 +197,22 @@ async def test_what_a_shard_decided_before_it_was_replaced_is_void_and_it_takes_
     assert await sql.fetchval("select count(*) from inbox where message_id = 'by the zombie'") == 0
     assert await sql.fetchval("select version from orders where id = $1", order_id) == by_other.version
 
-    async def is_home() -> bool:
-        owner: str = await sql.fetchval("select shard from owners where grp = $1", GROUP)
-        return owner == zombie.shard.name
-
-    await until(is_home)
+    await until(lambda: is_at_home(sql))
     again = await zombie.told(order_id, AddItem("sku-2", 1), key="by the zombie")
     assert isinstance(again, Reply)
     assert again.version > by_other.version
     assert isinstance(await other.told(order_id, AddItem("sku-4", 1)), Moved)
+
+
+async def test_a_shard_with_nothing_to_write_sees_that_it_was_replaced_and_takes_its_orders_back(
+    database_url: str, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """One was killed, and came back while another was about to stand in for it. The other had the group from then on, for as
+    long as nothing made the first one write.
+    """
+    async with two_shards(database_url, poll_every_s=0.05) as (_, other):
+        await other.told(an_id(), RetryNow(), take=True)
+        await until(lambda: is_at_home(sql))
 
 
 async def test_an_order_that_can_not_be_read_is_set_aside_with_an_alert_and_its_neighbours_go_on(
