@@ -26,7 +26,7 @@ from benchmarks.options import Options
 from benchmarks.plan import USE_MAX
 from benchmarks.report import Chart, Report, Series, Table, Target, number
 from benchmarks.samples import Latency, latency
-from benchmarks.settled import lost, until_resting, until_settled
+from benchmarks.settled import lost, until_resting, until_settled, waiting
 from benchmarks.shop import Shop, order_id_of
 from benchmarks.tallied import Tallied
 from benchmarks.traffic import create_body
@@ -73,7 +73,7 @@ class Hung:
     during: Outcome
     lives: Outcome
     promised: int
-    waiting: int
+    waited: int
     rest_s: float
     lost: int
     restless: int
@@ -157,7 +157,7 @@ async def _hang(running: service.Service, partner: str, rate: float, options: Op
             before = await open_loop(probes.probe, rate_per_s=PROBES_PER_S, seconds=before_s)
             async with hanging(endpoints.payment, partner):
                 during = await open_loop(_later(probes.probe), rate_per_s=PROBES_PER_S, seconds=during_s)
-                waiting = (await lost(endpoints.database, load.promised))[1]
+                waited = await waiting(endpoints.database)
             back_s = time.monotonic()
         promised = load.promised | side.promised
         restless = await until_resting(endpoints.database, promised, REST_LIMIT_S)
@@ -166,7 +166,7 @@ async def _hang(running: service.Service, partner: str, rate: float, options: Op
             during=during,
             lives=lives[0],
             promised=len(promised),
-            waiting=waiting,
+            waited=waited,
             rest_s=time.monotonic() - back_s,
             lost=(await lost(endpoints.database, promised))[0],
             restless=restless,
@@ -226,11 +226,11 @@ def report(found: dict[str, Hung], best: float, rate: float) -> Report:
             ratios[what].append(figures[f"{name}_p99_ratio"])
             cells = (before.p50_ms, during.p50_ms, before.p99_ms, during.p99_ms)
             rows.append((f"{partner} hangs: {what}", *(number(cell) for cell in cells)))
-        figures |= {f"{partner}_waiting": float(hung.waiting), f"{partner}_rest_s": hung.rest_s}
+        figures |= {f"{partner}_waited": float(hung.waited), f"{partner}_rest_s": hung.rest_s}
         waits.append(
             (
                 partner,
-                *(str(n) for n in (hung.promised, hung.waiting)),
+                *(str(n) for n in (hung.promised, hung.waited)),
                 number(hung.rest_s),
                 *(str(n) for n in (hung.lost, hung.restless, hung.lives.done, hung.lives.failed)),
             )

@@ -15,10 +15,11 @@ select (select count(*) from orders where is_running) + (select count(*) from un
 LOST = """
 select count(*) from unnest($1::uuid[]) promised (id) left join orders o on o.id = promised.id
 where o.id is null"""
-RESTLESS = """
-select count(*) from orders where id = any($1::uuid[])
-and (is_running or needs_attention or set_aside is not null or payment_status in ('pending', 'in_doubt')
-    or status in ('created', 'cancelling', 'paid', 'confirmed'))"""
+# Where no order may rest: a partner is waited for, or somebody has to look.
+MAY_NOT_REST = """(is_running or needs_attention or set_aside is not null or payment_status in ('pending', 'in_doubt')
+or status in ('created', 'cancelling', 'paid', 'confirmed'))"""
+RESTLESS = f"select count(*) from orders where id = any($1::uuid[]) and {MAY_NOT_REST}"  # noqa: S608  a constant
+WAITING = f"select count(*) from orders where {MAY_NOT_REST}"  # noqa: S608  a constant
 
 
 class NotSettledError(RuntimeError):
@@ -59,5 +60,15 @@ async def until_resting(dsn: str, promised: Collection[str], timeout_s: float) -
             if not restless or time.monotonic() > until:
                 return restless
             await asyncio.sleep(POLL_S)
+    finally:
+        await connection.close()
+
+
+async def waiting(dsn: str) -> int:
+    """How many orders of all stand where none may rest."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        found: int = await connection.fetchval(WAITING)
+        return found
     finally:
         await connection.close()
