@@ -168,7 +168,7 @@ async def _hang(running: service.Service, partner: str, rate: float, options: Op
             promised=len(promised),
             waited=waited,
             rest_s=time.monotonic() - back_s,
-            lost=(await lost(endpoints.database, promised))[0],
+            lost=await lost(endpoints.database, promised),
             restless=restless,
         )
 

@@ -28,7 +28,7 @@ from benchmarks.options import Options
 from benchmarks.processes import Group, Usage
 from benchmarks.report import Chart, Report, Series, Table, Target, number
 from benchmarks.samples import latency
-from benchmarks.settled import lost, until_settled
+from benchmarks.settled import lost, until_resting, until_settled
 from benchmarks.shop import Shop
 from benchmarks.tallied import Patient, Tallied
 
@@ -142,7 +142,8 @@ async def _overload(
         ended_s = time.monotonic()
         await until_settled(endpoints.database, SETTLE_LIMIT_S)
         settled_s = time.monotonic()
-        gone, restless = await lost(endpoints.database, client.promised)
+        restless = await until_resting(endpoints.database, client.promised, SETTLE_LIMIT_S)
+        gone = await lost(endpoints.database, client.promised)
     return Overloaded(
         best_per_s=best,
         asked_per_s=TIMES_THE_BEST * best,

@@ -28,7 +28,7 @@ from benchmarks.probing import Probe, Probed, not_committed, until_answered
 from benchmarks.report import Chart, Report, Series, Table, Target, number
 from benchmarks.resuming import Resumed
 from benchmarks.samples import percentile
-from benchmarks.settled import lost, until_settled
+from benchmarks.settled import lost, until_resting, until_settled
 from benchmarks.shop import Shop
 from benchmarks.tallied import Tallied
 from benchmarks.wounds import Wounds, freeze, go_on, kill, restart
@@ -125,7 +125,8 @@ async def measure(options: Options) -> Report:
             await until_settled(endpoints.database, SETTLE_LIMIT_S)
             orders = front.promised | prober.promised
             found.promised = len(orders)
-            found.lost, found.restless = await lost(endpoints.database, orders)
+            found.restless = await until_resting(endpoints.database, orders, SETTLE_LIMIT_S)
+            found.lost = await lost(endpoints.database, orders)
             shown = [one for every in found.probed.values() for probed in every for one in probed.promised]
             found.not_committed = await not_committed(endpoints.database, shown)
     return report(found, await resuming.measure(options))
