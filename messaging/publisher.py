@@ -44,7 +44,7 @@ class PublisherLimits:
     queue_max_events: int = 50_000
     confirms_in_flight_max: int = 256
     remembered_max_orders: int = 50_000
-    report_every_s: float = 0.05
+    report_every_s: float = 0.2
     report_max_events: int = 500
     nack_retry_s: float = 1.0
     gather_s: float = 0.01
