@@ -27,8 +27,8 @@ from actors.surroundings import Surroundings
 from actors.wire import Moved
 from domain.amending import amended
 from domain.calls import Call, CustomerFetched, ProductsFetched
-from domain.commands import Actor, ActorType, ApplyDiscount, CallAnswered, CreateOrder, Message, RetryNow, Wake
-from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
+from domain.commands import Actor, ActorType, ApplyDiscount, Body, CallAnswered, CreateOrder, Message, RetryNow, Wake
+from domain.errors import FieldError, OutcomeUnknown, RefusalKind, Refused, Unavailable
 from domain.order import Order
 from sagas.decision import Answer, Decision
 from sagas.stages import deadline, decide, resume
@@ -341,12 +341,12 @@ class Group:
                 letter.tell(_not_told(verdict, reason))
             case _ if verdict is Verdict.UNKNOWN or actor.order is None:
                 # A creation is decided on without a look: that it was not written does not say that there is no such order.
-                letter.tell(_not_told(verdict, reason))
+                letter.tell(_not_told(verdict, reason, letter.message.body))
                 self._forget(actor)
                 for waiting in actor.leave():
                     self._deliver(waiting)
             case _:
-                letter.tell(_not_told(verdict, reason))
+                letter.tell(_not_told(verdict, reason, letter.message.body))
                 actor.void()
                 self._retire(actor)
 
@@ -462,17 +462,30 @@ def _ok(verdict: Verdict) -> bool:
     return verdict is Verdict.COMMITTED
 
 
-def _not_told(verdict: Verdict, reason: str) -> Refused | Unavailable | OutcomeUnknown | Moved:
+def _not_told(
+    verdict: Verdict, reason: str, body: Body | None = None
+) -> Refused | Unavailable | OutcomeUnknown | Moved:
     match verdict:
         case Verdict.MOVED:
             return Moved("")
         case Verdict.REFUSED:
             detail = REFUSALS_OF_CLAIMS.get(reason, "the promotion can't be used")
-            return Refused(RefusalKind.UNPROCESSABLE, reason, detail)
+            fault = FieldError(_place_of_codes(body), reason, detail[:1].upper() + detail[1:])
+            return Refused(RefusalKind.UNPROCESSABLE, reason, detail, errors=(fault,))
         case Verdict.UNKNOWN:
             return OutcomeUnknown("the commit failed half-way; asking again with the same key tells")
         case _:
             return Unavailable("database_unavailable", reason or "the database can't be written to now")
+
+
+def _place_of_codes(body: Body | None) -> str:
+    """Where a command names promotions, as a JSON pointer; of several nobody knows which could not be claimed."""
+    match body:
+        case ApplyDiscount():
+            return "/code"
+        case CreateOrder(discount_codes=(_,)):
+            return "/discount_codes/0"
+    return "/discount_codes"
 
 
 def _codes(message: Message) -> tuple[str, ...]:

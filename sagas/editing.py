@@ -34,17 +34,19 @@ def create(command: CreateOrder, message: Message, now: datetime, rules: Rules) 
         raise ValueError("a creation names the order that it makes")
     prices = rules.shipping_prices.get(command.shipping_method)
     if prices is None:
-        raise unprocessable("shipping_method_not_supported", f"there is no shipping method {command.shipping_method}")
+        method = command.shipping_method
+        raise unprocessable("shipping_method_not_supported", f"there is no method {method}", "/shipping_method")
     if command.currency not in prices:
-        raise unprocessable("currency_not_supported", f"orders in {command.currency} can't be shipped")
+        raise unprocessable("currency_not_supported", f"orders in {command.currency} can't be shipped", "/currency")
     lines: tuple[OrderLine, ...] = ()
-    for new in command.lines:
-        lines, _ = _with_more(order_id, lines, new.sku, new.quantity, len(lines))
+    for position, new in enumerate(command.lines):
+        lines, _ = _with_more(order_id, lines, new.sku, new.quantity, len(lines), at=f"/items/{position}")
     if not lines:
-        raise unprocessable("items_missing", "an order has at least one line")
+        raise unprocessable("items_missing", "an order has at least one line", "/items")
     discounts: tuple[Discount, ...] = ()
     for code in dict.fromkeys(command.discount_codes):
-        discounts = (*discounts, _usable(code, discounts, command.currency, message, now))
+        place = f"/discount_codes/{command.discount_codes.index(code)}"
+        discounts = (*discounts, _usable(code, discounts, command.currency, message, now, place))
     order = Order(
         id=order_id,
         version=1,
@@ -92,7 +94,7 @@ def edit(draft: Draft, command: Edit) -> Answer:
 
 def _add_item(draft: Draft, command: AddItem) -> Answer:
     order = draft.order
-    lines, item = _with_more(order.id, order.lines, command.sku, command.quantity, order.line_seq)
+    lines, item = _with_more(order.id, order.lines, command.sku, command.quantity, order.line_seq, at="")
     added = len(lines) - len(order.lines)
     _edited(draft, lines, order.discounts, "items", line_seq=order.line_seq + added)
     return Answer(resource_id=item, settled=False)
@@ -101,7 +103,7 @@ def _add_item(draft: Draft, command: AddItem) -> Answer:
 def _change_quantity(draft: Draft, command: ChangeQuantity) -> Answer:
     order = draft.order
     line = _line(order, command.item_id)
-    _check_quantity(command.quantity)
+    _check_quantity(command.quantity, at="")
     if line.quantity == command.quantity:
         return Answer(resource_id=line.id)
     changed = amended(line, quantity=command.quantity)
@@ -122,7 +124,7 @@ def _apply_discount(draft: Draft, command: ApplyDiscount) -> Answer:
     order = draft.order
     if any(discount.code == command.code for discount in order.discounts):
         return Answer()
-    discount = _usable(command.code, order.discounts, order.currency, draft.message, draft.now)
+    discount = _usable(command.code, order.discounts, order.currency, draft.message, draft.now, "/code")
     _edited(draft, order.lines, (*order.discounts, discount), "discounts")
     draft.claims.append(Claim(command.code, order.customer_id))
     return Answer(settled=False)
@@ -173,25 +175,30 @@ def _edited(
 
 
 def _with_more(
-    order_id: str, lines: tuple[OrderLine, ...], sku: str, quantity: int, line_seq: int
+    order_id: str, lines: tuple[OrderLine, ...], sku: str, quantity: int, line_seq: int, *, at: str
 ) -> tuple[tuple[OrderLine, ...], str]:
-    """Give the lines with more of a sku, and the id of its line: the one it has, or a new one at the end."""
+    """Give the lines with more of a sku, and the id of its line: the one it has, or a new one at the end.
+
+    ``at``: where the command has it.
+    """
     for line in lines:
         if line.sku == sku:
-            _check_quantity(quantity)
-            _check_quantity(line.quantity + quantity)
+            _check_quantity(quantity, at)
+            _check_quantity(line.quantity + quantity, at)
             more = amended(line, quantity=line.quantity + quantity)
             return tuple(more if each is line else each for each in lines), line.id
-    _check_quantity(quantity)
+    _check_quantity(quantity, at)
     if len(lines) >= LINES_MAX:
-        raise unprocessable("too_many_lines", f"an order has at most {LINES_MAX} lines")
+        raise unprocessable("too_many_lines", f"an order has at most {LINES_MAX} lines", at)
     new = OrderLine(id=item_id(order_id, line_seq + 1), sku=sku, quantity=quantity)
     return (*lines, new), new.id
 
 
-def _check_quantity(quantity: int) -> None:
+def _check_quantity(quantity: int, at: str) -> None:
     if not 1 <= quantity <= QUANTITY_MAX:
-        raise unprocessable("quantity_out_of_range", f"a line has 1 to {QUANTITY_MAX} pieces, not {quantity}")
+        raise unprocessable(
+            "quantity_out_of_range", f"a line has 1 to {QUANTITY_MAX} pieces, not {quantity}", f"{at}/quantity"
+        )
 
 
 def _line(order: Order, wanted: str) -> OrderLine:
@@ -201,13 +208,15 @@ def _line(order: Order, wanted: str) -> OrderLine:
     raise not_found("item_not_found", "the order has no such item")
 
 
-def _usable(code: str, beside: tuple[Discount, ...], currency: str, message: Message, now: datetime) -> Discount:
+def _usable(
+    code: str, beside: tuple[Discount, ...], currency: str, message: Message, now: datetime, place: str
+) -> Discount:
     """Give the discount of a code. Raises ``Refused`` (422) where the code can't be used on the order at all."""
     promotion: Promotion | None = next((each for each in message.known.promotions if each.code == code), None)
     if promotion is None:
-        raise unprocessable("discount_not_found", f"there is no discount {code}")
+        raise unprocessable("discount_not_found", f"there is no discount {code}", place)
     others = tuple(discount.promotion for discount in beside)
     why = unusable_because(promotion, currency=currency, beside=others, now=now)
     if why is not None:
-        raise unprocessable(why, f"the discount {code} can't be used on this order")
+        raise unprocessable(why, f"the discount {code} can't be used on this order", place)
     return Discount(code=code, promotion=promotion)

@@ -39,7 +39,8 @@ def pay(draft: Draft, command: Pay) -> Answer:
     balance = totals(order).balance
     amount = balance if command.amount is None else command.amount
     if not 0 < amount <= balance:
-        raise unprocessable("amount_out_of_range", f"the amount must be between 1 and the balance of {balance}")
+        detail = f"the amount must be between 1 and the balance of {balance}"
+        raise unprocessable("amount_out_of_range", detail, "/amount")
     payment = Payment(
         payment_id=payment_id(order.id, len(order.payments) + 1),
         status=PaymentStatus.PROCESSING,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.derived import allowed
-from domain.errors import RefusalKind, Refused
+from domain.errors import FieldError, RefusalKind, Refused
 from domain.order import Order
 
 
@@ -22,9 +22,10 @@ def conflict(code: str, detail: str) -> Refused:
     return Refused(RefusalKind.CONFLICT, code, detail)
 
 
-def unprocessable(code: str, detail: str) -> Refused:
-    """Understood, but against the rules (422)."""
-    return Refused(RefusalKind.UNPROCESSABLE, code, detail)
+def unprocessable(code: str, detail: str, pointer: str) -> Refused:
+    """Understood, but against the rules (422); ``pointer`` is the place in the command that they forbid, as a JSON pointer."""
+    fault = FieldError(pointer, code, detail[:1].upper() + detail[1:])
+    return Refused(RefusalKind.UNPROCESSABLE, code, detail, errors=(fault,))
 
 
 def not_found(code: str, detail: str) -> Refused:

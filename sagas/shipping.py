@@ -87,12 +87,13 @@ def _parts(order: Order, command: Ship) -> dict[str, int]:
         return {line.id: line.quantity - line.shipped for line in order.lines if line.shipped < line.quantity}
     by_id: dict[str, OrderLine] = {line.id: line for line in order.lines}
     parts: dict[str, int] = {}
-    for wanted in command.lines:
-        if wanted.item_id not in by_id:
-            raise not_found("item_not_found", f"the order has no item {wanted.item_id}")
-        parts[wanted.item_id] = parts.get(wanted.item_id, 0) + wanted.quantity
-    for item, quantity in parts.items():
+    for position, wanted in enumerate(command.lines):
+        item = wanted.item_id
+        if item not in by_id:
+            raise not_found("item_not_found", f"the order has no item {item}")
+        parts[item] = parts.get(item, 0) + wanted.quantity
         rest = by_id[item].quantity - by_id[item].shipped
-        if not 0 < quantity <= rest:
-            raise unprocessable("quantity_out_of_range", f"of item {item} there are {rest} left to ship")
+        if not 0 < parts[item] <= rest:
+            place = f"/lines/{position}/quantity"
+            raise unprocessable("quantity_out_of_range", f"of item {item} there are {rest} left to ship", place)
     return parts

@@ -90,14 +90,15 @@ REFUSALS = (
     Row(asks=CREATE, body={"currency": "EUR"}, answer=422, code="invalid_request", shows={"errors.0.pointer": "/items"}),
     Row(asks=CREATE, body=new(items=[]), answer=422, code="invalid_request", about="no line"),
     Row(asks=CREATE, body=new(items=lines(201)), answer=422, code="too_many_lines"),
-    Row(asks=f"POST {ORDER}/items", body=ITEM, answer=422, code="too_many_lines", given="of_200_lines"),
+    Row(asks=f"POST {ORDER}/items", body=ITEM, answer=422, code="too_many_lines", given="of_200_lines",
+        shows={"errors.0.pointer": ""}),
     Row(asks=CREATE, body=new(items=[{"sku": "load-sku-1", "quantity": 0}]), answer=422, code="invalid_quantity"),
     Row(asks=CREATE, body=new(items=[{"sku": "load-sku-1", "quantity": 10_001}]), answer=422, code="invalid_quantity",
         shows={"errors.0.pointer": "/items/0/quantity"}),
     Row(asks=f"PUT {ORDER}/items/{{item}}/quantity", body={"quantity": 10_001}, answer=422, code="invalid_quantity",
         given="validated"),
     Row(asks=f"POST {ORDER}/items", body={"sku": "load-sku-1", "quantity": 9_999}, answer=422,
-        code="quantity_out_of_range", given="validated", about="with what is there"),
+        code="quantity_out_of_range", given="validated", about="with what is there", shows={"errors.0.pointer": "/quantity"}),
     Row(asks=CREATE, body=new(metadata=metadata(51, "x")), answer=422, code="metadata_too_large", about="51 keys"),
     Row(asks=CREATE, body=new(metadata={"k" * 41: "x"}), answer=422, code="metadata_too_large", about="a key of 41"),
     Row(asks=CREATE, body=new(metadata={"k": "x" * 501}), answer=422, code="metadata_too_large", about="a text of 501"),
@@ -117,11 +118,12 @@ REFUSALS = (
     Row(asks=f"DELETE {ORDER}/items/{{item}}", answer=409, code="below_paid", given="partly_paid"),
     Row(asks=f"DELETE {ORDER}/items/{{item}}", answer=409, code="last_item", given="of_one_line"),
     Row(asks=f"POST {ORDER}/payments", body={"method": "card", "amount": 2}, answer=422, code="amount_out_of_range",
-        given="partly_paid", about="more than is due"),
+        given="partly_paid", about="more than is due", shows={"errors.0.pointer": "/amount"}),
     Row(asks=f"POST {ORDER}/payments", body={"method": "card", "amount": 0}, answer=422, code="invalid_amount",
         given="validated"),
     Row(asks=f"PUT {ORDER}/status", body={**SHIPPED, "lines": [{"item_id": "{item}", "quantity": 3}]}, answer=422,
-        code="quantity_out_of_range", given="prepared", about="more than is left"),
+        code="quantity_out_of_range", given="prepared", about="more than is left",
+        shows={"errors.0.pointer": "/lines/0/quantity"}),
     Row(asks=f"PUT {ORDER}/status", body={**SHIPPED, "lines": [{"item_id": "{order}", "quantity": 1}]}, answer=404,
         code="item_not_found", given="prepared"),
     Row(asks=f"DELETE {ORDER}", answer=409, code="illegal_transition", given="partly_shipped",
@@ -130,7 +132,8 @@ REFUSALS = (
         code="nothing_to_settle", given="validated"),
     # Discounts, on an order and at its creation.
     *(
-        Row(asks=asks, body=body | {name: wrapped}, answer=422, code=code, given="many_promotions")
+        Row(asks=asks, body=body | {name: wrapped}, answer=422, code=code, given="many_promotions",
+            shows={"errors.0.pointer": pointer, "errors.0.code": code})
         for which, code in (
             ("NONE", "discount_not_found"),
             ("{inactive}", "discount_not_active"),
@@ -139,15 +142,15 @@ REFUSALS = (
             ("{once}", "discount_exhausted"),
             ("{once_each}", "discount_exhausted"),
         )
-        for asks, body, name, wrapped in (
-            ("POST /api/orders/{plain}/discounts", {}, "code", which),
-            (CREATE, NEW, "discount_codes", [which]),
+        for asks, body, name, wrapped, pointer in (
+            ("POST /api/orders/{plain}/discounts", {}, "code", which, "/code"),
+            (CREATE, NEW, "discount_codes", [which], "/discount_codes/0"),
         )
     ),
     Row(asks=f"POST {ORDER}/discounts", body={"code": "{good}"}, answer=422, code="discount_not_combinable",
         given="many_promotions"),
     Row(asks=CREATE, body=new(discount_codes=["{good}", "{once}"]), answer=422, code="discount_not_combinable",
-        given="many_promotions"),
+        given="many_promotions", shows={"errors.0.pointer": "/discount_codes/1"}),
     # Promotions.
     Row(asks="POST /api/promotions", body={"code": "{code}", "kind": "free_shipping"}, answer=409, code="promotion_exists",
         given="a_promotion"),

@@ -50,23 +50,30 @@ def test_a_sku_that_is_named_twice_is_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("create", "code"),
+    ("create", "code", "pointer"),
     [
-        (replace(CREATE, currency="CHF"), "currency_not_supported"),
-        (replace(CREATE, shipping_method="drone"), "shipping_method_not_supported"),
-        (replace(CREATE, lines=()), "items_missing"),
-        (replace(CREATE, lines=(NewLine("pen", 0),)), "quantity_out_of_range"),
-        (replace(CREATE, lines=(NewLine("pen", 10_001),)), "quantity_out_of_range"),
-        (replace(CREATE, lines=(NewLine("pen", 6000), NewLine("pen", 6000))), "quantity_out_of_range"),
-        (replace(CREATE, lines=tuple(NewLine(f"s{i}", 1) for i in range(201))), "too_many_lines"),
-        (replace(CREATE, discount_codes=("NONE",)), "discount_not_found"),
-        (replace(CREATE, discount_codes=("FIVE", "TEN")), "discount_not_combinable"),
-        (replace(CREATE, discount_codes=("FIVE",), currency="USD"), "discount_not_applicable"),
+        (replace(CREATE, currency="CHF"), "currency_not_supported", "/currency"),
+        (replace(CREATE, shipping_method="drone"), "shipping_method_not_supported", "/shipping_method"),
+        (replace(CREATE, lines=()), "items_missing", "/items"),
+        (replace(CREATE, lines=(NewLine("pen", 0),)), "quantity_out_of_range", "/items/0/quantity"),
+        (replace(CREATE, lines=(NewLine("pen", 10_001),)), "quantity_out_of_range", "/items/0/quantity"),
+        (
+            replace(CREATE, lines=(NewLine("pen", 6000), NewLine("pen", 6000))),
+            "quantity_out_of_range",
+            "/items/1/quantity",
+        ),
+        (replace(CREATE, lines=tuple(NewLine(f"s{i}", 1) for i in range(201))), "too_many_lines", "/items/200"),
+        (replace(CREATE, discount_codes=("NONE",)), "discount_not_found", "/discount_codes/0"),
+        (replace(CREATE, discount_codes=("FIVE", "TEN")), "discount_not_combinable", "/discount_codes/1"),
+        (replace(CREATE, discount_codes=("FIVE",), currency="USD"), "discount_not_applicable", "/discount_codes/0"),
     ],
 )
-def test_what_can_be_known_to_be_wrong_at_once_is_refused_and_nothing_is_stored(create: CreateOrder, code: str) -> None:
+def test_what_can_be_known_to_be_wrong_at_once_is_refused_and_nothing_is_stored(
+    create: CreateOrder, code: str, pointer: str
+) -> None:
     refused = refusal(create)
     assert (refused.kind, refused.code) == (RefusalKind.UNPROCESSABLE, code)
+    assert [(fault.pointer, fault.code) for fault in refused.errors] == [(pointer, code)]
 
 
 def test_two_hundred_lines_are_not_too_many() -> None:
