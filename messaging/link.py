@@ -77,6 +77,10 @@ class Link:
 
     async def _once(self) -> None:
         connection = await aio_pika.connect(self._url, timeout=self._policy.connect_timeout_s)
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            # ``wait_for`` of Python 3.11, by which it connects, loses a cancellation that comes together with its result.
+            await self._close(connection)
+            raise asyncio.CancelledError
         closed = asyncio.ensure_future(connection.transport.connection.closing)  # type: ignore[union-attr]
         using = asyncio.ensure_future(self._use(connection))
         self.connects += 1
@@ -88,7 +92,8 @@ class Link:
             self.is_up = False
             if not using.done():
                 using.cancel()
-            await asyncio.wait((using,))
+            # A call that is cancelled while its answer is awaited may go on waiting; the end of the connection ends it.
+            await asyncio.wait((using,), timeout=self._policy.close_timeout_s)
             closed.cancel()
             await self._close(connection)
         if using.cancelled():
