@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from actors.groups import DEDICATED
 from actors.link import CallFailed
 from actors.peers import PeerGone
 from domain.document import totals
 from domain.order import Order
+from domain.slices import DEDICATED
 
 log = structlog.get_logger()
 

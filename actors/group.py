@@ -18,7 +18,6 @@ from actors.aside import SetAside
 from actors.commits import commit_of, outbound, reply_to
 from actors.committer import Committer, Proposal, Verdict
 from actors.deadlines import Deadlines
-from actors.groups import DEDICATED
 from actors.loading import Loading
 from actors.mailbox import Letter
 from actors.order import OrderActor
@@ -30,6 +29,7 @@ from domain.calls import Call, CustomerFetched, ProductsFetched
 from domain.commands import Actor, ActorType, ApplyDiscount, Body, CallAnswered, CreateOrder, Message, RetryNow, Wake
 from domain.errors import FieldError, OutcomeUnknown, RefusalKind, Refused, Unavailable
 from domain.order import Order
+from domain.slices import DEDICATED
 from sagas.decision import Answer, Decision
 from sagas.stages import deadline, decide, resume
 from storage.errors import CommitUnknown, StorageUnavailable

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from domain.calls import Partner
-from domain.slices import slice_of
+from domain.slices import DEDICATED, slice_of
 
-DEDICATED = "order-"
 BULKHEAD = "bulkhead-"
 SLICES_OF_SHARD = "slices-"
 

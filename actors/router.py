@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 
 from actors.batching import MicroBatcher
-from actors.groups import DEDICATED, Layout
+from actors.groups import Layout
 from actors.mailbox import Asked
 from actors.peers import PeerGone
 from actors.replies import Reply, decode_reply
@@ -24,6 +24,7 @@ from actors.wire import Moved, Told, decode_told, encode_letters
 from domain.amending import amended
 from domain.commands import Message
 from domain.errors import OutcomeUnknown, Unavailable
+from domain.slices import DEDICATED
 
 log = structlog.get_logger()
 

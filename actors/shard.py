@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from actors.group import Group
-from actors.groups import DEDICATED, Layout, residue
+from actors.groups import Layout, residue
 from actors.mailbox import Letter
 from actors.posting import Batch, Say
 from actors.replies import encode_reply
@@ -26,6 +26,7 @@ from domain.calls import Call, NotSent
 from domain.commands import Actor, ActorType, CallAnswered, Message
 from domain.errors import Unavailable
 from domain.order import Order
+from domain.slices import DEDICATED
 from storage.errors import CommitUnknown, StorageUnavailable
 
 log = structlog.get_logger()

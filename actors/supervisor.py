@@ -16,11 +16,11 @@ from typing import Any, Protocol
 
 import structlog
 
-from actors.groups import DEDICATED
 from actors.peers import SILENT, PeerGone, Peers
 from actors.router import Router
 from domain.commands import Actor, ActorType, Message, Wake
 from domain.errors import OutcomeUnknown, Refused, Unavailable
+from domain.slices import DEDICATED, dedicated_group
 from storage.errors import CommitUnknown, StorageUnavailable
 
 log = structlog.get_logger()
@@ -101,7 +101,7 @@ class Supervisor:
 
     async def dedicate(self, order_id: str) -> bool:
         """Start a process for one order; False when there are as many as may be. Returns when it is up."""
-        name = DEDICATED + order_id
+        name = dedicated_group(order_id)
         if name not in self._dedicated:
             if len(self._dedicated) >= self._dedicated_max:
                 return False
@@ -112,14 +112,14 @@ class Supervisor:
 
     def dismiss(self, order_id: str) -> None:
         """End the process of an order that is closed."""
-        name = DEDICATED + order_id
+        name = dedicated_group(order_id)
         self._peers.forget(name)
         self._dedicated.discard(name)
         self._processes.end(name)
 
     async def adopt_dedicated(self) -> None:
         """Watch again over dedicated processes that an earlier supervisor started, whether their order had moved or not."""
-        moved = {DEDICATED + order_id for order_id, is_open in (await self._store.dedicated()).items() if is_open}
+        moved = {dedicated_group(order_id) for order_id, is_open in (await self._store.dedicated()).items() if is_open}
         alive = {name for name in self._processes.alive() if name.startswith(DEDICATED)}
         for name in moved | alive - set(self._processes.names()):
             self._dedicated.add(name)
@@ -183,8 +183,8 @@ class Supervisor:
         """End processes whose order is closed or never moved there; they were so at the last look already, or they wait."""
         try:
             dedicated = await self._store.dedicated()
-            needed = {DEDICATED + order_id for order_id, is_open in dedicated.items() if is_open}
-            known = self._dedicated | {DEDICATED + order_id for order_id in dedicated}
+            needed = {dedicated_group(order_id) for order_id, is_open in dedicated.items() if is_open}
+            known = self._dedicated | {dedicated_group(order_id) for order_id in dedicated}
             superfluous = known - needed
             for name in superfluous & self._superfluous:
                 order_id = name.removeprefix(DEDICATED)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from domain.order import Order, Status, StepState
 from domain.payments import PaymentStatus
-from domain.slices import slice_of
+from domain.slices import DEDICATED, slice_of
 from storage.codec import SCHEMA_NUMBER, encode_order
 from storage.commits import Commit
 from storage.figures import MARKED_AFTER_S
@@ -185,7 +185,7 @@ async def flush_once(
         FLUSH,
         group,
         epoch,
-        group if is_dedicated(group) else None,
+        group if group.startswith(DEDICATED) else None,
         *_columns(ordered),
         *_turned(events, len(EVENT_TYPES)),
         *_turned(ledger, len(LEDGER_TYPES)),
@@ -199,11 +199,6 @@ async def flush_once(
 async def warm_flush(connection: Connection) -> None:
     """Let a new connection parse and plan the statement, by a batch of nothing for nobody."""
     await flush_once(connection, "", 0, ())
-
-
-def is_dedicated(group: str) -> bool:
-    """Tell whether a group is one order with a process to itself."""
-    return group.startswith("order-")
 
 
 _read_attributes = attrgetter(*(source for *_, source in COLUMNS if isinstance(source, str)))

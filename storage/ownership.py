@@ -6,6 +6,7 @@ old owner that is under way, because that flush holds the row; a flush that come
 
 from __future__ import annotations
 
+from domain.slices import dedicated_group
 from storage.commits import Owner
 from storage.postgres import Database, certain
 
@@ -48,7 +49,7 @@ class Ownership:
 
     async def dedicate(self, order_id: str, shard: str) -> int:
         """Make ``order-<id>`` the owner of an order, run by ``shard``: its epoch. The order's slices stop owning it."""
-        group = f"order-{order_id}"
+        group = dedicated_group(order_id)
         async with self._database.connection() as lent:
             with certain():
                 async with lent.transaction():
@@ -62,7 +63,7 @@ class Ownership:
 
     async def undedicate(self, order_id: str) -> None:
         """Give an order back to its slices; the group it had for itself is gone, with its epoch."""
-        group = f"order-{order_id}"
+        group = dedicated_group(order_id)
         async with self._database.connection() as lent:
             with certain():
                 async with lent.transaction():

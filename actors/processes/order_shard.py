@@ -14,7 +14,7 @@ from actors.catalogue import Catalogue
 from actors.clock import DatabaseClock
 from actors.dedicated import DedicatedOrders
 from actors.failpoints import Failpoint
-from actors.groups import DEDICATED, Layout, bulkhead_of
+from actors.groups import Layout, bulkhead_of
 from actors.link import Methods, Say
 from actors.numbers import OrderNumbers
 from actors.partner_calls import BulkheadCalls
@@ -26,6 +26,7 @@ from actors.surroundings import Surroundings
 from actors.watches import Watches
 from domain.calls import Call, Partner
 from domain.order import Order
+from domain.slices import dedicated_group
 from messaging.inbound import CustomerChanged, ProductChanged
 from messaging.publisher import Publisher
 from storage.snapshots import OrderStore
@@ -143,7 +144,7 @@ class OrderShard(Process):
 
     def _hand_over(self, peers: Peers) -> Any:
         async def hand_over(order_id: str) -> None:
-            peer = peers.get(DEDICATED + order_id)
+            peer = peers.get(dedicated_group(order_id))
             await asyncio.wait_for(peer.found.wait(), 10)
             try:
                 await self._shard.hand_over(order_id, lambda: peer.call("adopt"))
@@ -154,7 +155,7 @@ class OrderShard(Process):
 
     def _is_done(self, group: str, order: Order) -> bool:
         """Whether this process was there for that order alone; one that stands in for it goes on with its own."""
-        return order.is_closed and group == self.name == DEDICATED + order.id
+        return order.is_closed and group == self.name == dedicated_group(order.id)
 
     async def _go_home(self, store: OrderStore, peers: Peers, order_id: str) -> None:
         """The order of this process is closed: give it back to its slices, and end."""
