@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 from actors import composition
 from actors.bulkhead import Bulkhead as BulkheadWorker
+from actors.bulkhead import Caller
 from actors.copies import CopiesFirst
 from actors.groups import BULKHEAD
 from actors.link import Methods
@@ -15,27 +17,34 @@ from domain.calls import Partner
 from partners.resilience import Bulkhead as PartnerBulkhead
 from storage.copystore import CopyStore
 
+HAVE_COPIES = (Partner.PRODUCT, Partner.USER)  # what is asked of the third is never answered twice alike
+
 
 class Bulkhead(Process):
     """Calls one partner (``bulkhead-product``, ``bulkhead-payment``, ``bulkhead-user``)."""
 
     _worker: BulkheadWorker
     _bulkhead: PartnerBulkhead
-    _copies: CopyStore
+    _copies: CopyStore | None = None
 
-    async def _compose(self, peers: Peers) -> None:
+    async def _compose(self, peers: Peers, opened: AsyncExitStack) -> None:
         config = self.config
         partner = Partner(self.name.removeprefix(BULKHEAD))
         store = await composition.open_router_store(config, self.name)
+        opened.push_async_callback(store.close)
         router = await composition.open_router(config, peers, store)
+        opened.push_async_callback(router.stop)
         self._bulkhead = PartnerBulkhead(
             partner, composition.client_of(partner.value, config), composition.bulkhead_limits_of(config)
         )
-        self._copies = composition.copies_of(config, store)
-        self._keeping = asyncio.get_running_loop().create_task(self._copies.run(), name="copies")
+        caller: Caller = self._bulkhead
+        if partner in HAVE_COPIES:
+            self._copies = composition.copies_of(config, store)
+            self._keeping = asyncio.get_running_loop().create_task(self._copies.run(), name="copies")
+            caller = CopiesFirst(self._bulkhead, self._copies)
         self._worker = BulkheadWorker(
             partner.value,
-            CopiesFirst(self._bulkhead, self._copies),
+            caller,
             router,
             calls_max=config.bulkhead_concurrency_max_calls + config.bulkhead_queue_max_calls,
         )
@@ -49,7 +58,8 @@ class Bulkhead(Process):
 
     def told(self, key: str, version: int) -> None:
         """An event told of a version; see ``copystore.CopyStore.told``."""
-        self._copies.told(key, version)
+        if self._copies is not None:
+            self._copies.told(key, version)
 
     async def statistics(self) -> dict[str, float]:
         """Figures for the metrics."""
@@ -57,7 +67,7 @@ class Bulkhead(Process):
         outcomes = {f"outcome_{name}_total": float(count) for name, count in state.outcomes.items()}
         return {
             **outcomes,
-            **self._copies.figures(),
+            **(self._copies.figures() if self._copies is not None else {}),
             "in_flight_calls": state.in_flight,
             "queued_calls": state.queued,
             "retries_total": state.retries,

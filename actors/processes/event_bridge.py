@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 from actors import composition
 from actors.groups import Layout, bulkhead_of
 from actors.inbound import Inbound
@@ -18,10 +20,12 @@ class EventBridge(Process):
     _bridge: Bridge
     _copies: CopyNews
 
-    async def _compose(self, peers: Peers) -> None:
+    async def _compose(self, peers: Peers, opened: AsyncExitStack) -> None:
         config = self.config
         store = await composition.open_router_store(config, self.name)
+        opened.push_async_callback(store.close)
         router = await composition.open_router(config, peers, store)
+        opened.push_async_callback(router.stop)
         for partner in (Partner.PRODUCT, Partner.USER):
             peers.get(bulkhead_of(partner))
         self._copies = composition.copy_news_of(config, store)

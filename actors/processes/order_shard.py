@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,7 +43,7 @@ class OrderShard(Process):
     _calls: BulkheadCalls
     _catalogue: Catalogue
 
-    async def _compose(self, peers: Peers) -> None:
+    async def _compose(self, peers: Peers, opened: AsyncExitStack) -> None:
         config = self.config
         layout = Layout(config.shards)
         store = await OrderStore.open(
@@ -50,6 +51,7 @@ class OrderShard(Process):
             application_name=self.name,
             limits=composition.pool_limits_of(config, config.database_pool_max_connections),
         )
+        opened.push_async_callback(store.close)
         failpoint = Failpoint(Path(config.failpoints_dir) if config.failpoints_dir else None)
 
         async def mark(events: list[tuple[str, int]]) -> None:
@@ -121,6 +123,8 @@ class OrderShard(Process):
         self._publisher, self._calls, self._catalogue = publisher, calls, catalogue
         self._shard = Shard(self.name, home, layout, store, policy, around)
         await publisher.start()
+        opened.push_async_callback(publisher.stop)
+        opened.push_async_callback(self._shard.stop)
         await self._shard.start()
 
     def _methods(self) -> Methods:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from contextlib import AsyncExitStack
 
 import ray
 import structlog
@@ -47,12 +48,19 @@ class Process:
         set_up_logs(self.config.log_level, process=self.name)
         keep_garbage_collection_rare()
         link = LinkServer(node_address(), self._methods())
-        await self._compose(composition.make_peers(self.config))
-        endpoint = await link.start(os.getpid())
+        peers = composition.make_peers(self.config)
+        async with AsyncExitStack() as opened:
+            opened.callback(peers.stop)
+            await self._compose(peers, opened)
+            endpoint = await link.start(os.getpid())
+            opened.pop_all()  # from here on it is open for as long as the process lives
         log.info("process_started", pid=os.getpid())
         return endpoint
 
-    async def _compose(self, peers: Peers) -> None:
+    async def _compose(self, peers: Peers, opened: AsyncExitStack) -> None:
+        """Put the process together. ``opened`` gets what closes each thing that was opened, for a start that fails: whoever greets
+        the process next has it start anew.
+        """
         raise NotImplementedError
 
     def _methods(self) -> Methods:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 from actors import composition
@@ -22,10 +23,12 @@ class Supervisor(Process):
     _watcher: Watcher
     _chores: Chores
 
-    async def _compose(self, peers: Peers) -> None:
+    async def _compose(self, peers: Peers, opened: AsyncExitStack) -> None:
         config = self.config
         store = await composition.open_router_store(config, self.name)
+        opened.push_async_callback(store.close)
         router = await composition.open_router(config, peers, store)
+        opened.push_async_callback(router.stop)
         self._watcher = Watcher(
             processes=RayProcesses(config),
             peers=peers,
