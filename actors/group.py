@@ -59,6 +59,9 @@ class Group:
         self._handing_over: dict[str, list[Letter]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stale: dict[str, int] = {}
+        self._rests = (
+            False  # a dedicated order that nothing is to be done for: it is closed, somewhere else, or set aside
+        )
         limits = around.limits
         self._aside = SetAside(
             around.store.set_aside,
@@ -115,6 +118,20 @@ class Group:
             if due is None or due > self._around.clock.now():
                 return
         self.wake(order_id)
+
+    def look_after(self) -> None:
+        """What the poll does for orders of slices, for a dedicated one: wake it if it is due, or not here although it should be.
+
+        Nobody repeats a wake that came to nothing, for instance as the database was away.
+        """
+        order_id = self.dedicated_order_id
+        if order_id is None or self._rests:
+            return
+        actor = self._actors.get(order_id)
+        if actor is not None and actor.is_idle:
+            self.ring(order_id)
+        elif actor is None and order_id not in self._loading:
+            self.wake(order_id)
 
     async def _on_behalf(self, letter: Letter, work: Callable[[Letter], Awaitable[None]]) -> None:
         """Do what a letter needs of the storage before it goes on; if that fails, nothing was changed, and its sender is told so."""
@@ -184,6 +201,7 @@ class Group:
         if self.is_replaced or (
             loaded is not None and loaded.dedicated_group != self._dedicated_name(order_id, loaded)
         ):
+            self._rests = True
             moved = Moved((loaded.dedicated_group if loaded is not None else None) or "")
             for letter in letters:
                 letter.tell(moved)
@@ -195,6 +213,7 @@ class Group:
             self._put_aside(order_id, f"its snapshot can't be read: {loaded.undecodable}", letters)
             return
         order = loaded.order if loaded is not None else None
+        self._rests = order is None or order.is_closed
         keys = dict(loaded.keys) if loaded is not None else {}
         actor = OrderActor(order_id, order, keys, self, mailbox_max_messages=self._around.limits.mailbox_max_messages)
         self._actors[order_id] = actor
@@ -221,6 +240,7 @@ class Group:
 
     def _put_aside(self, order_id: str, why: str, letters: Iterable[Letter]) -> None:
         not_now = self._aside.put(order_id, why)
+        self._rests = True
         for letter in letters:
             letter.tell(not_now)
         self._spawn(self._aside.mark(order_id, why))
@@ -381,6 +401,8 @@ class Group:
 
     def passivate(self) -> int:
         """Let idle actors leave memory, those idle longest first; gives how many did."""
+        if self.dedicated_order_id is not None:
+            return 0  # there is nobody to make room for, and its deadlines are looked after in memory
         limits = self._around.limits
         too_old_s = self._around.monotonic() - limits.idle_s
         surplus = len(self._actors) - limits.resident_max_orders

@@ -49,6 +49,7 @@ class ShardPolicy:
     sweep_older_than_s: float = 5.0
     take_back_first_s: float = 0.5
     take_back_max_s: float = 15.0
+    take_back_lasting_s: float = 30.0
     take_retry_s: float = 0.2
 
 
@@ -86,7 +87,9 @@ class OrderShard:
         self._around = around(self)
         self._groups: dict[str, Group] = {}
         self._taking: dict[str, asyncio.Task[Group]] = {}
+        self._adopting: asyncio.Task[Group] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._home_since_s = 0.0
         self._take_back_s = policy.take_back_first_s
         self._stopping = False
 
@@ -204,13 +207,34 @@ class OrderShard:
         return await asyncio.shield(task)
 
     async def adopt(self) -> None:
-        """Become the owner of the dedicated order that this process is named after; whoever had it has stopped it."""
-        order_id = self.home.removeprefix(DEDICATED)
-        epoch = await self._store.dedicate(order_id, self.name)
+        """Become the owner of the dedicated order that this process is named after; whoever had it has stopped it.
+
+        It is insisted on, once it was asked for, although the asker may be gone: the order may be nobody else's already, as an
+        answer of the database that is lost says nothing. A process whose order does not get here is ended by the supervisor.
+        """
+        while (taking := self._taking.get(self.home)) is not None and taking is not self._adopting:
+            await asyncio.wait([taking])
+        if self._adopting is None:
+            self._adopting = self._taking[self.home] = asyncio.get_running_loop().create_task(self._adopt())
+            self._adopting.add_done_callback(self._adopted)
+        await asyncio.shield(self._adopting)
+
+    async def _adopt(self) -> Group:
+        while True:
+            try:
+                epoch = await self._store.dedicate(self.home.removeprefix(DEDICATED), self.name)
+                break
+            except (StorageUnavailable, CommitUnknown) as error:
+                log.warning("order_not_adopted", shard=self.name, error=str(error))
+                await asyncio.sleep(self._policy.take_retry_s)
         former = self._groups.pop(self.home, None)
         if former is not None:
             await former.stop()
-        self._host(self.home, epoch)
+        return self._host(self.home, epoch)
+
+    def _adopted(self, _: asyncio.Task[Group]) -> None:
+        self._adopting = None
+        self._taking.pop(self.home, None)
 
     async def _take_over(self, name: str) -> Group:
         return self._host(name, await self._store.take(name, self.name))
@@ -218,6 +242,8 @@ class OrderShard:
     def _host(self, name: str, epoch: int) -> Group:
         log.info("group_taken", shard=self.name, group=name, epoch=epoch)
         group = self._groups[name] = Group(name, epoch, self._around, self._replaced)
+        if name == self.home:
+            self._home_since_s = asyncio.get_running_loop().time()
         if group.dedicated_order_id is not None:
             group.wake(group.dedicated_order_id)
         else:
@@ -225,13 +251,16 @@ class OrderShard:
         return group
 
     def _replaced(self, group: Group) -> None:
-        if self._groups.get(group.name) is group:
-            del self._groups[group.name]
+        if self._groups.get(group.name) is not group:
+            return
+        del self._groups[group.name]
         if group.name == self.home and not self._stopping:
             self._spawn(self._take_back())
 
     async def _take_back(self) -> None:
         """Somebody stood in for us. We are well, so our orders come home; if that does not last, ever more slowly."""
+        if asyncio.get_running_loop().time() - self._home_since_s > self._policy.take_back_lasting_s:
+            self._take_back_s = self._policy.take_back_first_s
         wait_s = self._take_back_s
         self._take_back_s = min(wait_s * 2, self._policy.take_back_max_s)
         await asyncio.sleep(wait_s)
@@ -267,13 +296,18 @@ class OrderShard:
         log.info("group_resumed", shard=self.name, group=group.name, orders=resumed)
 
     async def _poll(self) -> None:
-        """Bring the deadlines of the next seconds into memory, see whose the groups are, and let idle actors leave memory."""
+        """Bring the deadlines of the next seconds into memory, see whose the groups are, look after dedicated orders, and let idle
+        actors leave memory.
+        """
         while True:
             await asyncio.sleep(self._policy.poll_every_s)
             for group in list(self._groups.values()):
                 group.check()
                 share = residue(group.name)
-                if share is None or group.is_replaced or group.queued > self._policy.resume_backlog_max_messages:
+                if group.is_replaced or group.queued > self._policy.resume_backlog_max_messages:
+                    continue
+                if share is None:
+                    group.look_after()
                     continue
                 try:
                     for order_id, deadline in await self._store.due(

@@ -33,6 +33,7 @@ from messaging.publisher import Publisher
 from storage.snapshots import OrderStore
 
 CATALOGUE_MAX_ENTRIES = 20_000
+ADOPTED_WITHIN_S = 10  # then its former owner goes on with the order, unless the new one turns out to have it
 
 
 class OrderShard(Process):
@@ -151,7 +152,7 @@ class OrderShard(Process):
             peer = peers.get(dedicated_group(order_id))
             await asyncio.wait_for(peer.found.wait(), 10)
             try:
-                await self._shard.hand_over(order_id, lambda: peer.call("adopt"))
+                await self._shard.hand_over(order_id, lambda: asyncio.wait_for(peer.call("adopt"), ADOPTED_WITHIN_S))
             finally:
                 peers.forget(peer.name)
 

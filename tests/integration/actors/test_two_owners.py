@@ -36,6 +36,8 @@ from storage.snapshots import Commit, FlushResult, OrderStore
 LAYOUT = Layout(2)
 GROUP = "slices-0-of-2"
 WITHIN_S = 20.0
+LASTING_S = 0.5
+TAKE_BACK_FIRST_S = 0.05
 
 
 class Held(OrderStore):
@@ -77,7 +79,12 @@ class Hosted:
     def __init__(self, store: Held, number: int, poll_every_s: float) -> None:
         self.store = store
         self.outside = Outside()
-        policy = ShardPolicy(poll_every_s=poll_every_s, sweep_every_s=60, take_back_first_s=0.05)
+        policy = ShardPolicy(
+            poll_every_s=poll_every_s,
+            sweep_every_s=60,
+            take_back_first_s=TAKE_BACK_FIRST_S,
+            take_back_lasting_s=LASTING_S,
+        )
         name = f"order-shard-{number}"
         self.shard = OrderShard(name, f"slices-{number}-of-2", LAYOUT, store, policy, self._around)
 
@@ -98,12 +105,12 @@ class Hosted:
             monotonic=time.monotonic,
         )
 
-    async def told(self, order_id: str, body: Body, *, key: str = "", take: bool = False) -> Told:
+    async def told(self, order_id: str, body: Body, *, key: str = "", take: bool = False, group: str = GROUP) -> Told:
         """What the sender of a command is told by this shard, which was asked past every router."""
         message = Message(
             id=key or str(uuid4()), body=body, actor=Actor(ActorType.CLIENT, "c"), keyed=True, fingerprint="f"
         )
-        answer = await self.shard.handle(GROUP, encode_letters([(order_id, message)]), take=take)
+        answer = await self.shard.handle(group, encode_letters([(order_id, message)]), take=take)
         return decode_told(answer)[0][1]
 
 
@@ -213,6 +220,32 @@ async def test_a_shard_with_nothing_to_write_sees_that_it_was_replaced_and_takes
     async with two_shards(database_url, poll_every_s=0.05) as (_, other):
         await other.told(an_id(), RetryNow(), take=True)
         await until(lambda: is_at_home(sql))
+
+
+async def test_a_shard_whose_orders_have_been_at_home_for_a_while_takes_them_back_as_fast_as_the_first_time(
+    home_and_other: tuple[Hosted, Hosted], sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """Else the tenth loss in a process's life would cost as much as the tenth in a row."""
+    home, other = home_and_other
+    order_id = an_id()
+    await home.told(order_id, creation(order_id))
+
+    async def is_home() -> bool:
+        return home.shard.statistics()["groups"] == 1
+
+    async def has_lasted() -> bool:
+        return asyncio.get_running_loop().time() > since_s + LASTING_S
+
+    async def is_taken() -> bool:
+        return isinstance(await other.told(order_id, AddItem("sku-2", 1), take=True), Reply)
+
+    for _ in range(4):
+        await until(is_taken)  # it may have to hear first that it has not got them any more
+        assert isinstance(await home.told(order_id, AddItem("sku-3", 1)), Moved)
+        await until(is_home)
+        since_s = asyncio.get_running_loop().time()
+        await until(has_lasted)
+    assert home.shard._take_back_s == 2 * TAKE_BACK_FIRST_S  # what it will wait if it loses them again at once
 
 
 async def test_an_order_that_can_not_be_read_is_set_aside_with_an_alert_and_its_neighbours_go_on(
