@@ -59,9 +59,8 @@ class Group:
         self._handing_over: dict[str, list[Letter]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stale: dict[str, int] = {}
-        self._rests = (
-            False  # a dedicated order that nothing is to be done for: it is closed, somewhere else, or set aside
-        )
+        # Of a dedicated order: nothing is to be done for it, as it is closed, somewhere else, or set aside.
+        self._rests = False
         limits = around.limits
         self._aside = SetAside(
             around.store.set_aside,
