@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -29,7 +30,7 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorPolicy:
     """Bounds and waits, unit last. A process that was lost more than ``storm_losses_max`` times within ``storm_window_s``
-    raises an alert and is replaced ever more slowly.
+    raises an alert, and is replaced or started again ever more slowly.
     """
 
     round_every_s: float = 2.0
@@ -39,6 +40,7 @@ class SupervisorPolicy:
     storm_losses_max: int = 5
     storm_wait_first_s: float = 1.0
     storm_wait_max_s: float = 30.0
+    start_within_s: float = 20.0
     statistics_within_s: float = 1.0
     tidy_every_rounds: int = 8
     alerts_max: int = 200
@@ -85,6 +87,7 @@ class Supervisor:
         self._monotonic = monotonic
         self._dedicated: set[str] = set()
         self._superfluous: set[str] = set()
+        self._held_back: set[str] = set()
         self._losses: dict[str, deque[float]] = {}
         self._alerts: deque[dict[str, Any]] = deque(maxlen=policy.alerts_max)
         self._counts = {"replaced_total": 0, "lost_total": 0, "storms_total": 0, "overdue_rung_total": 0}
@@ -149,14 +152,20 @@ class Supervisor:
         now_s = self._monotonic()
         losses.append(now_s)
         recent = sum(1 for at in losses if now_s - at < self._policy.storm_window_s)
-        wait_s = 0.0
-        if recent > self._policy.storm_losses_max:
-            excess = recent - self._policy.storm_losses_max
-            wait_s = min(self._policy.storm_wait_first_s * 2**excess, self._policy.storm_wait_max_s)
+        wait_s = self.storm_wait_s(recent)
+        if wait_s:
             self._counts["storms_total"] += 1
             self.alert("restart_storm", f"{name} was lost {recent} times in {self._policy.storm_window_s:.0f} s")
         if why == SILENT:
             self._spawn(self._replace(name, wait_s))
+        elif wait_s and name not in self._held_back:
+            self._held_back.add(name)
+            self._spawn(self._hold_back(name, wait_s))
+
+    def storm_wait_s(self, recent: int) -> float:
+        """How long a process that was lost ``recent`` times within the window has to wait for its next start, in seconds."""
+        excess = recent - self._policy.storm_losses_max
+        return min(self._policy.storm_wait_first_s * 2**excess, self._policy.storm_wait_max_s) if excess > 0 else 0.0
 
     async def _replace(self, name: str, wait_s: float) -> None:
         """Ray does not notice a process that hangs: end it, so that Ray starts another."""
@@ -166,6 +175,23 @@ class Supervisor:
         self._counts["replaced_total"] += 1
         self.alert("hung_process", f"{name} does not answer; it is replaced")
         await asyncio.get_running_loop().run_in_executor(None, self._processes.replace, name)
+
+    async def _hold_back(self, name: str, wait_s: float) -> None:
+        """Ray starts what dies at once, for ever: end what dies again and again for good, and start it after a while.
+
+        If this supervisor is gone by then, the next one starts it, as it does everything that is missing.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(None, self._processes.end, name)
+            log.warning("process_held_back", name=name, wait_s=wait_s)
+            await asyncio.sleep(wait_s)
+        finally:
+            self._held_back.discard(name)
+        while (name in self._processes.names() or name in self._dedicated) and not self._peers.is_up(name):
+            await loop.run_in_executor(None, self._processes.start, name)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._peers.get(name).found.wait(), self._policy.start_within_s)
 
     async def _rounds(self) -> None:
         for number in count(1):

@@ -135,6 +135,55 @@ async def test_what_is_lost_again_and_again_raises_an_alert() -> None:
     assert supervisor.report()["supervisor"]["storms_total"] == 1
 
 
+async def test_the_more_often_it_is_lost_the_longer_it_waits_for_its_next_start() -> None:
+    supervisor = a_supervisor(World(), storm_losses_max=2, storm_wait_first_s=1.0, storm_wait_max_s=6.0)
+    assert [supervisor.storm_wait_s(recent) for recent in range(1, 7)] == [0.0, 0.0, 2.0, 4.0, 6.0, 6.0]
+
+
+async def test_one_that_hangs_again_and_again_is_replaced_once_the_wait_is_over() -> None:
+    world = World()
+    a_supervisor(world, storm_losses_max=0, storm_wait_first_s=1000.0, storm_wait_max_s=2000.0)
+    world.silent.add(SHARD)
+    world.on_lost(SHARD, SILENT)  # type: ignore[misc]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert world.replaced == []
+
+
+async def test_what_keeps_dying_is_ended_for_good_and_started_again_after_the_wait() -> None:
+    """Ray starts it at once, for ever."""
+    world = World()
+    supervisor = a_supervisor(world, storm_losses_max=2, storm_wait_first_s=0.001)
+    for times in range(1, 5):
+        world.on_lost(SHARD, "ended")  # type: ignore[misc]
+        await until(lambda: not supervisor._tasks)
+        assert world.ended == [SHARD] * max(0, times - 2)
+        assert world.running == {SHARD}
+
+
+async def test_what_is_held_back_stays_away_for_the_wait_and_is_held_back_once() -> None:
+    world = World()
+    supervisor = a_supervisor(world, storm_losses_max=0, storm_wait_first_s=1000.0, storm_wait_max_s=2000.0)
+    for _ in range(3):
+        world.on_lost(SHARD, "ended")  # type: ignore[misc]
+    await until(lambda: world.ended)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert world.ended == [SHARD]
+    assert world.running == set()
+    assert len(supervisor._tasks) == 1
+
+
+async def test_the_process_of_an_order_that_is_closed_meanwhile_is_not_started_again() -> None:
+    world = World()
+    supervisor = a_supervisor(world, storm_losses_max=0, storm_wait_first_s=0.001)
+    await supervisor.dedicate("o")
+    world.on_lost("order-o", "ended")  # type: ignore[misc]
+    supervisor.dismiss("o")
+    await until(lambda: not supervisor._tasks)
+    assert world.running == {SHARD}
+
+
 async def test_an_order_whose_deadline_was_missed_is_woken() -> None:
     world = World()
     world.late = ["o-1", "o-2"]
