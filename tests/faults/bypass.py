@@ -49,14 +49,18 @@ class SecondOwner:
         await self._line()
 
     async def take_over(self, *, pick: float = 0.0, ship: list[str] | None = None) -> TakenOver:
-        """Have it done, at once."""
+        """Have it done, and return at once: taking leave of Ray takes the program seconds, see ``ended``."""
         program = self._program
         if program is None or program.stdin is None:
             raise OSError("it was not started")
         program.stdin.write(json.dumps({"pick": pick, "ship": ship or []}).encode() + b"\n")
         said = json.loads(await self._line())
-        await program.wait()
         return TakenOver(said["bereft"], said["versions"])
+
+    async def ended(self) -> None:
+        """Return when the program is gone."""
+        if self._program is not None:
+            await self._program.wait()
 
     async def _line(self) -> bytes:
         program = self._program

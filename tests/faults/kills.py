@@ -185,7 +185,9 @@ class Faults:
         """Another shard takes a group over while its owner is well and knows nothing: the same orders active twice."""
         program = SecondOwner(self._endpoints)
         await program.start()
-        return (await program.take_over(pick=fault.pick)).bereft[0]
+        taken = await program.take_over(pick=fault.pick)
+        await program.ended()
+        return taken.bereft[0]
 
     # Servers.
 

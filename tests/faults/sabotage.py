@@ -209,6 +209,8 @@ def spoil_group(module: Any) -> None:
             careful(self, letter, answer)
 
     module.Group._tell_if_ours = tell
+    # No fault in itself: nobody finds out that it was replaced before it is asked.
+    module.Group.check = lambda _: None
 
 
 def slow_router(module: Any) -> None:

@@ -58,11 +58,8 @@ async def main() -> None:
             group = layout.group_of(next(iter(messages)))
             letters = encode_letters(list(messages.items()))
             told = decode_told(await peers.get(other).call("handle", group, letters, True))  # noqa: FBT003
-            versions |= {
-                order_id: each.version
-                for order_id, (_, each) in zip(messages, told, strict=True)
-                if isinstance(each, Reply)
-            }
+            order_ids = list(messages)
+            versions |= {order_ids[position]: each.version for position, each in told if isinstance(each, Reply)}
     print(json.dumps({"bereft": list(by_owner), "versions": versions}), flush=True)
     peers.stop()
 
