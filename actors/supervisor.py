@@ -26,6 +26,8 @@ from storage.errors import CommitUnknown, StorageUnavailable
 
 log = structlog.get_logger()
 
+COUNTS = ("replaced_total", "lost_total", "storms_total", "held_back_total", "overdue_rung_total")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorPolicy:
@@ -90,7 +92,7 @@ class Supervisor:
         self._held_back: set[str] = set()
         self._losses: dict[str, deque[float]] = {}
         self._alerts: deque[dict[str, Any]] = deque(maxlen=policy.alerts_max)
-        self._counts = {"replaced_total": 0, "lost_total": 0, "storms_total": 0, "overdue_rung_total": 0}
+        self._counts = dict.fromkeys(COUNTS, 0)
         self._statistics: dict[str, dict[str, float]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         peers.on_lost = self._lost
@@ -160,6 +162,7 @@ class Supervisor:
             self._spawn(self._replace(name, wait_s))
         elif wait_s and name not in self._held_back:
             self._held_back.add(name)
+            self._counts["held_back_total"] += 1
             self._spawn(self._hold_back(name, wait_s))
 
     def storm_wait_s(self, recent: int) -> float:
