@@ -45,6 +45,7 @@ class StoredEvent:
     at: datetime
     id: str
     body: bytes
+    notice_body: bytes | None
     notice_id: str | None
     notice_sequence: int | None
 
@@ -167,6 +168,7 @@ def _event(row: Any) -> StoredEvent:
         at=row["at"],
         id=body["id"],
         body=bytes(row["body"]),
+        notice_body=bytes(row["notice"]) if notice else None,
         notice_id=notice["id"] if notice else None,
         notice_sequence=int(notice["sequence"]) if notice else None,
     )

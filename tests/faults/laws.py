@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tests.faults.evidence import Evidence, StoredEvent
+from tests.faults.evidence import Change, Evidence, StoredEvent
 from tests.faults.history import NO_ANSWER, Outcome, Told
 
 LATE_MAX_S = 12.0
@@ -99,8 +99,12 @@ def steps_are_legal(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(
                 "L6", order_id, f"it is {row['status']} at {row['version']}, its changes end with {status} at {version}"
             )
+    for what, noted in (("commit", evidence.changes.keys()), ("event", evidence.events.keys())):
+        for order_id in evidence.orders.keys() - noted:
+            yield Violation("L6", order_id, f"it is there, and no {what} says how it came about")
     for order_id, events in evidence.events.items():
         yield from _numbering(order_id, events)
+        yield from _tell_of_commits(events, evidence.changes.get(order_id, []))
         row = evidence.orders.get(order_id)
         if row is None:
             yield Violation("L6", order_id, "it has events and no row")
@@ -119,6 +123,18 @@ def _numbering(order_id: str, events: list[StoredEvent]) -> Iterator[Violation]:
         yield Violation("L6", order_id, f"its notices are numbered {notices}")
 
 
+def _tell_of_commits(events: list[StoredEvent], changes: list[Change]) -> Iterator[Violation]:
+    """Each event tells of a commit, and each change of the status is told of."""
+    told = {event.version for event in events}
+    for version in told - {change.version for change in changes}:
+        yield Violation("L6", events[0].order_id, f"an event tells of version {version}, which no commit made")
+    for change in changes:
+        if change.was != change.status and change.version not in told:
+            yield Violation(
+                "L6", change.order_id, f"it became {change.status} at version {change.version}, and no event says so"
+            )
+
+
 def says_what_is_committed(evidence: Evidence) -> Iterator[Violation]:
     """L7: each committed event is published, first deliveries in order, and nothing is said that was not committed."""
     stored: dict[str, tuple[str, bytes | None]] = {}
@@ -126,7 +142,7 @@ def says_what_is_committed(evidence: Evidence) -> Iterator[Violation]:
         for event in events:
             stored[event.id] = (order_id, event.body)
             if event.notice_id is not None:
-                stored[event.notice_id] = (order_id, None)
+                stored[event.notice_id] = (order_id, event.notice_body)
     last: dict[str, int] = {}
     seen: set[str] = set()
     for heard in evidence.heard:
@@ -153,6 +169,8 @@ def says_what_is_committed(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("L7", order_id, f"the committed event or notice {event_id} was never heard")
     for order_id, sequence in evidence.unpublished:
         yield Violation("L7", order_id, f"event {sequence} is still unpublished at rest")
+    if evidence.heard and all(heard.was_committed is None for heard in evidence.heard):
+        yield Violation("L7", None, "of nothing that was heard is it known whether it was committed then")
     for body in evidence.unreadable:
         yield Violation("L7", None, f"a message was heard that is no event: {body[:80]!r}")
 
@@ -161,7 +179,7 @@ def one_writer(evidence: Evidence) -> Iterator[Violation]:
     """L8: who was replaced changes nothing and refuses nothing; its calls repeat known ids."""
     for order_id, changes in evidence.changes.items():
         for change in changes:
-            if change.owner is not None and change.writer != change.owner:
+            if change.writer != change.owner:
                 yield Violation(
                     "L8", order_id, f"{change.writer} wrote version {change.version}, its owner was {change.owner}"
                 )
@@ -173,7 +191,9 @@ def one_writer(evidence: Evidence) -> Iterator[Violation]:
 
 def _refusals(order_id: str, all_told: list[Told]) -> Iterator[Violation]:
     """Refusals which what was told before, of the same order, proves wrong."""
-    done = [told for told in all_told if told.outcome is Outcome.DONE and not told.is_replayed]
+    done = [
+        told for told in all_told if told.outcome is Outcome.DONE and (told.wish.is_reading or not told.is_replayed)
+    ]
     for refused in (told for told in all_told if told.outcome is Outcome.REFUSED):
         before = [told for told in done if told.told_s < refused.asked_s]
         known = max((told.versions.get(order_id, 0) for told in before), default=0)
@@ -215,7 +235,8 @@ def stays_bounded(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("L12", None, f"{seen} {what}, which is more than {most}")
     for told in evidence.history.told:
         took_s = told.told_s - told.asked_s
-        if told.status == NO_ANSWER and took_s > HANG_S:
-            yield Violation("L12", told.order_id, f"it went without an answer for {took_s:.1f} s: {told}")
+        if took_s > HANG_S:
+            what = "it went without an answer for" if told.status == NO_ANSWER else "its answer took"
+            yield Violation("L12", told.order_id, f"{what} {took_s:.1f} s: {told}")
         elif told.outcome is Outcome.NOT_NOW and took_s > NOT_NOW_MAX_S:
             yield Violation("L12", told.order_id, f"it took {took_s:.1f} s to be told not now: {told}")

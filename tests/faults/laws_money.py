@@ -62,6 +62,21 @@ def charged_once(evidence: Evidence) -> Iterator[Violation]:
     for (order_id, payment_id), times in entered.items():
         if times > 1:
             yield Violation("L2", order_id, f"payment {payment_id} is entered {times} times in our ledger")
+    yield from _entries_add_up(evidence)
+
+
+def _entries_add_up(evidence: Evidence) -> Iterator[Violation]:
+    """Our ledger has every charge and refund that the orders count, and no other."""
+    sums: dict[str, Counter[str]] = {}
+    for row in evidence.transactions:
+        sums.setdefault(row["order_id"], Counter())[row["type"]] += row["amount"]
+    for order_id, document in evidence.documents.items():
+        entered = sums.get(order_id, Counter())
+        counted = document["totals"]["paid"], document["totals"]["refunded"]
+        if counted != (entered["charge"], entered["refund"]):
+            yield Violation("L2", order_id, f"it counts {counted} as paid and refunded, our ledger has {dict(entered)}")
+    for order_id in sums.keys() - evidence.orders.keys():
+        yield Violation("L2", order_id, "our ledger has entries for an order that does not exist")
 
 
 def _agree(order_id: str, document: dict[str, Any], account: Account, evidence: Evidence) -> Iterator[Violation]:

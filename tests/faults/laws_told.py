@@ -8,6 +8,12 @@ from tests.faults.evidence import Evidence
 from tests.faults.history import Outcome, Told
 from tests.faults.laws import Violation
 
+# What an order may be at rest of which one of these was done.
+ENDS_AS = {
+    "cancel": {"cancelling", "cancelled"},
+    "deliver": {"delivered"},
+    "ship": {"prepared", "shipped", "delivered"},
+}
 EDITS = frozenset(("add", "quantity", "remove"))
 # Rejections that are not PaymentSvc's word: what comes after them is late money (spec.md, "Payments").
 NOT_A_WORD = frozenset(("never_made", "settled_outside"))
@@ -75,8 +81,11 @@ def reads_see_what_was_told(evidence: Evidence) -> Iterator[Violation]:
     for told in sorted(evidence.history.told, key=lambda told: told.told_s):
         known.add(told)
     for told in evidence.history.told:
-        if told.outcome is not Outcome.DONE or told.is_replayed:
+        if told.outcome is not Outcome.DONE:
             continue
+        yield from _stands(told, evidence)
+        if told.is_replayed and not told.wish.is_reading:
+            continue  # a repeat is answered as the first time, however long ago that was
         for order_id, version in told.versions.items():
             least = known.before(order_id, told.asked_s)
             if version < least:
@@ -88,6 +97,26 @@ def reads_see_what_was_told(evidence: Evidence) -> Iterator[Violation]:
             document = evidence.documents.get(told.order_id or "")
             if document is not None and document["metadata"].get("ref") != told.key:
                 yield Violation("L10", told.order_id, f"it is not what was created: {told}")
+
+
+def _stands(told: Told, evidence: Evidence) -> Iterator[Violation]:
+    """What an answer shows was committed, and what it says was done is still so at rest."""
+    for order_id, version in told.versions.items():
+        changes = evidence.changes.get(order_id, [])
+        statuses = [change.status for change in changes if change.version == version]
+        if not statuses:
+            yield Violation("L10", order_id, f"version {version} was told, and was never committed: {told}")
+        elif told.order_status is not None and told.order_status not in statuses:
+            yield Violation(
+                "L10", order_id, f"it was told as {told.order_status}, version {version} was {statuses[0]}: {told}"
+            )
+    document = evidence.documents.get(told.order_id or "")
+    if document is None:
+        return
+    for payment_id in told.payments.keys() - {payment["payment_id"] for payment in document["payments"]}:
+        yield Violation("L10", told.order_id, f"payment {payment_id} was told, and the order has not got it: {told}")
+    if document["status"] not in ENDS_AS.get(told.wish.action, {document["status"]}):
+        yield Violation("L10", told.order_id, f"it was told so, and the order is {document['status']}: {told}")
 
 
 class _Known:
