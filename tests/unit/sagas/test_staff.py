@@ -110,3 +110,15 @@ def test_giving_up_going_forward_cancels_as_staff() -> None:
     assert (story.order.status, story.order.cancel_reason) == (Status.CANCELLING, CancelReason.STAFF)
     assert story.order.cancel_note == "stock is broken"
     assert [type(request) for request in story.requests] == [GiveBack]
+
+
+@pytest.mark.parametrize(
+    "body", [RetryNow(), MarkSettled("paid back by transfer"), SkipToCompensation("stock is broken")]
+)
+def test_what_staff_do_is_in_the_timeline(body: RetryNow | MarkSettled | SkipToCompensation) -> None:
+    """The timeline shows events: what has none is not there."""
+    story = at(Status.CONFIRMED) if isinstance(body, SkipToCompensation) else rejected_refund()
+    before = story.order.event_seq
+    decision = story.says(body)
+    assert decision.events, f"{type(body).__name__} leaves no trace"
+    assert story.order.event_seq > before
