@@ -20,7 +20,11 @@ from settings import Settings, settings
 
 
 def connect(config: Settings) -> None:
-    """Attach this process to Ray. Raises ``ConnectionError`` when no Ray answers at the address."""
+    """Attach this process to Ray. Raises ``ConnectionError`` when no Ray answers at the address.
+
+    What was to happen on SIGTERM stays: Ray's own handler would leave in the middle of whatever is being done.
+    """
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     ray.init(
         address=config.ray_address or "auto",
         namespace=NAMESPACE,
@@ -28,6 +32,7 @@ def connect(config: Settings) -> None:
         configure_logging=False,
         ignore_reinit_error=True,
     )
+    signal.signal(signal.SIGTERM, on_sigterm)
 
 
 async def main() -> None:

@@ -1,14 +1,18 @@
 """The real service put together: from settings to collaborators, opened when the server starts and closed when it
 stops.
 
-The only place of the API that reads the settings. Whatever can't be opened fails the start with what is wrong.
+The only place of the API that reads the settings. Whatever can't be opened fails the start with what is wrong; PostgreSQL is waited
+for, since uvicorn ends the processes that are well when one of them can't start.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+import structlog
 
 from actors.composition import make_peers, open_router, open_router_store, pool_limits_of
 from actors.groups import Layout
@@ -25,11 +29,17 @@ from messaging import asyncapi
 from settings import Settings, settings
 from storage.answers import Answers
 from storage.cache import Cache
+from storage.errors import StorageUnavailable
 from storage.promotions import Promotions
 from storage.queries import Queries
 from storage.redis import QuietRedis
 
 APPLICATION_NAME = "api"
+DATABASE_WAIT_MAX_S = 60.0
+DATABASE_RETRY_S = 0.5
+
+log = structlog.get_logger()
+T = TypeVar("T")
 
 
 def service() -> Service:
@@ -51,13 +61,15 @@ def service() -> Service:
 async def _open(config: Settings, stack: AsyncExitStack) -> Collaborators:
     """Open everything; what was opened is closed in the opposite order."""
     authenticator = authenticator_of(config)
-    queries = await Queries.open(
-        config.database_url.get_secret_value(),
-        application_name=APPLICATION_NAME,
-        limits=pool_limits_of(config, config.database_pool_max_connections),
+    queries = await _insist(
+        lambda: Queries.open(
+            config.database_url.get_secret_value(),
+            application_name=APPLICATION_NAME,
+            limits=pool_limits_of(config, config.database_pool_max_connections),
+        )
     )
     stack.push_async_callback(queries.close)
-    store = await open_router_store(config, APPLICATION_NAME)
+    store = await _insist(lambda: open_router_store(config, APPLICATION_NAME))
     stack.push_async_callback(store.close)
     cache = Cache(QuietRedis(config.redis_url.get_secret_value()))
     stack.push_async_callback(cache.close)
@@ -85,6 +97,20 @@ async def _open(config: Settings, stack: AsyncExitStack) -> Collaborators:
         figures=Figures(report, metrics_folder(config)),
         asyncapi=asyncapi.build(),
     )
+
+
+async def _insist(open_: Callable[[], Awaitable[T]]) -> T:
+    """Open what needs PostgreSQL; raises ``StorageUnavailable`` when that stays away for ``DATABASE_WAIT_MAX_S``."""
+    loop = asyncio.get_running_loop()
+    give_up_s = loop.time() + DATABASE_WAIT_MAX_S
+    while True:
+        try:
+            return await open_()
+        except StorageUnavailable as error:
+            if loop.time() > give_up_s:
+                raise
+            log.warning("database_awaited", error=str(error))
+            await asyncio.sleep(DATABASE_RETRY_S)
 
 
 def _checks(config: Settings, queries: Queries, cache: Cache, peers: Peers) -> dict[str, Check]:

@@ -127,7 +127,8 @@ async def open_database(
     async def prepare(connection: asyncpg.Connection[Record]) -> None:
         await connection.fetchrow(TOUCH_TYPES, *([[]] * 8))
         if warm is not None:
-            await warm(connection)
+            with suppress(asyncpg.PostgresError):  # a server that only reads now is of use all the same
+                await warm(connection)
 
     async def clean(connection: asyncpg.Connection[Record]) -> None:
         # Nothing here changes a session, so there is nothing to reset; that saves a round trip each time.

@@ -57,3 +57,19 @@ def test_an_order_can_be_changed_at_once_after_its_shard_was_killed(shop: Shop, 
         "POST", f"/api/orders/{order['id']}/items", {"sku": "load-sku-3", "quantity": 1}, key=str(uuid4())
     )
     assert (status, len(changed["items"])) == (201, 2)
+
+
+def test_what_is_under_way_is_answered_when_the_api_is_asked_to_end(shop: Shop, service: Started) -> None:
+    customer = "load-customer-4711"
+    knob = {"effect": "delay", "operation": "put_hold", "delay_ms": 2000}
+    shop.partner("sandbox", "PUT", "/knobs", {"knobs": [knob]})
+    body = {"customer_id": customer, "currency": "EUR", "items": [{"sku": "load-sku-7", "quantity": 1}]}
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(shop.ask, "POST", "/api/orders", body, key=str(uuid4()), headers={"Prefer": "wait=20"})
+        until(lambda: shop.ask("GET", f"/api/orders?customer_id={customer}")[1]["data"], "the order is made")
+        for pid in service.find_all("uvicorn"):
+            os.kill(pid, signal.SIGTERM)
+        status, order, _ = waiting.result()
+    shop.partner("sandbox", "DELETE", "/knobs")
+    assert (status, order["status"]) == (201, "validated")
+    until(service.is_ready, "the next process of the API")
