@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 import asyncpg
+import pytest
 
 from domain.amending import amended
 from domain.order import Status
 from domain.slices import slice_of
+from storage.errors import StorageUnavailable
 from storage.snapshots import OrderStore
 from tests.integration.storage.conftest import GROUP
 from tests.integration.storage.orders import a_commit, an_order, next_of
@@ -117,3 +120,15 @@ async def test_what_an_order_has_at_its_default_is_read_back_as_that(store: Orde
     order = amended(an_order(), customer=None, shipping_address=None, steps=(), metadata={})
     await store.flush(GROUP, epoch, [a_commit(order)])
     assert (await store.load([order.id]))[order.id].order == order
+
+
+async def test_a_store_can_be_opened_while_the_server_only_reads(
+    database_url: str, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    name = await sql.fetchval("select current_database()")
+    await sql.execute(f'alter database "{name}" set default_transaction_read_only = on')
+    reading = await OrderStore.open(database_url, application_name="reading")
+    assert await reading.load([str(uuid4())]) == {}
+    with pytest.raises(StorageUnavailable):
+        await reading.take("slices-0-of-1", "order-shard-0")
+    await reading.close()
