@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from storage.commits import Commit
-from storage.flush import flush_once
+from storage.flush import flush_once, turned
 from storage.postgres import Connection
 
 OWN = "select from owners where grp = $1 and epoch = $2 for share"
@@ -40,19 +40,15 @@ async def flush_with_claims(
         refused = {}
         if claims:
             # What an order has by an earlier commit is not claimed again, so that it can't be given back with what is.
-            held = set(map(tuple, await connection.fetch(HELD, *_columns([(i, code) for i, code, _ in claims]))))
+            held = set(map(tuple, await connection.fetch(HELD, *turned([(i, code) for i, code, _ in claims], 2))))
             claims = [claim for claim in claims if claim[:2] not in held]
         if claims:
-            rows = await connection.fetch(CLAIM, *_columns(claims))
+            rows = await connection.fetch(CLAIM, *turned(claims, 3))
             refused = {row[0]: row[1] for row in rows}
         owned, committed = await flush_once(connection, group, epoch, [c for c in commits if c.order.id not in refused])
         given_back = [(order_id, code) for order_id, code in releases if order_id in committed]
         # Claimed for nothing: the order was not at the version that was decided on.
         given_back += [(i, code) for i, code, _ in claims if i not in committed and i not in refused]
         if given_back:
-            await connection.execute(RELEASE, *_columns(given_back))
+            await connection.execute(RELEASE, *turned(given_back, 2))
     return owned, committed, refused
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> list[list[str]]:
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -187,8 +187,8 @@ async def flush_once(
         epoch,
         group if group.startswith(DEDICATED) else None,
         *_columns(ordered),
-        *_turned(events, len(EVENT_TYPES)),
-        *_turned(ledger, len(LEDGER_TYPES)),
+        *turned(events, len(EVENT_TYPES)),
+        *turned(ledger, len(LEDGER_TYPES)),
     )
     if row is None:
         raise AssertionError("a select without from gives one row")
@@ -211,6 +211,6 @@ def _columns(commits: Sequence[Commit]) -> Iterator[Sequence[Any]]:
         yield next(attributes) if isinstance(source, str) else [source(commit) for commit in commits]
 
 
-def _turned(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
-    """Rows to columns."""
+def turned(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+    """Give the ``width`` columns of rows: what ``unnest`` makes rows of again."""
     return list(zip(*rows, strict=True)) if rows else [()] * width
