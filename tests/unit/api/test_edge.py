@@ -7,7 +7,7 @@ import pytest
 from actors.replies import Reply
 from api.edge import REQUESTS
 from domain.commands import Message
-from tests.unit.api.driving import ORDER_ID, FakeRouter, World
+from tests.unit.api.driving import ORDER_ID, Answered, FakeRouter, World
 
 ORDER = f"/api/orders/{ORDER_ID}"
 NEW_ORDER = {"customer_id": "c-1", "currency": "EUR", "items": [{"sku": "sku-1", "quantity": 1}]}
@@ -26,13 +26,19 @@ def hold_up(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     return held
 
 
+async def under_way(world: World, count: int) -> list[asyncio.Task[Answered]]:
+    """Give requests that all have got as far as their order."""
+    requests = [asyncio.create_task(world.ask("DELETE", ORDER)) for _ in range(count)]
+    async with asyncio.timeout(5):
+        while len(world.router.asked) < count:
+            await asyncio.sleep(0)
+    return requests
+
+
 async def test_more_requests_than_the_bound_are_turned_away_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(under_way_max_requests=2)
     held = hold_up(monkeypatch)
-    first = [asyncio.create_task(world.ask("DELETE", ORDER)) for _ in range(2)]
-    async with asyncio.timeout(5):
-        while len(world.router.asked) < 2:
-            await asyncio.sleep(0)
+    first = await under_way(world, 2)
     refused = await world.ask("DELETE", ORDER)
     assert (refused.status, refused.code) == (503, "overloaded")
     assert refused.headers["retry-after"] == "1"
@@ -63,10 +69,7 @@ async def test_a_client_that_goes_away_is_nobodys_error(world: World) -> None:
 async def test_new_orders_are_turned_away_before_those_that_were_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(under_way_max_requests=4)
     held = hold_up(monkeypatch)
-    first = [asyncio.create_task(world.ask("DELETE", ORDER)) for _ in range(2)]
-    async with asyncio.timeout(5):
-        while len(world.router.asked) < 2:
-            await asyncio.sleep(0)
+    first = await under_way(world, 2)
     refused = await world.ask("POST", "/api/orders", json=NEW_ORDER, key="one-more")
     assert (refused.status, refused.code) == (503, "overloaded")
     let_in = asyncio.create_task(world.ask("DELETE", ORDER))
@@ -98,10 +101,7 @@ async def test_whoever_waits_for_an_order_keeps_nobody_out(monkeypatch: pytest.M
 async def test_an_overloaded_process_still_says_how_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(under_way_max_requests=1)
     held = hold_up(monkeypatch)
-    busy = asyncio.create_task(world.ask("DELETE", ORDER))
-    async with asyncio.timeout(5):
-        while not world.router.asked:
-            await asyncio.sleep(0)
+    [busy] = await under_way(world, 1)
     assert (await world.ask("DELETE", ORDER)).status == 503
     assert (await world.ask("GET", "/health/live")).status == 200
     held.set()
