@@ -179,8 +179,8 @@ class PeerShards:
         self._peers.forget(name)
 
     async def watch(self, name: str, order_id: str, until: str) -> bytes | None:
-        """Wait for the order to get somewhere, or for the shard to be gone."""
-        with contextlib.suppress(PeerGone, CallFailed):  # whoever waits looks for itself then
+        """Wait for the order to get somewhere. Raises ``PeerGone``."""
+        with contextlib.suppress(CallFailed):  # whoever waits looks for itself then
             told: bytes | None = await self._peers.get(name).call("watch", order_id, until)
             return told
         return None

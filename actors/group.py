@@ -19,10 +19,11 @@ from actors.commits import commit_of, outbound, reply_to
 from actors.committer import Committer, Proposal, Verdict
 from actors.deadlines import Deadlines
 from actors.loading import Loading
-from actors.mailbox import Letter
+from actors.mailbox import Asked, Letter
 from actors.order import OrderActor
 from actors.replies import Reply, decode_reply
 from actors.surroundings import Surroundings
+from actors.watches import Watches, reached
 from actors.wire import Moved
 from domain.amending import amended
 from domain.calls import Call, CustomerFetched, ProductsFetched
@@ -53,6 +54,7 @@ class Group:
         horizon_s = around.limits.deadlines_ahead_s if self.dedicated_order_id is None else None
         self.deadlines = Deadlines(around.clock.now, self.ring, horizon_s=horizon_s)
         self.is_replaced = False
+        self._watches = Watches()
         self._around = around
         self._on_replaced = on_replaced
         self._actors: OrderedDict[str, OrderActor] = OrderedDict()
@@ -106,8 +108,24 @@ class Group:
 
     def wake(self, order_id: str) -> None:
         """Deliver a ``Wake`` from the timer; nobody waits for the reply."""
-        message = Message(id=f"wake:{order_id}", body=Wake(), actor=Actor(ActorType.TIMER, "deadline"))
-        self.accept(Letter(order_id, message))
+        self.accept(Letter(order_id, _wake(order_id)))
+
+    async def watch(self, order_id: str, until: str) -> Order | Moved | None:
+        """Give the order when a commit has brought it to ``until`` (``watches.py``), or say that it has moved.
+
+        None, at once, where it is there already, or where it can't be had: that may have been long ago, and another shard may
+        own the order by now, so the database is to be asked.
+        """
+        if self.find(order_id) is None:
+            woken = Asked(order_id, _wake(order_id), asyncio.get_running_loop().create_future())
+            self.accept(woken)
+            told = await woken.told
+            if isinstance(told, Moved):
+                return told
+        order = self.find(order_id)
+        if order is None or reached(order, until):
+            return None
+        return await self._watches.until(order_id, until)
 
     def ring(self, order_id: str) -> None:
         """A deadline has come: wake the order, unless its actor knows better."""
@@ -336,7 +354,7 @@ class Group:
             around.failpoint.hit("before_reply")
             letter.tell(reply)
             self.deadlines.expect(order.id, commit.deadline)
-            around.watches.moved(order)
+            self._watches.committed(order)
         finally:
             actor.committed()
             self._retire(actor)
@@ -450,6 +468,7 @@ class Group:
             if is_ours:
                 await dedicate()
         finally:
+            self._watches.moved(order_id)
             waiting = self._handing_over.pop(order_id)
             for letter in waiting:
                 self._deliver(letter)
@@ -465,6 +484,7 @@ class Group:
         self._actors.clear()
         for letter in self._loading.empty():
             letter.tell(moved)
+        self._watches.moved_all()
         self.deadlines.stop()
         self._on_replaced(self)
 
@@ -477,6 +497,10 @@ class Group:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _wake(order_id: str) -> Message:
+    return Message(id=f"wake:{order_id}", body=Wake(), actor=Actor(ActorType.TIMER, "deadline"))
 
 
 def _ok(verdict: Verdict) -> bool:

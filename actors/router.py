@@ -7,6 +7,7 @@ messages, with their ids, to the stand-in; ids make that harmless. It trusts the
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -19,7 +20,7 @@ from actors.batching import MicroBatcher
 from actors.groups import Layout
 from actors.mailbox import Asked
 from actors.peers import PeerGone
-from actors.replies import Reply, decode_reply
+from actors.replies import Reply
 from actors.wire import Moved, Told, decode_told, encode_letters
 from domain.amending import amended
 from domain.commands import Message
@@ -42,6 +43,7 @@ class RouterLimits:
     calls_in_flight_max: int = 16
     nowhere_s: float = 3.0
     moved_wait_s: float = 0.02
+    watch_again_max_s: float = 0.5
     owners_every_s: float = 1.0
     dedicated_max_orders: int = 4096
 
@@ -85,6 +87,8 @@ class Router:
         self._visited: set[str] = set()  # dedicated groups whose process is looked for
         self._reading: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._waits: set[asyncio.Timeout] = set()
+        self._waits_end_s = math.inf
 
     async def start(self) -> None:
         """Read the owners, and go on reading them now and then."""
@@ -95,6 +99,14 @@ class Router:
         """Stop reading owners; what is under way goes on until its deadline."""
         if self._keeper is not None:
             self._keeper.cancel()
+
+    def hurry(self, wait_max_s: float) -> None:
+        """Let no ``wait`` last longer than that from now on: the process is asked to end."""
+        self._waits_end_s = asyncio.get_running_loop().time() + wait_max_s
+        for wait in self._waits:
+            ends_s = wait.when()
+            if ends_s is not None and ends_s > self._waits_end_s:
+                wait.reschedule(self._waits_end_s)
 
     @property
     def queued(self) -> int:
@@ -110,7 +122,7 @@ class Router:
             # A command may be delivered twice when a shard dies; being remembered makes the second harmless.
             message = amended(message, keyed=True)
         loop = asyncio.get_running_loop()
-        group = self._dedicated.get(order_id) or self._layout.group_of(order_id)
+        group = self._group_of(order_id)
         wait_s = self._limits.ask_timeout_s if timeout_s is None else timeout_s
         pending = _Pending(order_id, message, loop.create_future(), group)
         self._queue(group).put(pending)
@@ -129,17 +141,35 @@ class Router:
         """Return when the order is ``validated`` (or cancelled) or ``payment:<id>`` is settled, or after ``seconds``.
 
         Gives what a command that is answered now would tell: the order, or that payment. None where it has to be read from the
-        database: the order was there before, nobody knows where it is, or the time is over.
+        database: the order was there before, or the time is over.
         """
-        group = self._dedicated.get(order_id) or self._layout.group_of(order_id)
-        host, _ = self._host(group)
-        if host is None:
-            return None
-        told = None
+        ends_s = min(asyncio.get_running_loop().time() + seconds, self._waits_end_s)
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                told = await self._shards.watch(host, order_id, until)
-        return None if told is None else decode_reply(told)
+            async with asyncio.timeout_at(ends_s) as wait:
+                self._waits.add(wait)
+                try:
+                    return await self._watch(order_id, until)
+                finally:
+                    self._waits.discard(wait)
+        return None
+
+    async def _watch(self, order_id: str, until: str) -> Reply | None:
+        """Watch the order at its owner, at the next one when it moves or its shard is gone."""
+        pause_s = self._limits.moved_wait_s
+        while True:
+            group = self._group_of(order_id)
+            host, _ = self._host(group)
+            told: Told | None = Moved("")
+            if host is not None:
+                with suppress(PeerGone):
+                    seen = await self._shards.watch(host, order_id, until)
+                    told = None if seen is None else decode_told(seen)[0][1]
+            if not isinstance(told, Moved):
+                return told if isinstance(told, Reply) else None
+            self._note_move(order_id, group, told)
+            await self.refresh()
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, self._limits.watch_again_max_s)
 
     async def refresh(self) -> None:
         """Read the owners table; several callers share one reading. A reading that fails leaves the last one."""
@@ -185,6 +215,9 @@ class Router:
                 calls_in_flight_max=limits.calls_in_flight_max,
             )
         return queue
+
+    def _group_of(self, order_id: str) -> str:
+        return self._dedicated.get(order_id) or self._layout.group_of(order_id)
 
     def _host(self, group: str) -> tuple[str | None, bool]:
         """Who should host the group now, and whether it has to take it over for that."""
@@ -256,16 +289,21 @@ class Router:
             _tell(pending, told)
             return True
         pending.may_be_done = True  # A commit whose answer was lost when the owner changed may stand.
-        if told.group:
-            self._dedicated[pending.order_id] = told.group
-            self._dedicated.move_to_end(pending.order_id)
+        pending.group = self._note_move(pending.order_id, pending.group, told)
+        return False
+
+    def _note_move(self, order_id: str, group: str, moved: Moved) -> str:
+        """Remember where an order has gone that is not in ``group`` any more, and give the group to look in."""
+        if moved.group:
+            self._dedicated[order_id] = moved.group
+            self._dedicated.move_to_end(order_id)
             if len(self._dedicated) > self._limits.dedicated_max_orders:
                 self._dedicated.popitem(last=False)
-            pending.group = told.group
-        elif pending.group.startswith(DEDICATED):
-            self._dedicated.pop(pending.order_id, None)
-            pending.group = self._layout.group_of(pending.order_id)
-        return False
+            return moved.group
+        if group.startswith(DEDICATED):
+            self._dedicated.pop(order_id, None)
+            return self._layout.group_of(order_id)
+        return group
 
     def _again(self, batch: list[_Pending]) -> None:
         by_group: dict[str, list[_Pending]] = {}

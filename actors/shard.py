@@ -18,14 +18,12 @@ from actors.group import Group
 from actors.groups import Layout, residue
 from actors.mailbox import Letter
 from actors.posting import Batch, Say
-from actors.replies import encode_reply
 from actors.surroundings import GroupStore, Surroundings
 from actors.watches import shown
 from actors.wire import Moved, Told, decode_letters, encode_told
 from domain.calls import Call, NotSent
 from domain.commands import Actor, ActorType, CallAnswered, Message
 from domain.errors import Unavailable
-from domain.order import Order
 from domain.slices import DEDICATED
 from storage.errors import CommitUnknown, StorageUnavailable
 
@@ -131,9 +129,15 @@ class OrderShard:
         return encode_told(told)
 
     async def watch(self, order_id: str, until: str) -> bytes | None:
-        """Return when the order is ``until``, with what is told of it, or None where that has to be read; see ``watches.py``."""
-        order = await self._around.watches.until(order_id, until, self._find)
-        return None if order is None else encode_reply(shown(order, until))
+        """Return when the order is ``until``, with what is told of it, or when it has moved; None where it has to be read.
+
+        See ``watches.py``; ``wire.encode_told`` made it.
+        """
+        group = self._group_of(order_id)
+        come = Moved("") if group is None else await group.watch(order_id, until)
+        if come is None:
+            return None
+        return encode_told([(0, come if isinstance(come, Moved) else shown(come, until))])
 
     def not_sent(self, call: Call, why: str) -> None:
         """A call could not be handed over: its order hears so."""
@@ -143,10 +147,9 @@ class OrderShard:
 
     def accept(self, letter: Letter) -> None:
         """Hand over a letter that comes from this process, if its order is here; else nothing happens."""
-        for group in self._groups.values():
-            if group.dedicated_order_id == letter.order_id or group.name == self._layout.group_of(letter.order_id):
-                group.accept(letter)
-                return
+        group = self._group_of(letter.order_id)
+        if group is not None:
+            group.accept(letter)
 
     def statistics(self) -> dict[str, float]:
         """Figures for the metrics, by name."""
@@ -174,11 +177,10 @@ class OrderShard:
 
     # Inside.
 
-    def _find(self, order_id: str) -> Order | None:
+    def _group_of(self, order_id: str) -> Group | None:
         for group in self._groups.values():
-            order = group.find(order_id)
-            if order is not None:
-                return order
+            if group.dedicated_order_id == order_id or group.name == self._layout.group_of(order_id):
+                return group
         return None
 
     async def _deliver(

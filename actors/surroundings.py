@@ -11,7 +11,6 @@ from actors.clock import DatabaseClock
 from actors.committer import CommitPolicy, Store
 from actors.failpoints import Failpoint
 from actors.numbers import OrderNumbers
-from actors.watches import Watches
 from domain.calls import Call
 from domain.order import Order
 from domain.promotions import Promotion
@@ -69,7 +68,6 @@ class Surroundings:
     clock: DatabaseClock
     catalogue: Catalogue
     numbers: OrderNumbers
-    watches: Watches
     rules: Rules
     limits: GroupLimits
     commit_policy: CommitPolicy

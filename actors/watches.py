@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from actors.replies import Reply, make_reply
+from actors.wire import Moved
 from domain.order import Order, Status
 from domain.payments import PaymentStatus
 from sagas.decision import Answer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 UNSETTLED = (PaymentStatus.PROCESSING, PaymentStatus.IN_DOUBT)
 _PAYMENT = "payment:"
@@ -37,19 +34,14 @@ def shown(order: Order, until: str) -> Reply:
 
 
 class Watches:
-    """The waiting futures, by order. Their number is bounded where they come in (``link.WATCHES_MAX``)."""
+    """Who waits for the orders of one group. Their number is bounded where they come in (``link.CALLS_MAX``)."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[tuple[str, asyncio.Future[Order]]]] = {}
+        self._waiting: dict[str, list[tuple[str, asyncio.Future[Order | Moved]]]] = {}
 
-    async def until(self, order_id: str, until: str, look: Callable[[str], Order | None]) -> Order | None:
-        """Give the order when a commit has brought it there. None, at once, if ``look`` shows that it is there already: that may have
-        been long ago, and another shard may own the order by now, so the database is to be asked.
-        """
-        order = look(order_id)
-        if order is not None and reached(order, until):
-            return None
-        come: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
+    async def until(self, order_id: str, until: str) -> Order | Moved:
+        """Give the order when a commit has brought it there, or say that it has moved."""
+        come: asyncio.Future[Order | Moved] = asyncio.get_running_loop().create_future()
         entry = (until, come)
         self._waiting.setdefault(order_id, []).append(entry)
         try:
@@ -61,8 +53,19 @@ class Watches:
                 if not entries:
                     del self._waiting[order_id]
 
-    def moved(self, order: Order) -> None:
+    def committed(self, order: Order) -> None:
         """An order was committed: wake those whose wish came true."""
-        for until, future in self._waiting.get(order.id, ()):
-            if not future.done() and reached(order, until):
-                future.set_result(order)
+        for until, come in self._waiting.get(order.id, ()):
+            if not come.done() and reached(order, until):
+                come.set_result(order)
+
+    def moved(self, order_id: str) -> None:
+        """An order has another owner from now on: no commit of ours will bring it anywhere."""
+        for _, come in self._waiting.get(order_id, ()):
+            if not come.done():
+                come.set_result(Moved(""))
+
+    def moved_all(self) -> None:
+        """All of the group's orders have another owner."""
+        for order_id in self._waiting:
+            self.moved(order_id)

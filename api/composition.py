@@ -8,8 +8,10 @@ for, since uvicorn ends the processes that are well when one of them can't start
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import FrameType
 from typing import Any, TypeVar
 
 import structlog
@@ -37,6 +39,9 @@ from storage.redis import QuietRedis
 APPLICATION_NAME = "api"
 DATABASE_WAIT_MAX_S = 60.0
 DATABASE_RETRY_S = 0.5
+LAST_WAIT_MAX_S = (
+    8.0  # of a client that waits for its order when the process is asked to end; less than uvicorn gives us
+)
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -79,6 +84,7 @@ async def _open(config: Settings, stack: AsyncExitStack) -> Collaborators:
     peers.get(SUPERVISOR)
     router = await open_router(config, peers, store)
     stack.push_async_callback(router.stop)
+    _when_asked_to_end(lambda: router.hurry(LAST_WAIT_MAX_S))
 
     async def report() -> Mapping[str, Any]:
         told: Mapping[str, Any] = await peers.get(SUPERVISOR).call("report")
@@ -97,6 +103,20 @@ async def _open(config: Settings, stack: AsyncExitStack) -> Collaborators:
         figures=Figures(report, metrics_folder(config)),
         asyncapi=asyncapi.build(),
     )
+
+
+def _when_asked_to_end(do: Callable[[], None]) -> None:
+    """Have something done in the loop ahead of what the server does, which first waits for all requests to be answered."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        then = signal.getsignal(number)
+
+        def end(number: int, frame: FrameType | None, then: Any = then) -> None:
+            loop.call_soon_threadsafe(do)
+            if callable(then):
+                then(number, frame)
+
+        signal.signal(number, end)
 
 
 async def _insist(open_: Callable[[], Awaitable[T]]) -> T:

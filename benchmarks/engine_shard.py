@@ -21,7 +21,6 @@ from actors.mailbox import Letter
 from actors.numbers import OrderNumbers
 from actors.shard import OrderShard, ShardPolicy
 from actors.surroundings import Surroundings
-from actors.watches import Watches
 from benchmarks.partners import answer_at_once
 from domain.calls import Call
 from domain.commands import Actor, ActorType, CallAnswered, Message
@@ -129,7 +128,6 @@ class EngineShard:
                     monotonic=time.monotonic,
                 ),
                 numbers=OrderNumbers(store.take_numbers),
-                watches=Watches(),
                 rules=composition.rules_of(config),
                 limits=composition.group_limits_of(config),
                 commit_policy=composition.commit_policy_of(config),

@@ -24,7 +24,6 @@ from actors.processes.process import SUPERVISOR, Process
 from actors.shard import OrderShard as Shard
 from actors.shard import ShardPolicy
 from actors.surroundings import Surroundings
-from actors.watches import Watches
 from domain.calls import Call, Partner
 from domain.order import Order
 from domain.slices import dedicated_group
@@ -106,7 +105,6 @@ class OrderShard(Process):
                 clock=DatabaseClock(store.now, time.monotonic),
                 catalogue=catalogue,
                 numbers=OrderNumbers(store.take_numbers, block=config.order_block_numbers),
-                watches=Watches(),
                 rules=composition.rules_of(config),
                 limits=composition.group_limits_of(config),
                 commit_policy=composition.commit_policy_of(config),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -59,17 +60,36 @@ def test_an_order_can_be_changed_at_once_after_its_shard_was_killed(shop: Shop, 
     assert (status, len(changed["items"])) == (201, 2)
 
 
+def test_who_waits_for_an_order_still_gets_it_when_its_shard_is_killed_meanwhile(shop: Shop, service: Started) -> None:
+    def kill_the_shards() -> None:
+        for pid in service.find_all("ray::OrderShard"):
+            os.kill(pid, signal.SIGKILL)
+
+    status, order = what_is_told_after(kill_the_shards, shop, "load-customer-4712")
+    assert status == 201, order
+    assert order["status"] == "validated"
+
+
 def test_what_is_under_way_is_answered_when_the_api_is_asked_to_end(shop: Shop, service: Started) -> None:
-    customer = "load-customer-4711"
+    def end_the_api() -> None:
+        for pid in service.find_all("uvicorn"):
+            os.kill(pid, signal.SIGTERM)
+
+    status, order = what_is_told_after(end_the_api, shop, "load-customer-4711")
+    until(service.is_ready, "the next process of the API")
+    assert status == 201, order
+    assert order["status"] == "validated"
+
+
+def what_is_told_after(wound: Callable[[], None], shop: Shop, customer: str) -> tuple[int, Any]:
+    """What a client gets that waits for its order to be validated, if this happens as soon as the order is made."""
     knob = {"effect": "delay", "operation": "put_hold", "delay_ms": 2000}
     shop.partner("sandbox", "PUT", "/knobs", {"knobs": [knob]})
     body = {"customer_id": customer, "currency": "EUR", "items": [{"sku": "load-sku-7", "quantity": 1}]}
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(shop.ask, "POST", "/api/orders", body, key=str(uuid4()), headers={"Prefer": "wait=20"})
         until(lambda: shop.ask("GET", f"/api/orders?customer_id={customer}")[1]["data"], "the order is made")
-        for pid in service.find_all("uvicorn"):
-            os.kill(pid, signal.SIGTERM)
-        status, order, _ = waiting.result()
+        wound()
+        status, told, _ = waiting.result()
     shop.partner("sandbox", "DELETE", "/knobs")
-    assert (status, order["status"]) == (201, "validated")
-    until(service.is_ready, "the next process of the API")
+    return status, told

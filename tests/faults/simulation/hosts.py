@@ -26,7 +26,6 @@ from actors.router import Router, RouterLimits
 from actors.shard import OrderShard, ShardPolicy
 from actors.supervisor import Supervisor, SupervisorPolicy
 from actors.surroundings import GroupLimits, Surroundings
-from actors.watches import Watches
 from domain.calls import Call, Partner
 from domain.order import Order
 from messaging.bridge import BridgeLimits, EventBridge
@@ -164,7 +163,6 @@ class ShardHost:
                 clock=DatabaseClock(store.now, monotonic),
                 catalogue=catalogue,
                 numbers=OrderNumbers(store.take_numbers, block=3),
-                watches=Watches(),
                 rules=RULES,
                 limits=GROUP_LIMITS,
                 commit_policy=COMMIT_POLICY,

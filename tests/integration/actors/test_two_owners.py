@@ -24,7 +24,6 @@ from actors.numbers import OrderNumbers
 from actors.replies import Reply
 from actors.shard import OrderShard, ShardPolicy
 from actors.surroundings import GroupLimits, Surroundings
-from actors.watches import Watches
 from actors.wire import Moved, Told, decode_told, encode_letters
 from domain.calls import Call
 from domain.commands import Actor, ActorType, AddItem, Body, CreateOrder, Message, NewLine, Pay, RetryNow
@@ -97,7 +96,6 @@ class Hosted:
             clock=DatabaseClock(self.store.now, time.monotonic),
             catalogue=Catalogue(product_max_age_s=30, customer_max_age_s=30, max_entries=10, monotonic=time.monotonic),
             numbers=OrderNumbers(self.store.take_numbers),
-            watches=Watches(),
             rules=Rules(),
             limits=GroupLimits(set_aside_retry_s=0.1),
             commit_policy=CommitPolicy(),

@@ -19,12 +19,24 @@ from actors.mailbox import Asked
 from actors.numbers import OrderNumbers
 from actors.replies import Reply, encode_reply
 from actors.surroundings import GroupLimits, Surroundings
-from actors.watches import Watches
-from actors.wire import Told
+from actors.wire import Moved, Told
 from domain.calls import Call
-from domain.commands import Actor, ActorType, AddItem, Body, CreateOrder, Message, NewLine, RemoveItem, RetryNow, Wake
+from domain.commands import (
+    Actor,
+    ActorType,
+    AddItem,
+    Body,
+    Cancel,
+    CancelReason,
+    CreateOrder,
+    Message,
+    NewLine,
+    RemoveItem,
+    RetryNow,
+    Wake,
+)
 from domain.errors import Unavailable
-from domain.order import Order
+from domain.order import Order, Status
 from domain.promotions import Promotion
 from messaging.publisher import Outbound
 from sagas.decision import Decision, Rules
@@ -48,6 +60,7 @@ class Memory:
         self.replies: dict[str, bytes] = {}
         self.said: list[tuple[str, list[int] | str]] = []
         self.refusals = 0
+        self.is_ours = True
 
     async def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
         await asyncio.sleep(0)
@@ -55,10 +68,10 @@ class Memory:
             self.refusals -= 1
             raise StorageUnavailable("away")
         fresh = [c.order.id for c in commits if c.base_version or c.order.id not in self.stored]
-        return FlushResult(owned=True, committed=frozenset(fresh))
+        return FlushResult(owned=self.is_ours, committed=frozenset(fresh))
 
     async def renew(self, group: str, epoch: int) -> int | None:
-        return epoch + 1
+        return epoch + 1 if self.is_ours else None
 
     async def load(self, order_ids: Sequence[str]) -> dict[str, Loaded]:
         await asyncio.sleep(0)
@@ -113,7 +126,6 @@ async def a_group(memory: Memory, commit_policy: CommitPolicy | None = None) -> 
         clock=clock,
         catalogue=Catalogue(product_max_age_s=1, customer_max_age_s=1, max_entries=10, monotonic=time.monotonic),
         numbers=numbers,
-        watches=Watches(),
         rules=Rules(),
         limits=GroupLimits(),
         commit_policy=commit_policy or CommitPolicy(),
@@ -320,3 +332,52 @@ async def test_a_letter_for_which_something_breaks_before_its_order_has_it_is_an
     repeated = await told(group, GOOD, a_creation(GOOD))
     assert isinstance(repeated, Unavailable)
     assert repeated.code == "order_failed"
+
+
+async def watching(group: Group, order_id: str) -> asyncio.Task[Order | Moved | None]:
+    """A watch that has begun to wait."""
+    watch = asyncio.create_task(group.watch(order_id, "validated"))
+    await asyncio.wait([watch], timeout=0)
+    assert not watch.done()
+    return watch
+
+
+async def test_who_watches_an_order_hears_that_it_moves_or_that_the_group_has_another_owner() -> None:
+    """They waited until their time was over: no commit of the former owner would ever bring the order anywhere."""
+    memory = Memory()
+    group = await a_group(memory)
+    for order_id in (GOOD, BAD):
+        await told(group, order_id, a_creation(order_id))
+    hands, owners = await watching(group, GOOD), await watching(group, BAD)
+
+    async def dedicate() -> None: ...
+
+    await group.hand_over(GOOD, dedicate)
+    assert await hands == Moved("")
+    memory.is_ours = False
+    group.check()
+    assert await owners == Moved("")
+    assert await group.watch(BAD, "validated") == Moved("")
+
+
+async def test_an_order_that_is_not_in_memory_is_read_before_it_is_watched() -> None:
+    memory = Memory()
+    group = await a_group(memory)
+    created = decide(
+        None, Message(id="k", body=a_creation(GOOD), actor=Actor(ActorType.CLIENT, "x")), NOW, Rules()
+    ).order
+    assert created is not None
+    stored = Loaded(order=created, undecodable=None, dedicated_group=None, keys={}, unpublished=())
+    closed = replace(stored, order=replace(created, id=BAD, status=Status.CANCELLED))
+    elsewhere = Loaded(order=None, undecodable=None, dedicated_group="order-x", keys={}, unpublished=())
+    memory.stored = {GOOD: stored, BAD: closed, "x": elsewhere}
+    async with asyncio.timeout(5):
+        assert await group.watch(BAD, "validated") is None
+        assert await group.watch("x", "validated") == Moved("order-x")
+        assert await group.watch("nowhere", "validated") is None
+    watch = asyncio.create_task(group.watch(GOOD, "validated"))
+    await told(group, GOOD, Wake(), by=ActorType.TIMER)  # in line behind what the watch had read
+    assert isinstance(await told(group, GOOD, Cancel(CancelReason.CUSTOMER)), Reply)
+    come = await watch
+    assert isinstance(come, Order)
+    assert come.status is Status.CANCELLED

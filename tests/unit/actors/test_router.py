@@ -10,7 +10,7 @@ import pytest
 
 from actors.groups import Layout
 from actors.peers import PeerGone
-from actors.replies import Reply, encode_reply
+from actors.replies import Reply
 from actors.router import Router, RouterLimits
 from actors.wire import Moved, Told, decode_letters, encode_told
 from domain.commands import Actor, ActorType, Message, Wake
@@ -30,7 +30,8 @@ class FakeShards:
 
     answer: Callable[[str, str, Message], Told]
     down: set[str] = field(default_factory=set)
-    seen: bytes | None = None
+    seen: dict[str, Told] = field(default_factory=dict)
+    watches: list[str] = field(default_factory=list)
     deliveries: list[tuple[str, str, bool, list[str]]] = field(default_factory=list)
 
     def is_up(self, name: str) -> bool:
@@ -49,7 +50,10 @@ class FakeShards:
 
     async def watch(self, name: str, order_id: str, until: str) -> bytes | None:
         await asyncio.sleep(0)
-        return self.seen
+        self.watches.append(name)
+        if name in self.down:
+            raise PeerGone(name, "ended", sent=True)
+        return encode_told([(0, self.seen[name])]) if name in self.seen else None
 
 
 def a_message(number: int = 0) -> Message:
@@ -220,11 +224,38 @@ async def test_a_wait_gives_what_the_commit_told_or_nothing() -> None:
     shards = FakeShards(lambda *_: OK)
     router = await a_router(shards)
     assert await router.wait(ORDER, "validated", 5.0) is None
-    shards.seen = encode_reply(OK)
+    shards.seen[HOME] = OK
     assert await router.wait(ORDER, "validated", 5.0) == OK
     assert await router.wait(ORDER, "validated", 0.0) is None
     shards.down = {HOME, OTHER}
-    assert await router.wait(ORDER, "validated", 5.0) is None
+    assert await router.wait(ORDER, "validated", 0.05) is None
+
+
+async def test_a_wait_goes_on_at_the_next_owner_when_a_shard_dies_or_the_order_moves() -> None:
+    dedicated = f"order-{ORDER}"
+    shards = FakeShards(lambda *_: OK, seen={OTHER: Moved(dedicated), dedicated: OK})
+    router = await a_router(shards)
+    shards.down.add(HOME)
+    assert await router.wait(ORDER, "validated", 5.0) == OK
+    assert shards.watches == [OTHER, dedicated]
+    shards.down.add(dedicated)
+    waiting = asyncio.create_task(router.wait(ORDER, "validated", 5.0))
+    shards.seen[OTHER] = Moved("")
+    while OTHER not in shards.watches[2:]:
+        await asyncio.sleep(0)
+    shards.seen[OTHER] = OK
+    assert await waiting == OK
+
+
+async def test_waits_end_early_when_the_process_is_asked_to_end() -> None:
+    shards = FakeShards(lambda *_: OK, seen={HOME: Moved("")})
+    router = await a_router(shards)
+    waiting = asyncio.create_task(router.wait(ORDER, "validated", 3600))
+    while not shards.watches:
+        await asyncio.sleep(0)
+    router.hurry(0)
+    assert await waiting is None
+    assert await router.wait(ORDER, "validated", 3600) is None
 
 
 async def test_an_answer_that_is_said_ahead_is_told_while_others_still_wait() -> None:

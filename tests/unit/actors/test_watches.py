@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from actors.watches import Watches, reached, shown
-from domain.order import Order, Status, ValidationError
+from actors.wire import Moved
+from domain.order import Status, ValidationError
 from tests.unit.sagas.making import at
 
 
@@ -25,16 +26,22 @@ def test_an_order_that_waits_for_an_edit_is_not_awaited_but_one_whose_stock_is_s
 async def test_who_waits_gets_the_order_of_the_commit_that_brought_it_there() -> None:
     watches = Watches()
     created, validated = at(Status.CREATED).order, at(Status.VALIDATED).order
-    waiting = asyncio.create_task(watches.until(created.id, "validated", lambda _: created))
+    waiting = asyncio.create_task(watches.until(created.id, "validated"))
     await asyncio.sleep(0)
-    watches.moved(created)
-    watches.moved(validated)
+    watches.committed(created)
+    watches.committed(validated)
     assert await waiting is validated
 
 
-async def test_of_an_order_that_was_there_before_nothing_is_told() -> None:
-    look: list[Order] = [at(Status.VALIDATED).order]
-    assert await Watches().until(look[0].id, "validated", lambda _: look[0]) is None
+async def test_who_waits_hears_that_the_order_has_moved() -> None:
+    watches = Watches()
+    one, other = (asyncio.create_task(watches.until(name, "validated")) for name in ("one", "other"))
+    await asyncio.sleep(0)
+    watches.moved("one")
+    assert await one == Moved("")
+    assert not other.done()
+    watches.moved_all()
+    assert await other == Moved("")
 
 
 def test_what_is_told_is_the_payment_or_the_order_that_was_waited_for() -> None:
