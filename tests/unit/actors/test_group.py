@@ -27,7 +27,6 @@ from domain.commands import (
     AddItem,
     Body,
     Cancel,
-    CancelReason,
     CreateOrder,
     Message,
     NewLine,
@@ -36,7 +35,7 @@ from domain.commands import (
     Wake,
 )
 from domain.errors import Unavailable
-from domain.order import Order, Status
+from domain.order import CancelReason, Order, Status
 from domain.promotions import Promotion
 from messaging.publisher import Outbound
 from sagas.decision import Decision, Rules
