@@ -18,31 +18,26 @@ from actors.aside import SetAside
 from actors.commits import commit_of, outbound, reply_to
 from actors.committer import Committer, Proposal, Verdict
 from actors.deadlines import Deadlines
+from actors.errands import Errands, codes_of
 from actors.loading import Loading
 from actors.mailbox import Asked, Letter
 from actors.order import OrderActor
-from actors.replies import Reply, decode_reply
+from actors.replies import Reply
 from actors.surroundings import Surroundings
+from actors.verdicts import not_told
 from actors.watches import Watches, reached
 from actors.wire import Moved
 from domain.amending import amended
 from domain.calls import Call, CustomerFetched, ProductsFetched
-from domain.commands import Actor, ActorType, ApplyDiscount, Body, CallAnswered, CreateOrder, Message, RetryNow, Wake
-from domain.errors import FieldError, OutcomeUnknown, RefusalKind, Refused, Unavailable
+from domain.commands import Actor, ActorType, CallAnswered, CreateOrder, Message, RetryNow, Wake
+from domain.errors import Refused, Unavailable
 from domain.order import Order
 from domain.slices import DEDICATED
 from sagas.decision import Answer, Decision
 from sagas.stages import deadline, decide, resume
-from storage.errors import CommitUnknown, StorageUnavailable
 from storage.snapshots import Commit, Loaded, StoredEvent
 
 log = structlog.get_logger()
-
-REFUSALS_OF_CLAIMS = {
-    "discount_exhausted": "the promotion has no uses left",
-    "discount_not_found": "there is no such promotion",
-    "discount_not_active": "the promotion can't be used now",
-}
 
 
 class Group:
@@ -71,6 +66,7 @@ class Group:
             retry_s=limits.set_aside_retry_s,
             max_orders=limits.queue_max_messages,
         )
+        self._errands = Errands(around.store, self._aside, self._deliver, self._tell_if_ours)
         self._loading = Loading(
             name,
             around.store.load,
@@ -99,10 +95,10 @@ class Group:
         if self.is_replaced:
             letter.tell(Moved(""))
             return
-        if _codes(letter.message):
-            self._spawn(self._on_behalf(letter, self._prepare))
+        if codes_of(letter.message):
+            self._spawn(self._errands.read_promotions(letter))
         elif isinstance(letter.message.body, RetryNow):
-            self._spawn(self._on_behalf(letter, self._take_up_again))
+            self._spawn(self._errands.take_up_again(letter))
         else:
             self._deliver(letter)
 
@@ -149,28 +145,6 @@ class Group:
             self.ring(order_id)
         elif actor is None and order_id not in self._loading:
             self.wake(order_id)
-
-    async def _on_behalf(self, letter: Letter, work: Callable[[Letter], Awaitable[None]]) -> None:
-        """Do what a letter needs of the storage before it goes on; if that fails, nothing was changed, and its sender is told so."""
-        try:
-            await work(letter)
-        except (StorageUnavailable, CommitUnknown) as error:
-            letter.tell(Unavailable("database_unavailable", str(error)))
-        except Exception as error:
-            log.exception("letter_failed", order_id=letter.order_id, message=letter.message.id)
-            letter.tell(Unavailable("order_failed", f"the message can't be handled: {type(error).__name__}"))
-
-    async def _prepare(self, letter: Letter) -> None:
-        """Read the promotions that a command names before it enters: its decision needs them."""
-        promotions = await self._around.store.promotions(_codes(letter.message))
-        message = letter.message
-        letter.message = amended(message, known=amended(message.known, promotions=promotions))
-        self._deliver(letter)
-
-    async def _take_up_again(self, letter: Letter) -> None:
-        """Staff have looked at the order: whatever set it aside, it may try again."""
-        await self._aside.take_up_again(letter.order_id)
-        self._deliver(letter)
 
     def _deliver(self, letter: Letter) -> None:
         order_id = letter.order_id
@@ -252,7 +226,9 @@ class Group:
         """Make the calls again whose answers went to a process that is no more; their ids make repeats harmless."""
         again = resume(order, self._around.clock.now(), self._around.rules)
         if again:
-            self.committer.add(Proposal(None, lambda verdict, _: self._call(again) if _ok(verdict) else None))
+            self.committer.add(
+                Proposal(None, lambda verdict, _: self._call(again) if verdict is Verdict.COMMITTED else None)
+            )
         self.deadlines.expect(actor.order_id, deadline(order))
 
     def _put_aside(self, order_id: str, why: str, letters: Iterable[Letter]) -> None:
@@ -308,7 +284,7 @@ class Group:
         """Tell the sender, once a flush has shown that this shard still owns the order."""
 
         def settle(verdict: Verdict, reason: str) -> None:
-            letter.tell(answer if _ok(verdict) else _not_told(verdict, reason))
+            letter.tell(answer if verdict is Verdict.COMMITTED else not_told(verdict, reason))
 
         self.committer.add(Proposal(None, settle))
 
@@ -327,14 +303,7 @@ class Group:
 
     def replay(self, letter: Letter) -> None:
         """Tell the sender what the message's first delivery was told."""
-        self._spawn(self._on_behalf(letter, self._replay))
-
-    async def _replay(self, letter: Letter) -> None:
-        remembered = await self._around.store.reply(letter.order_id, letter.message.id)
-        if remembered is None:
-            letter.tell(Unavailable("reply_pruned", "the answer of this message is not kept any more"))
-            return
-        self._tell_if_ours(letter, decode_reply(remembered, replayed=True))
+        self._spawn(self._errands.replay(letter))
 
     # After the commit.
 
@@ -375,15 +344,15 @@ class Group:
                 self._put_aside(actor.order_id, f"its commit can't be written: {reason}", [letter, *actor.leave()])
                 self._forget(actor)
             case Verdict.MOVED:
-                letter.tell(_not_told(verdict, reason))
+                letter.tell(not_told(verdict, reason))
             case _ if verdict is Verdict.UNKNOWN or actor.order is None:
                 # A creation is decided on without a look: that it was not written does not say that there is no such order.
-                letter.tell(_not_told(verdict, reason, letter.message.body))
+                letter.tell(not_told(verdict, reason, letter.message.body))
                 self._forget(actor)
                 for waiting in actor.leave():
                     self._deliver(waiting)
             case _:
-                letter.tell(_not_told(verdict, reason, letter.message.body))
+                letter.tell(not_told(verdict, reason, letter.message.body))
                 actor.void()
                 self._retire(actor)
 
@@ -501,46 +470,6 @@ class Group:
 
 def _wake(order_id: str) -> Message:
     return Message(id=f"wake:{order_id}", body=Wake(), actor=Actor(ActorType.TIMER, "deadline"))
-
-
-def _ok(verdict: Verdict) -> bool:
-    return verdict is Verdict.COMMITTED
-
-
-def _not_told(
-    verdict: Verdict, reason: str, body: Body | None = None
-) -> Refused | Unavailable | OutcomeUnknown | Moved:
-    match verdict:
-        case Verdict.MOVED:
-            return Moved("")
-        case Verdict.REFUSED:
-            detail = REFUSALS_OF_CLAIMS.get(reason, "the promotion can't be used")
-            fault = FieldError(_place_of_codes(body), reason, detail[:1].upper() + detail[1:])
-            return Refused(RefusalKind.UNPROCESSABLE, reason, detail, errors=(fault,))
-        case Verdict.UNKNOWN:
-            return OutcomeUnknown("the commit failed half-way; asking again with the same key tells")
-        case _:
-            return Unavailable("database_unavailable", reason or "the database can't be written to now")
-
-
-def _place_of_codes(body: Body | None) -> str:
-    """Where a command names promotions, as a JSON pointer; of several nobody knows which could not be claimed."""
-    match body:
-        case ApplyDiscount():
-            return "/code"
-        case CreateOrder(discount_codes=(_,)):
-            return "/discount_codes/0"
-    return "/discount_codes"
-
-
-def _codes(message: Message) -> tuple[str, ...]:
-    match message.body:
-        case CreateOrder(discount_codes=codes):
-            return codes
-        case ApplyDiscount(code):
-            return (code,)
-        case _:
-            return ()
 
 
 def _first(actors: OrderedDict[str, OrderActor], count: int) -> Iterable[OrderActor]:
