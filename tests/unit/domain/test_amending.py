@@ -23,5 +23,5 @@ def test_copies_are_made_of_any_frozen_value_and_what_it_is_made_of() -> None:
 
 
 def test_an_order_has_no_other_fields_than_its_own() -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(AttributeError):
         amended(prepared().order, colour="red")
