@@ -21,31 +21,27 @@ from storage.errors import UndecodableSnapshot
 SCHEMA_NUMBER = 1
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
-_NOT_A_DEFAULT = object()
-_names = tuple(each.name for each in fields(Order))
-_read_all = attrgetter(*_names)
+_read_all = attrgetter(*(each.name for each in fields(Order)))
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Order)
 _plain_decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
 
-def _default_of(field: Any) -> object:
+def _as_stored(field: Any) -> tuple[Any, ...]:
     if field.default is not MISSING:
-        return field.default
-    return field.default_factory() if field.default_factory is not MISSING else _NOT_A_DEFAULT
+        return (field.name, Any, field.default)
+    if field.default_factory is not MISSING:
+        return (field.name, Any, msgspec.field(default_factory=field.default_factory))
+    return (field.name, Any)
 
 
-_defaults = tuple(_default_of(each) for each in fields(Order))
+# An order's fields once more, as msgspec leaves out those of its own values that are at their default.
+_Stored = msgspec.defstruct("_Stored", map(_as_stored, fields(Order)), omit_defaults=True)
 
 
 def encode_order(order: Order) -> bytes:
     """Give the order's bytes in the shape of ``SCHEMA_NUMBER``."""
-    written = {
-        name: value
-        for name, value, default in zip(_names, _read_all(order), _defaults, strict=True)
-        if value is not default and value != default
-    }
-    return _encoder.encode(written)
+    return _encoder.encode(_Stored(*_read_all(order)))
 
 
 def decode_order(snapshot: bytes, schema_number: int) -> Order:
