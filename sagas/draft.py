@@ -25,11 +25,9 @@ class Draft:
         "base",
         "calls",
         "claims",
-        "event_seq",
         "events",
         "ledger",
         "message",
-        "notice_seq",
         "now",
         "order",
         "releases",
@@ -46,8 +44,6 @@ class Draft:
         self.rules = rules
         self.version = 1 if base is None else base.version + 1
         self.told_status: Status | None = None if base is None else base.status
-        self.event_seq = order.event_seq
-        self.notice_seq = order.notice_seq
         self.events: list[Event] = []
         self.calls: list[Call] = []
         self.ledger: list[Transaction] = []
@@ -93,8 +89,6 @@ class Draft:
         """Close the draft. An order that was not changed is not committed: it is a repeat, or news that is none."""
         if self.order is self.base:
             return Decision(order=None, answer=answer)
-        if self.events:
-            self.change(event_seq=self.event_seq, notice_seq=self.notice_seq)
         return Decision(
             order=self.order,
             answer=answer,

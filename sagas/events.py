@@ -11,7 +11,7 @@ from typing import Any
 from domain.commands import Actor, ActorType
 from domain.document import payment_status, represent_item, represent_totals, totals
 from domain.events import Event, EventType, Notice, Template
-from domain.order import Attention
+from domain.order import Attention, Order
 from sagas.draft import Draft
 
 SAGA = Actor(ActorType.SAGA, "ordersvc")
@@ -40,8 +40,10 @@ def tell(
     ``more`` is what the kind has besides the common data; ``params`` are the notice's. ``by_itself``: the order did it,
     not whoever sent the message.
     """
+    wanted = template or _TEMPLATES.get(kind)
+    counted = draft.order
+    draft.change(event_seq=counted.event_seq + 1, notice_seq=counted.notice_seq + (1 if wanted else 0))
     order = draft.order
-    sums = totals(order)
     data: dict[str, Any] = {
         "order_id": order.id,
         "number": order.number,
@@ -51,16 +53,14 @@ def tell(
         "payment_status": payment_status(order),
         "customer_id": order.customer_id,
         "currency": order.currency,
-        "totals": represent_totals(sums),
+        "totals": represent_totals(totals(order)),
     }
     if more:
         data.update(more)
-    draft.event_seq += 1
     draft.told_status = order.status
-    wanted = template or _TEMPLATES.get(kind)
     draft.events.append(
         Event(
-            sequence=draft.event_seq,
+            sequence=order.event_seq,
             type=kind,
             at=draft.now,
             version=draft.version,
@@ -68,7 +68,7 @@ def tell(
             causation_id=draft.message.id,
             data=data,
             traceparent=draft.message.traceparent,
-            notice=_notice(draft, wanted, params or {}) if wanted else None,
+            notice=_notice(order, wanted, params or {}) if wanted else None,
         )
     )
 
@@ -124,11 +124,9 @@ def has_attention(draft: Draft, key: str) -> bool:
     return any(each.key == key for each in draft.order.attention)
 
 
-def _notice(draft: Draft, template: Template, params: dict[str, Any]) -> Notice:
-    order = draft.order
-    draft.notice_seq += 1
+def _notice(order: Order, template: Template, params: dict[str, Any]) -> Notice:
     return Notice(
-        sequence=draft.notice_seq,
+        sequence=order.notice_seq,
         template=template,
         data={
             "customer_id": order.customer_id,
