@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
-from domain.amending import amended
 from domain.document import represent, represent_payment
 from domain.order import Order
 from sagas.decision import Answer
@@ -14,8 +11,7 @@ from sagas.decision import Answer
 _documents = msgspec.json.Encoder(decimal_format="string")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """``document``: the order or the payment (``resource``) as JSON. ``resource_id``: the payment's or item's id where the
     command concerns one. ``settled``: nothing is left running on behalf of the command. ``replayed``: this is the
     remembered answer of an earlier delivery of the same message.
@@ -57,4 +53,4 @@ def encode_reply(reply: Reply) -> bytes:
 def decode_reply(data: bytes, *, replayed: bool = False) -> Reply:
     """Decode what ``encode_reply`` made; ``replayed`` marks it as a remembered answer."""
     reply = _decoder.decode(data)
-    return amended(reply, replayed=True) if replayed else reply
+    return msgspec.structs.replace(reply, replayed=True) if replayed else reply

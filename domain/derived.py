@@ -5,9 +5,8 @@ now.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from domain.order import Order, Status, Step, StepKind
 from domain.payments import Payment, PaymentStatus, RefundStatus, TransactionType
@@ -25,8 +24,7 @@ TOOK_MONEY = (
 EDITS = ("add_item", "change_quantity", "remove_item", "apply_discount", "remove_discount")
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """An order's amounts in minor units of its currency; ``total = items - discount + shipping + tax``.
 
     ``paid`` and ``refunded`` count money of the order's currency only. ``balance`` is what is still to pay (negative:

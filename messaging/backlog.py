@@ -11,9 +11,10 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outbound:
+
+class Outbound(msgspec.Struct, frozen=True, kw_only=True):
     """A committed event on its way out. ``body`` and ``notice`` (the request to NotificationSvc that goes with it, if
     any) are envelopes as ``messaging.envelope`` wrote them.
     """

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
 from domain.order import Order
 from domain.payments import Transaction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEvent:
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event of the timeline, to be published. ``body`` and ``notice`` are CloudEvents in JSON, byte for byte as
     sent; ``notice`` is the request to NotificationSvc that goes with it. ``actor_type`` and ``actor_id``: who
     caused it.
@@ -26,8 +27,7 @@ class StoredEvent:
     notice: bytes | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """One decision, to be made durable as a whole or not at all.
 
     ``base_version`` is the version it was decided on, 0 for a new order. Amounts are minor units. ``message_id``, with

@@ -6,12 +6,12 @@ What the simulation proves with the model is worth as much as this.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from domain.amending import amended
@@ -153,10 +153,10 @@ class Twins:
             commit = self._next(before)
         if random.random() < 0.5:
             self.messages += random.random() < 0.8  # else it is one that came before, maybe for this order
-            commit = replace(commit, message_id=f"m-{self.messages}", fingerprint="f", reply=b"r")
+            commit = msgspec.structs.replace(commit, message_id=f"m-{self.messages}", fingerprint="f", reply=b"r")
         if is_claiming:
             codes = random.sample(CODES, random.randint(0, 2))
-            return replace(
+            return msgspec.structs.replace(
                 commit,
                 claims=tuple((code, commit.order.customer_id) for code in codes),
                 releases=(random.choice(CODES),) if random.random() < 0.3 else (),
@@ -182,14 +182,14 @@ class Twins:
     def _wrong(self, commit: Commit) -> Commit:
         random = self.random
         wrongs: tuple[Callable[[], Commit], ...] = (
-            lambda: replace(commit, refunded=commit.paid + 1),
-            lambda: replace(commit, total=-1),
-            lambda: replace(
+            lambda: msgspec.structs.replace(commit, refunded=commit.paid + 1),
+            lambda: msgspec.structs.replace(commit, total=-1),
+            lambda: msgspec.structs.replace(
                 commit,
                 order=amended(commit.order, status=Status.CANCELLED, steps=()),
                 deadline=self.at,
             ),
-            lambda: replace(commit, ledger=(paid_with(commit.order, 5)[1],)),
+            lambda: msgspec.structs.replace(commit, ledger=(paid_with(commit.order, 5)[1],)),
         )
         return random.choice(wrongs)()
 

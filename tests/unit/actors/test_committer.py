@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
+
 from actors.committer import CommitPolicy, Committer, Proposal, Verdict
 from actors.failpoints import Failpoint
 from storage.errors import CommitUnknown, StorageUnavailable
@@ -203,7 +205,7 @@ async def test_a_proposal_that_fails_to_take_its_verdict_keeps_nobody_else_from_
 
 
 async def test_a_message_that_changed_nothing_was_committed_only_if_its_id_is_remembered() -> None:
-    unchanged = replace(a_commit("o-1"), message_id="k")
+    unchanged = msgspec.structs.replace(a_commit("o-1"), message_id="k")
     store = FakeStore(CommitUnknown("lost"))
     stored = Loaded(order=unchanged.order, undecodable=None, dedicated_group=None, keys={}, unpublished=())
     store.stored["o-1"] = stored

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from actors.catalogue import Catalogue
@@ -196,7 +197,7 @@ async def test_a_creation_reads_nothing_and_its_repeat_is_found_by_what_is_store
     memory.stored[GOOD] = Loaded(order=order, undecodable=None, dedicated_group=None, keys={"k": ""}, unpublished=())
     memory.replies["k"] = encode_reply(first)
     again = await told(await a_group(memory), GOOD, a_creation(GOOD))
-    assert again == replace(first, replayed=True)
+    assert again == msgspec.structs.replace(first, replayed=True)
     assert memory.loads == [[GOOD]]
 
 
