@@ -19,6 +19,7 @@ from actors.groups import Layout
 from actors.link import Endpoint, LinkServer, Methods, Say
 from actors.mailbox import Letter
 from actors.numbers import OrderNumbers
+from actors.processes.process import keep_garbage_collection_rare
 from actors.shard import OrderShard, ShardPolicy
 from actors.surroundings import Surroundings
 from benchmarks.partners import answer_at_once
@@ -107,6 +108,7 @@ class EngineShard:
     async def _start(self) -> Endpoint:
         config = self._config
         layout = Layout(config.shards)
+        keep_garbage_collection_rare()
         store = await OrderStore.open(
             config.database_url.get_secret_value(),
             application_name=self._name,
