@@ -129,6 +129,8 @@ def report(results: Results, yardstick: list[float], tuning: row_locks.Tuning) -
     figures: dict[str, float] = {f"{side}_{level}": rate for (side, level), rate in rates.items()}
     figures |= {f"{side}_p99_ms_{level}": one.p99_ms for (side, level), one in latencies.items()}
     figures |= {"row_locks_of_pgbench": honest, "pgbench": middle(yardstick) if yardstick else 0.0}
+    if yardstick:
+        figures["vs_pgbench_64"] = rates[("ours", 64)] / middle(yardstick)
     notes = [f"row locks: {tuning.processes} processes, {tuning.connections} connections, {honest:.2f} of pgbench"]
     if honest < pgbench.HONEST_SHARE_MIN:
         notes.append("VOID: the row locks reach less than 0.7 of pgbench, so no ratio to them is given")
