@@ -174,7 +174,7 @@ class Broker:
         queue = await channel.declare_queue(self._ears, durable=True)
         for exchange, routing_key in LISTENED:
             await queue.bind(exchange, routing_key)
-        self._hearing = queue, await queue.consume(self._hear)
+        await queue.consume(self._hear)
         self._outgoing = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
 
     async def _hear(self, message: AbstractIncomingMessage) -> None:
@@ -210,9 +210,10 @@ class Broker:
         return False
 
     async def _close(self) -> None:
-        queue, consumer = self._hearing
-        await queue.cancel(consumer)
-        await queue.delete(if_unused=False, if_empty=False)
+        # A channel of its own: where RabbitMQ was killed just now, this waits until it is back.
+        channel = await self._connection.channel()
+        ears = await channel.get_queue(self._ears, ensure=False)
+        await ears.delete(if_unused=False, if_empty=False)
         await self._connection.close()
 
 
