@@ -277,7 +277,7 @@ class Group:
     def confirm(self, letter: Letter, told: Refused | tuple[Order, Answer]) -> None:
         """Tell the sender what changes nothing, once the next flush has shown that the order is still ours."""
         if isinstance(letter.message.body, CallAnswered):
-            self._around.calls.answered(letter.order_id, letter.message.body.key)
+            self._around.calls.answered(letter.order_id, letter.message.body.key, letter.message.body.outcome)
         self._tell_if_ours(letter, told if isinstance(told, Refused) else reply_to(letter.message, *told))
 
     def _tell_if_ours(self, letter: Letter, answer: Reply | Refused) -> None:
@@ -314,7 +314,7 @@ class Group:
         self._stale.pop(order.id, None)
         try:
             if isinstance(letter.message.body, CallAnswered):
-                around.calls.answered(order.id, letter.message.body.key)
+                around.calls.answered(order.id, letter.message.body.key, letter.message.body.outcome)
             if commit.events:
                 around.failpoint.hit("before_publish")
                 around.publisher.offer(order.id, [outbound(event) for event in commit.events])
@@ -431,6 +431,7 @@ class Group:
             if actor is not None:
                 self._handing_over[order_id].extend(actor.leave())
                 del self._actors[order_id]
+            self._around.calls.forget((order_id,))
             is_ours = await self.committer.settled() is Verdict.COMMITTED
             # Not before: a commit that was under way has had its events offered, and they must not seem to be the first.
             self._around.publisher.leave((order_id,))
@@ -447,6 +448,7 @@ class Group:
     def _be_replaced(self) -> None:
         self.is_replaced = True
         moved = Moved("")
+        self._around.calls.forget(self._actors)
         for actor in self._actors.values():
             for letter in actor.leave():
                 letter.tell(moved)

@@ -1,6 +1,7 @@
 """From a shard to the bulkheads: calls go out in batches, and those without an answer go out again to a bulkhead that was replaced.
 
-A call's id is its order and step, so a repeat has no second effect. A call that can't be handed over is answered ``NotSent``.
+A call's id is its order and step, so a repeat has no second effect. A call that can't be handed over is answered ``NotSent``. An order
+that hears that the circuit is open goes again when ``circuits.py`` says.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections.abc import Awaitable, Callable, Iterable
 import structlog
 
 from actors.batching import MicroBatcher
+from actors.circuits import Circuits
 from actors.peers import PeerGone
 from actors.wire import encode_calls
-from domain.calls import PARTNER_OF, Call, Partner
+from domain.calls import PARTNER_OF, Call, Outcome, Partner
 from domain.errors import Unavailable
 
 log = structlog.get_logger()
@@ -26,13 +28,18 @@ class BulkheadCalls:
         self,
         perform: Callable[[Partner, bytes], Awaitable[list[int]]],
         not_sent: Callable[[Call, str], None],
+        ask_again: Callable[[str, Partner], None],
         *,
         queue_max_calls: int,
         batch_max_calls: int = 128,
     ) -> None:
-        """``perform`` hands a batch over and gives the positions of the calls that were not taken; raises ``PeerGone``."""
+        """``perform`` hands a batch over and gives the positions of the calls that were not taken; raises ``PeerGone``.
+
+        ``ask_again`` tells an order (by its id) to make its call to the partner, if it still waits to.
+        """
         self._perform = perform
         self._not_sent = not_sent
+        self._circuits = Circuits(ask_again)
         self._unanswered: dict[Partner, dict[tuple[str, str], Call]] = {partner: {} for partner in Partner}
         self._queues = {
             partner: MicroBatcher(
@@ -46,6 +53,11 @@ class BulkheadCalls:
         """Calls that are out or wait to go."""
         return sum(len(calls) for calls in self._unanswered.values())
 
+    @property
+    def held_back(self) -> int:
+        """Orders that wait for a partner whose circuit is open."""
+        return self._circuits.waiting
+
     def send(self, calls: Iterable[Call]) -> None:
         """Send calls whose intents are committed."""
         for call in calls:
@@ -56,14 +68,16 @@ class BulkheadCalls:
             except Unavailable as full:
                 self._give_up(partner, call, str(full))
 
-    def answered(self, order_id: str, key: str) -> None:
+    def answered(self, order_id: str, key: str, outcome: Outcome) -> None:
         """The call's answer is committed: it needs no repeating."""
-        for calls in self._unanswered.values():
-            calls.pop((order_id, key), None)
+        for partner, calls in self._unanswered.items():
+            if calls.pop((order_id, key), None) is not None:
+                self._circuits.heard(partner, order_id, outcome)
 
     def forget(self, order_ids: Iterable[str]) -> None:
         """Somebody else owns these orders now, and makes their calls."""
         gone = set(order_ids)
+        self._circuits.forget(gone)
         for calls in self._unanswered.values():
             for key in [key for key in calls if key[0] in gone]:
                 del calls[key]

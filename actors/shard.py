@@ -21,8 +21,8 @@ from actors.posting import Batch, Say
 from actors.surroundings import GroupStore, Surroundings
 from actors.watches import shown
 from actors.wire import Moved, Told, decode_letters, encode_told
-from domain.calls import Call, NotSent
-from domain.commands import Actor, ActorType, CallAnswered, Message
+from domain.calls import Call, NotSent, Partner
+from domain.commands import Actor, ActorType, AskAgain, CallAnswered, Message
 from domain.errors import Unavailable
 from domain.slices import DEDICATED
 from storage.errors import CommitUnknown, StorageUnavailable
@@ -144,6 +144,11 @@ class OrderShard:
         body = CallAnswered(call.key, call.attempt, NotSent(why))
         message = Message(id=f"answer:{call.key}:{call.attempt}", body=body, actor=Actor(ActorType.SAGA, self.name))
         self.accept(Letter(call.order_id, message))
+
+    def ask_again(self, order_id: str, partner: Partner) -> None:
+        """An order waits for this partner, whose circuit was open: it may ask now."""
+        message = Message(id=f"ask-again:{order_id}", body=AskAgain(partner), actor=Actor(ActorType.TIMER, "circuit"))
+        self.accept(Letter(order_id, message))
 
     def accept(self, letter: Letter) -> None:
         """Hand over a letter that comes from this process, if its order is here; else nothing happens."""

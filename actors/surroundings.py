@@ -11,7 +11,7 @@ from actors.clock import DatabaseClock
 from actors.committer import CommitPolicy, Store
 from actors.failpoints import Failpoint
 from actors.numbers import OrderNumbers
-from domain.calls import Call
+from domain.calls import Call, Outcome
 from domain.order import Order
 from domain.promotions import Promotion
 from messaging.publisher import Outbound
@@ -27,10 +27,11 @@ class Publisher(Protocol):
 
 
 class PartnerCalls(Protocol):
-    """Where calls go; ``answered`` says that one needs no repeating any more."""
+    """Where calls go; ``answered`` says that one needs no repeating any more, ``forget`` that somebody else has these orders."""
 
     def send(self, calls: Iterable[Call]) -> None: ...
-    def answered(self, order_id: str, key: str) -> None: ...
+    def answered(self, order_id: str, key: str, outcome: Outcome) -> None: ...
+    def forget(self, order_ids: Iterable[str]) -> None: ...
 
 
 class GroupStore(Store, Protocol):

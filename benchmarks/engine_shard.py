@@ -23,7 +23,7 @@ from actors.processes.process import keep_garbage_collection_rare
 from actors.shard import OrderShard, ShardPolicy
 from actors.surroundings import Surroundings
 from benchmarks.partners import answer_at_once
-from domain.calls import Call
+from domain.calls import Call, Outcome
 from domain.commands import Actor, ActorType, CallAnswered, Message
 from domain.order import Order, Status
 from messaging.publisher import Outbound
@@ -63,7 +63,7 @@ class InstantPartners:
             message = Message(id=f"answer:{call.key}:{call.attempt}", body=answered, actor=actor)
             self.shard.accept(Letter(call.order_id, message))
 
-    def answered(self, order_id: str, key: str) -> None:
+    def answered(self, order_id: str, key: str, outcome: Outcome) -> None:
         """Nothing is repeated here."""
 
     def forget(self, order_ids: Iterable[str]) -> None:

@@ -196,9 +196,13 @@ class NotKnown:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """Nothing left us: circuit open, queue full, connection refused. Certainly no effect. ``detail`` for people."""
+    """Nothing left us: circuit open, queue full, connection refused. Certainly no effect. ``detail`` for people.
+
+    ``circuit_open``: the partner is asked nothing for now, by anybody; when it is again is not known.
+    """
 
     detail: str
+    circuit_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)

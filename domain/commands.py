@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from domain.calls import Outcome
+from domain.calls import Outcome, Partner
 from domain.money import Money
 from domain.order import CancelReason, Customer, Product
 from domain.promotions import Promotion
@@ -198,6 +198,13 @@ class Wake:
     """The order's deadline has come, its shard has just started, or somebody thinks that it stands still."""
 
 
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """What waits to ask this partner again need not wait for its time: the partner answers again, or that is to be seen."""
+
+    partner: Partner
+
+
 Body = (
     CreateOrder
     | AddItem
@@ -217,6 +224,7 @@ Body = (
     | PaymentRejected
     | HoldLost
     | Wake
+    | AskAgain
 )
 
 

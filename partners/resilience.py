@@ -24,6 +24,8 @@ from partners.retries import Backoff, RetryBudget, is_repeatable
 
 LATENCY_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+CIRCUIT_OPEN: Final = NotSent("circuit open", circuit_open=True)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -107,7 +109,7 @@ class Bulkhead:
         if self._admitted >= self._limits.concurrency_max_calls + self._limits.queue_max_calls:
             outcome = NotSent("queue full")
         elif not self._breaker.admits(asyncio.get_running_loop().time()):
-            outcome = NotSent("circuit open")
+            outcome = CIRCUIT_OPEN
         else:
             self._admitted += 1
             try:
@@ -170,7 +172,7 @@ class Bulkhead:
             now = clock()
             permit = self._breaker.enter(now)
             if permit is None:
-                return NotSent("circuit open"), False
+                return CIRCUIT_OPEN, False
             return await self._through_breaker(call, permit, min(deadline, now + self._limits.try_timeout_s)), True
         finally:
             self._in_flight -= 1

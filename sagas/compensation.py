@@ -79,7 +79,7 @@ def release_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
             steps.retry_later(draft, step.key, step, f"declined: {outcome.code}")
             call_for_attention(draft, step.key, "release_declined", f"release_hold: {outcome.code}")
         case NotSent() | Unknown():
-            steps.retry_later(draft, step.key, step, outcome.detail)
+            steps.no_word(draft, step.key, step, outcome)
         case NotKnown():
             steps.retry_later(draft, step.key, step, "not known")
         case _:

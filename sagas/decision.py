@@ -16,7 +16,8 @@ class Rules:
 
     ``shipping_prices``: method -> currency -> minor units. ``step_retry_first_s`` doubles with each failed try up to
     ``step_retry_max_s``; after ``step_attention_attempts`` failed tries the order needs attention and the step goes on
-    slowly. ``call_lost_s``: a call without an answer for so long is made again.
+    slowly, as it does after having waited as long for an open circuit. ``call_lost_s``: a call without an answer for
+    so long is made again.
     """
 
     payment_window_s: float = 1800.0
@@ -35,6 +36,12 @@ class Rules:
     call_lost_s: float = 45.0
     verify_first_s: float = 2.0
     verify_max_s: float = 300.0
+
+    @property
+    def fast_tries_s(self) -> float:
+        """How long a step tries before it needs attention: the sum of its waits until then."""
+        waits = range(self.step_attention_attempts - 1)
+        return sum(min(self.step_retry_max_s, self.step_retry_first_s * 2.0**wait) for wait in waits)
 
 
 @dataclass(frozen=True, slots=True)

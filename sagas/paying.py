@@ -135,7 +135,7 @@ def charge_failed(draft: Draft, step: Step, outcome: Outcome) -> None:
         return
     match outcome:
         case NotSent():
-            _not_sent(draft, step, outcome.detail)
+            _not_sent(draft, step, outcome)
         case Unknown():
             _in_doubt(draft, step, payment)
             asking = amended(_as_verify(step), may_have_happened=True)
@@ -177,7 +177,7 @@ def verify_failed(draft: Draft, step: Step, outcome: Outcome) -> None:
         case NotSent() | Unknown() if watching:
             steps.wait(draft, step.key, step, _watch_wait_s(draft, step))
         case NotSent() | Unknown():
-            steps.retry_later(draft, step.key, step, outcome.detail)
+            steps.no_word(draft, step.key, step, outcome)
         case Declined():
             steps.retry_later(draft, step.key, step, f"declined: {outcome.code}")
         case _:
@@ -235,14 +235,14 @@ def _is_wanted(draft: Draft) -> bool:
     return draft.order.status is Status.VALIDATED and draft.now < draft.order.expires_at
 
 
-def _not_sent(draft: Draft, step: Step, detail: str) -> None:
+def _not_sent(draft: Draft, step: Step, outcome: NotSent) -> None:
     """This try certainly had no effect. An earlier one may have: a call made again after a restart has the same
     number.
     """
     if _is_wanted(draft):
-        steps.retry_later(draft, step.key, step, detail)
+        steps.no_word(draft, step.key, step, outcome)
     else:
-        compensation.ask_instead(draft, amended(step, state=StepState.RETRYING, last_error=detail))
+        compensation.ask_instead(draft, amended(step, state=StepState.RETRYING, last_error=outcome.detail))
 
 
 def _in_doubt(draft: Draft, step: Step, payment: Payment) -> None:

@@ -65,7 +65,7 @@ def commit_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
             steps.end(draft, step.key)
             _lost(draft)
         case NotSent() | Unknown():
-            steps.retry_later(draft, step.key, step, outcome.detail)
+            steps.no_word(draft, step.key, step, outcome)
         case _:
             steps.retry_later(draft, step.key, step, f"unexpected answer: {type(outcome).__name__}")
 

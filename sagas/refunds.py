@@ -81,7 +81,7 @@ def failed(draft: Draft, step: Step, outcome: Outcome) -> None:
         case Declined() if step.kind is StepKind.REFUND:
             _rejected(draft, *found, f"PaymentSvc declined the refund: {outcome.code}")
         case NotSent() | Unknown():
-            steps.retry_later(draft, step.key, step, outcome.detail)
+            steps.no_word(draft, step.key, step, outcome)
         case _:
             steps.retry_later(draft, step.key, step, f"unexpected answer: {type(outcome).__name__}")
 

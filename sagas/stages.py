@@ -14,6 +14,7 @@ from domain.calls import Declined, NotKnown, NotSent, PaymentAnswered, RefundAns
 from domain.commands import (
     AddItem,
     ApplyDiscount,
+    AskAgain,
     Body,
     CallAnswered,
     Cancel,
@@ -42,7 +43,7 @@ from sagas.deadlines import deadline, resume
 from sagas.decision import Answer, Decision, Rules
 from sagas.draft import Draft
 from sagas.refusals import illegal, not_found
-from sagas.waking import wake
+from sagas.waking import ask_again, wake
 
 __all__ = ["deadline", "decide", "resume"]
 
@@ -120,6 +121,9 @@ def _answer(draft: Draft, body: Body) -> Answer:
             return Answer()
         case Wake():
             wake(draft)
+            return Answer()
+        case AskAgain():
+            ask_again(draft, body.partner)
             return Answer()
         case RetryNow():
             return staff.retry_now(draft)

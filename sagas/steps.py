@@ -20,8 +20,11 @@ from domain.calls import (
     GiveBack,
     Hold,
     HoldLine,
+    NotSent,
+    Partner,
     ReleaseHold,
     Request,
+    Unknown,
     Verify,
     VerifyRefund,
 )
@@ -34,6 +37,17 @@ from sagas.events import attention_over, call_for_attention
 VALIDATION_STEPS = (StepKind.FETCH_PRODUCTS, StepKind.FETCH_CUSTOMER, StepKind.HOLD)
 MONEY_STEPS = (StepKind.CHARGE, StepKind.VERIFY, StepKind.REFUND, StepKind.VERIFY_REFUND)
 NO_ANSWER = "no answer came"
+PARTNER_OF = {
+    StepKind.FETCH_PRODUCTS: Partner.PRODUCT,
+    StepKind.FETCH_CUSTOMER: Partner.USER,
+    StepKind.HOLD: Partner.PRODUCT,
+    StepKind.COMMIT_HOLD: Partner.PRODUCT,
+    StepKind.RELEASE_HOLD: Partner.PRODUCT,
+    StepKind.CHARGE: Partner.PAYMENT,
+    StepKind.VERIFY: Partner.PAYMENT,
+    StepKind.REFUND: Partner.PAYMENT,
+    StepKind.VERIFY_REFUND: Partner.PAYMENT,
+}
 
 
 def intent(
@@ -89,6 +103,21 @@ def again(draft: Draft, key: str, step: Step) -> None:
         _note_exhaustion(draft, running, NO_ANSWER, step.attempts)
 
 
+def no_word(draft: Draft, key: str, step: Step, outcome: NotSent | Unknown) -> None:
+    """The partner said nothing. While it is asked nothing at all, the step waits for it (``AskAgain``), a minute at most."""
+    if not (isinstance(outcome, NotSent) and outcome.circuit_open):
+        retry_later(draft, key, step, outcome.detail)
+        return
+    wait_s = _less_some(draft, step, draft.rules.step_retry_max_s)
+    put(
+        draft,
+        key,
+        amended(step, state=StepState.RETRYING, next_try_at=draft.after(wait_s), last_error=outcome.detail),
+    )
+    if (draft.now - step.since).total_seconds() >= draft.rules.fast_tries_s:
+        _call_somebody(draft, step, outcome.detail)
+
+
 def retry_later(draft: Draft, key: str, step: Step, error: str) -> None:
     """Note a failed try; the next one is due after a back-off. Once the fast tries are used up, somebody looks."""
     wait_s = backoff_s(draft, step)
@@ -113,8 +142,12 @@ def backoff_s(draft: Draft, step: Step) -> float:
     """
     rules = draft.rules
     longest = min(rules.step_retry_max_s, rules.step_retry_first_s * 2.0 ** min(step.attempts - 1, 30))
+    return _less_some(draft, step, longest)
+
+
+def _less_some(draft: Draft, step: Step, longest_s: float) -> float:
     spread = crc32(f"{draft.order.id}/{step.key}/{step.attempts}".encode()) % 1000 / 1000
-    return longest * (1 - spread / 4)
+    return longest_s * (1 - spread / 4)
 
 
 def verify_wait_s(draft: Draft, step: Step) -> float:
@@ -198,4 +231,8 @@ def _refund(payments: tuple[Payment, ...], refund_id: str) -> tuple[Payment, int
 
 def _note_exhaustion(draft: Draft, step: Step, error: str, failed: int) -> None:
     if failed >= draft.rules.step_attention_attempts:
-        call_for_attention(draft, step.key, "step_exhausted", f"{step.kind.value}: {error}")
+        _call_somebody(draft, step, error)
+
+
+def _call_somebody(draft: Draft, step: Step, error: str) -> None:
+    call_for_attention(draft, step.key, "step_exhausted", f"{step.kind.value}: {error}")

@@ -73,7 +73,7 @@ def fetch_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
             _fail(draft, (ValidationError("lookup_declined", None, f"{step.kind.value}: {outcome.code}"),))
             return
         case NotSent() | Unknown():
-            steps.retry_later(draft, step.key, step, outcome.detail)
+            steps.no_word(draft, step.key, step, outcome)
             return
         case _:
             steps.retry_later(draft, step.key, step, f"unexpected answer: {type(outcome).__name__}")
@@ -107,7 +107,7 @@ def hold_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
         case NotKnown():
             _refused(draft, step, Declined(404, "not_known"))
         case NotSent() | Unknown():
-            steps.retry_later(draft, step.key, step, outcome.detail)
+            steps.no_word(draft, step.key, step, outcome)
         case _:
             steps.retry_later(draft, step.key, step, f"unexpected answer: {type(outcome).__name__}")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from domain.order import CancelReason, Step, StepKind
+from domain.calls import Partner
+from domain.order import CancelReason, Step, StepKind, StepState
 from sagas import compensation, paying, preparing, steps
 from sagas.deadlines import can_expire
 from sagas.draft import Draft
@@ -16,6 +17,13 @@ def wake(draft: Draft) -> None:
         compensation.cancel(draft, CancelReason.EXPIRED)
     for step in due:
         if draft.step(step.key) is step:
+            try_now(draft, step)
+
+
+def ask_again(draft: Draft, partner: Partner) -> None:
+    """Make the calls to a partner now that were to be tried again later."""
+    for step in draft.order.steps:
+        if step.state is StepState.RETRYING and steps.PARTNER_OF[step.kind] is partner and draft.step(step.key) is step:
             try_now(draft, step)
 
 

@@ -77,7 +77,10 @@ class OrderShard(Process):
         def not_sent(call: Call, why: str) -> None:
             self._shard.not_sent(call, why)
 
-        calls = BulkheadCalls(perform, not_sent, queue_max_calls=config.bulkhead_queue_max_calls)
+        def ask_again(order_id: str, partner: Partner) -> None:
+            self._shard.ask_again(order_id, partner)
+
+        calls = BulkheadCalls(perform, not_sent, ask_again, queue_max_calls=config.bulkhead_queue_max_calls)
         peers.on_found = lambda name: calls.repeat(bulkheads[name]) if name in bulkheads else None
         is_ordinary = self.name in layout.shard_names()
         # News are told to ordinary shards only; a process of one order has no use for copies.
@@ -203,4 +206,5 @@ class OrderShard(Process):
             "publisher_waiting_events": publisher.waiting_events,
             "publisher_lagging_orders": publisher.lagging_orders,
             "calls_unanswered": self._calls.unanswered,
+            "orders_held_back": self._calls.held_back,
         }

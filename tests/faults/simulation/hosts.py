@@ -136,7 +136,11 @@ class ShardHost:
             self._shard.not_sent(call, why)
 
         self._publisher = Publisher("amqp://simulated", on_confirmed=mark, name=name, limits=PUBLISHER_LIMITS)
-        self.calls = BulkheadCalls(perform, not_sent, queue_max_calls=8)
+
+        def ask_again(order_id: str, partner: Partner) -> None:
+            self._shard.ask_again(order_id, partner)
+
+        self.calls = BulkheadCalls(perform, not_sent, ask_again, queue_max_calls=8)
         bulkheads = {bulkhead_of(partner): partner for partner in Partner}
         peers.on_found = lambda found: self.calls.repeat(bulkheads[found]) if found in bulkheads else None
         is_dedicated = name not in LAYOUT.shard_names()

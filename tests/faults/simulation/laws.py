@@ -16,6 +16,7 @@ from domain.order import CancelReason, Order, Status
 from domain.payments import TransactionType
 from local.sandbox.records import PaymentRecord, RefundRecord
 from messaging import topology
+from partners.resilience import CIRCUIT_OPEN
 from storage.codec import decode_order
 from storage.commits import Commit
 from tests.faults.simulation.database import Row
@@ -67,7 +68,8 @@ class Laws:
             former = next((each for each in was.steps if each.key == step.key), None)
             if former is None or former.state == "running" or step.state != "running":
                 continue
-            if self._world.now() < former.next_try_at and commit.message_id is None:
+            may_come_early = commit.message_id is not None or former.last_error == CIRCUIT_OPEN.detail
+            if self._world.now() < former.next_try_at and not may_come_early:
                 self.breaks("L11", f"{order.id} tried {step.key} {former.next_try_at - self._world.now()} early")
 
     def _check_events(self, commit: Commit) -> None:

@@ -25,7 +25,7 @@ from actors.replies import Reply
 from actors.shard import OrderShard, ShardPolicy
 from actors.surroundings import GroupLimits, Surroundings
 from actors.wire import Moved, Told, decode_told, encode_letters
-from domain.calls import Call
+from domain.calls import Call, Outcome
 from domain.commands import Actor, ActorType, AddItem, Body, CreateOrder, Message, NewLine, Pay, RetryNow
 from domain.errors import Unavailable
 from messaging.publisher import Outbound
@@ -69,7 +69,7 @@ class Outside:
     def send(self, calls: Iterable[Call]) -> None:
         self.calls += calls
 
-    def answered(self, order_id: str, key: str) -> None: ...
+    def answered(self, order_id: str, key: str, outcome: Outcome) -> None: ...
 
 
 class Hosted:

@@ -21,7 +21,7 @@ from actors.numbers import OrderNumbers
 from actors.replies import Reply, encode_reply
 from actors.surroundings import GroupLimits, Surroundings
 from actors.wire import Moved, Told
-from domain.calls import Call
+from domain.calls import Call, Outcome
 from domain.commands import (
     Actor,
     ActorType,
@@ -110,7 +110,7 @@ class Memory:
         self.said += [(order_id, "left") for order_id in order_ids]
 
     def send(self, calls: Iterable[Call]) -> None: ...
-    def answered(self, order_id: str, key: str) -> None: ...
+    def answered(self, order_id: str, key: str, outcome: Outcome) -> None: ...
 
 
 async def a_group(memory: Memory, commit_policy: CommitPolicy | None = None) -> Group:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -27,8 +26,7 @@ from domain.money import Money
 from partners.breaker import BreakerState
 from partners.http import Throttled
 from partners.resilience import Bulkhead, Limits
-
-Run = Callable[[Coroutine[Any, Any, None]], None]
+from tests.unit.conftest import Run
 
 HELD = HoldAnswered(1, "held")
 CHARGE = Charge(payment_id="p", customer_id="c", amount=Money(100, "EUR"), method="card", token=None)
@@ -215,7 +213,7 @@ def test_the_circuit_opens_refuses_at_once_and_closes_by_itself(run: Run, script
         for _ in range(5):
             assert isinstance(await _outcome(bulkhead), Unknown)
         assert bulkhead.state().breaker is BreakerState.OPEN
-        assert await _outcome(bulkhead) == NotSent("circuit open")
+        assert await _outcome(bulkhead) == NotSent("circuit open", circuit_open=True)
         assert len(client.asked) == 5
         await asyncio.sleep(2.0)
         assert bulkhead.state().breaker is BreakerState.HALF_OPEN

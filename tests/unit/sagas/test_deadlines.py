@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from domain.calls import CommitHold, HoldAnswered, Unknown
-from domain.commands import ActorType, CallAnswered, Wake
+from domain.calls import CommitHold, FetchProducts, HoldAnswered, NotSent, Partner, Unknown
+from domain.commands import ActorType, AskAgain, CallAnswered, Wake
 from domain.order import CancelReason, Status
 from sagas.stages import deadline, resume
 from tests.unit.sagas.making import ASKING, KNOWN, RULES, Story, at, validated
@@ -121,3 +121,38 @@ def test_after_a_restart_a_call_that_is_not_due_or_overdue_is_left_to_the_wake()
     assert resume(story.order, late, RULES) == ()
     story.answer(Unknown("timeout"))
     assert resume(story.order, story.now, RULES) == ()
+
+
+OPEN = NotSent("circuit open", circuit_open=True)
+
+
+def test_while_the_circuit_is_open_a_step_waits_about_a_minute_and_not_for_its_fast_tries() -> None:
+    story = Story(known=ASKING)
+    story.answer(OPEN, of=FetchProducts)
+    due = deadline(story.order)
+    assert due is not None
+    wait_s = (min(step.next_try_at for step in story.order.steps if step.last_error) - story.now).total_seconds()
+    assert RULES.step_retry_max_s * 0.75 <= wait_s <= RULES.step_retry_max_s
+    assert not story.order.attention
+
+
+def test_a_step_that_has_waited_as_long_as_its_fast_tries_take_needs_attention() -> None:
+    story = Story()
+    story.answer(OPEN)
+    while not story.order.attention:
+        story.wakes()
+        story.answer(OPEN)
+    waited_s = (story.now - story.order.created_at).total_seconds()
+    assert RULES.fast_tries_s <= waited_s <= RULES.fast_tries_s + RULES.step_retry_max_s
+    assert story.types == ["PedidoActualizado"]
+
+
+def test_asking_again_makes_the_calls_to_that_partner_before_their_time_and_no_others() -> None:
+    story = Story(known=ASKING)
+    story.answer(OPEN, of=FetchProducts)
+    story.answer(OPEN)
+    assert story.says(AskAgain(Partner.PAYMENT), by=ActorType.TIMER).order is None
+    calls = story.says(AskAgain(Partner.PRODUCT), by=ActorType.TIMER).calls
+    assert [type(call.request) for call in calls] == [FetchProducts]
+    assert story.says(AskAgain(Partner.PRODUCT), by=ActorType.TIMER).order is None, "it is under way"
+    assert len(story.says(AskAgain(Partner.USER), by=ActorType.TIMER).calls) == 1

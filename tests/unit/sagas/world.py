@@ -19,6 +19,7 @@ from domain.calls import (
     Hold,
     NotSent,
     Outcome,
+    Partner,
     ProductsFetched,
     ReleaseHold,
     Request,
@@ -29,6 +30,7 @@ from domain.calls import (
 from domain.commands import (
     AddItem,
     ApplyDiscount,
+    AskAgain,
     Body,
     CallAnswered,
     Cancel,
@@ -121,6 +123,8 @@ class World:
                 self.do_wake()
             case "due":
                 self.do_due()
+            case "ask_again":
+                self.says(AskAgain(list(Partner)[pick % len(Partner)]))
             case "restart":
                 self.do_restart()
             case "hold_lost":
@@ -151,7 +155,7 @@ class World:
         call = self.calls.pop(pick % len(self.calls))
         fate = pick % 8
         if fate == 5:
-            self._answered(call, NotSent("the circuit is open"))
+            self._answered(call, NotSent("nothing left us", circuit_open=bool(mood % 2)))
         elif fate == 6:
             self.perform(call.request, mood)
             self._answered(call, Unknown("timeout"))
