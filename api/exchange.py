@@ -178,13 +178,13 @@ class Answer:
         self.headers: list[Header] = headers if headers is not None else []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Send it."""
+        """Send it; HEAD is told how long the body would be."""
         headers = self.headers
         if self.status not in (204, 304):
             headers.append((b"content-length", b"%d" % len(self.body)))
         start: dict[str, Any] = {"type": "http.response.start", "status": self.status, "headers": headers}
         await send(start)
-        await send({"type": "http.response.body", "body": self.body})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else self.body})
 
 
 def json_answer(status: int, document: bytes, *headers: Header) -> Answer:

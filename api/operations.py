@@ -57,16 +57,17 @@ class Operation:
 
 
 class Route(APIRoute):
-    """One path, and the handler of each of its methods.
+    """One path, and the handler of each of its methods. What answers GET answers HEAD: the same without its body.
 
     It answers for every method of its path, so that another path with a variable in the same place never does: 405
     names the methods of this one. FastAPI lists it; ``edge.py`` asks it.
     """
 
     def __init__(self, path: str, handlers: Mapping[str, Handler]) -> None:
-        super().__init__(path, _unread, methods=sorted(handlers), include_in_schema=False)
-        self._handlers = handlers
-        self._allow = ", ".join(sorted(handlers)).encode()
+        self._handlers = {**handlers, "HEAD": handlers["GET"]} if "GET" in handlers else handlers
+        methods = sorted(self._handlers)
+        super().__init__(path, _unread, methods=methods, include_in_schema=False)
+        self._allow = ", ".join(methods).encode()
 
     def handler_of(self, method: str) -> Handler:
         """Give the method's handler; raises ``Problem`` ``method_not_allowed``."""

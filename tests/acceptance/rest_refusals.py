@@ -58,7 +58,7 @@ REFUSALS = (
     Row(asks="GET /api/promotions/NONE", answer=404, code="promotion_not_found"),
     Row(asks="GET /api/dead-letters/00", answer=404, code="dead_letter_not_found"),
     Row(asks="GET /api/nothing", answer=404, code="not_found"),
-    Row(asks="DELETE /api/orders/statistics", answer=405, code="method_not_allowed", tells={"allow": "GET"}),
+    Row(asks="DELETE /api/orders/statistics", answer=405, code="method_not_allowed", tells={"allow": "GET, HEAD"}),
     # Keys and versions.
     Row(asks=CREATE, body=NEW, answer=400, code="idempotency_key_missing", key=False),
     Row(asks=f"POST {ORDER}/payments", body=CARD, answer=400, code="idempotency_key_missing", key=False, given="validated"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.api.driving import ORDER_ID, World
+from tests.unit.api.driving import ORDER_ID, World, an_order
 
 ORDER = f"/api/orders/{ORDER_ID}"
 
@@ -18,19 +18,49 @@ async def test_a_path_that_leads_nowhere_is_a_problem_too(world: World, path: st
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("PATCH", "/api/orders", "GET, POST"),
-        ("POST", ORDER, "DELETE, GET"),
+        ("PATCH", "/api/orders", "GET, HEAD, POST"),
+        ("POST", ORDER, "DELETE, GET, HEAD"),
         ("GET", f"{ORDER}/items", "POST"),
-        ("PUT", "/api/promotions/P", "DELETE, GET, PATCH"),
-        ("POST", "/health/live", "GET"),
-        ("DELETE", "/api/orders/statistics", "GET"),
-        ("PUT", f"{ORDER}/payments/status", "GET"),
+        ("HEAD", f"{ORDER}/items", "POST"),
+        ("PUT", "/api/promotions/P", "DELETE, GET, HEAD, PATCH"),
+        ("POST", "/health/live", "GET, HEAD"),
+        ("DELETE", "/api/orders/statistics", "GET, HEAD"),
+        ("PUT", f"{ORDER}/payments/status", "GET, HEAD"),
     ],
 )
 async def test_a_method_that_is_not_allowed_is_told_which_are(world: World, method: str, path: str, allow: str) -> None:
     answered = await world.ask(method, path)
-    assert (answered.status, answered.code) == (405, "method_not_allowed")
-    assert answered.headers["allow"] == allow
+    assert (answered.status, answered.headers["allow"]) == (405, allow)
+    assert method == "HEAD" or answered.code == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (ORDER, 200),
+        ("/api/orders/0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b99", 404),
+        ("/api/orders/statistics", 200),
+        ("/health/live", 200),
+        ("/docs", 200),
+        ("/nix", 404),
+    ],
+)
+async def test_head_is_get_without_its_body(world: World, path: str, status: int) -> None:
+    world.queries.keep(an_order())
+    trace = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    got, head = await world.ask("GET", path, headers=trace), await world.ask("HEAD", path, headers=trace)
+    assert (got.status, head.status) == (status, status)
+    assert (len(got.body), head.body) == (int(head.headers["content-length"]), b"")
+    changing = {"ratelimit-remaining", "ratelimit-reset"}
+    assert {k: v for k, v in head.headers.items() if k not in changing} == {
+        k: v for k, v in got.headers.items() if k not in changing
+    }
+
+
+async def test_head_heeds_the_version_that_the_client_has(world: World) -> None:
+    world.queries.keep(an_order())
+    head = await world.ask("HEAD", ORDER, headers={"if-none-match": '"1"'})
+    assert (head.status, head.headers["etag"]) == (304, '"1"')
 
 
 async def test_statistics_are_not_taken_for_an_orders_id(world: World) -> None:
