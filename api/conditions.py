@@ -11,32 +11,47 @@ from api.problems import Problem
 from domain.errors import RefusalKind, Refused
 
 NO_VERSION = -1
-_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_TAG_SHAPE = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
+_TAG = re.compile(_TAG_SHAPE)
+# Elements of a list may be empty. Nothing is tried twice, however long it is.
+_TAGS = re.compile(rf"[ \t,]*+{_TAG_SHAPE}(?:[ \t]*+,[ \t,]*+{_TAG_SHAPE})*+[ \t,]*+")
+_VERSION = re.compile("[1-9][0-9]{0,17}")  # fits int64
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
 
 
-def expected_version(header: str | None) -> int | None:
-    """Read ``If-Match``: the version wanted, or None for any (``*``, or no header).
+def wanted_versions(header: str | None) -> frozenset[int] | None:
+    """Read ``If-Match``: the versions of which the order has to have one, or None for any (``*``, or no header).
 
-    A tag that can't be an order's (weak: ``If-Match`` compares strongly; or no number) gives ``NO_VERSION``, which no
-    order has. Raises ``Problem`` ``invalid_if_match`` for anything but one tag or ``*``.
+    Tags that can't be an order's (weak: ``If-Match`` compares strongly; or no version) stand for nothing.
+    Raises ``Problem`` ``invalid_if_match`` for anything but tags or ``*``.
     """
     if header is None or header == "*":
         return None
-    found = _TAG.fullmatch(header)
-    if found is None:
-        raise Problem("invalid_if_match", 'If-Match wants one entity tag, such as "7", or *.')
-    weak, text = found.groups()
-    is_number = text.isascii() and text.isdigit() and len(text) <= 18  # noqa: PLR2004 - fits int64
-    return int(text) if is_number and not weak else NO_VERSION
+    if _TAGS.fullmatch(header) is None:
+        raise Problem("invalid_if_match", 'If-Match wants entity tags, such as "7", or *.')
+    return frozenset(int(text) for weak, text in _TAG.findall(header) if not weak and _VERSION.fullmatch(text))
+
+
+def expected_version(header: str | None) -> int | None:
+    """Read the ``If-Match`` of a command: the one version wanted, or None for any; ``NO_VERSION``, which no order has, for none.
+
+    Raises what ``wanted_versions`` raises, also where several versions are named: a command is about what was seen last.
+    """
+    wanted = wanted_versions(header)
+    if wanted is None:
+        return None
+    if len(wanted) > 1:
+        raise Problem("invalid_if_match", "The If-Match of a change wants one version of the order.")
+    return next(iter(wanted), NO_VERSION)
 
 
 def require_version(header: str | None, version: int) -> None:
-    """Raise ``Refused`` ``version_conflict`` where ``If-Match`` names another version; and what ``expected_version`` raises.
+    """Raise ``Refused`` ``version_conflict`` where ``If-Match`` names other versions; and what ``wanted_versions`` raises.
 
     ``version`` is 0 for an order that is not made yet.
     """
-    if expected_version(header) not in (None, version):
+    wanted = wanted_versions(header)
+    if wanted is not None and version not in wanted:
         detail = f"the order is at version {version}" if version else "the order is not made yet"
         raise Refused(RefusalKind.STALE, "version_conflict", detail, current_version=version)
 

@@ -31,7 +31,7 @@ _REF = "#/components/schemas/{model}"
 _UUID: Json = {"type": "string", "format": "uuid"}
 _TEXT: Json = {"type": "string"}
 
-_TAG: Json = {"anyOf": [{"type": "string", "const": "*"}, {"type": "string", "pattern": '^"[0-9]{1,18}"$'}]}
+_TAG: Json = {"anyOf": [{"type": "string", "const": "*"}, {"type": "string", "pattern": '^"[1-9][0-9]{0,17}"$'}]}
 _TAGS: Json = {"type": "string", "examples": ['"7"']}
 # Bare, or a structured-field string (RFC 8941) without escapes.
 _KEY: Json = {"type": "string", "pattern": r'^([!#-~]([ -~]{0,253}[!-~])?|"[!#-\[\]-~]{1,253}")$'}

@@ -332,14 +332,31 @@ async def test_a_status_that_can_not_be_set_is_refused(world: World, body: Any, 
 
 
 @pytest.mark.parametrize(
-    ("header", "expected"), [('"7"', 7), ("*", None), ('W/"7"', -1), ('"abc"', -1), ('"9999999999999999999"', -1)]
+    ("header", "expected"),
+    [
+        ('"7"', 7),
+        ("*", None),
+        ('W/"7"', -1),
+        ('"abc"', -1),
+        ('"007"', -1),
+        ('"9999999999999999999"', -1),
+        ('"7", "7"', 7),
+        (' , W/"6","x,y",\t"7" ,, ', 7),
+        ('W/"6", "abc"', -1),
+    ],
 )
 async def test_if_match_becomes_the_expected_version(world: World, header: str, expected: int | None) -> None:
     await world.ask("DELETE", ORDER, headers={"if-match": header})
     assert world.router.message.expected_version == expected
 
 
-@pytest.mark.parametrize("header", ["7", '"7', "", '"6", "7"'])
+@pytest.mark.parametrize(("version", "status"), [(6, 200), (7, 200), (8, 412)])
+async def test_an_order_is_shown_when_any_of_several_tags_is_its_own(world: World, version: int, status: int) -> None:
+    world.queries.keep(an_order(version=version))
+    assert (await world.ask("GET", ORDER, headers={"if-match": '"6", "7"'})).status == status
+
+
+@pytest.mark.parametrize("header", ["7", '"7', "", ",", '"6" "7"', '"6", 7', '"6", *', '"6", "7"'])
 async def test_an_if_match_that_can_not_be_understood_is_refused(world: World, header: str) -> None:
     answered = await world.ask("DELETE", ORDER, headers={"if-match": header})
     assert (answered.status, answered.code) == (400, "invalid_if_match")
