@@ -110,7 +110,7 @@ class Group:
         """Give the order when a commit has brought it to ``until`` (``watches.py``), or say that it has moved.
 
         None, at once, where it is there already, or where it can't be had: that may have been long ago, and another shard may
-        own the order by now, so the database is to be asked.
+        own the order by now, so the database is to be asked. None too as soon as the order is set aside.
         """
         if self.find(order_id) is None:
             woken = Asked(order_id, _wake(order_id), asyncio.get_running_loop().create_future())
@@ -234,6 +234,7 @@ class Group:
     def _put_aside(self, order_id: str, why: str, letters: Iterable[Letter]) -> None:
         not_now = self._aside.put(order_id, why)
         self._rests = True
+        self._watches.set_aside(order_id)
         for letter in letters:
             letter.tell(not_now)
         self._spawn(self._aside.mark(order_id, why))

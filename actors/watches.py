@@ -37,11 +37,11 @@ class Watches:
     """Who waits for the orders of one group. Their number is bounded where they come in (``link.CALLS_MAX``)."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[tuple[str, asyncio.Future[Order | Moved]]]] = {}
+        self._waiting: dict[str, list[tuple[str, asyncio.Future[Order | Moved | None]]]] = {}
 
-    async def until(self, order_id: str, until: str) -> Order | Moved:
-        """Give the order when a commit has brought it there, or say that it has moved."""
-        come: asyncio.Future[Order | Moved] = asyncio.get_running_loop().create_future()
+    async def until(self, order_id: str, until: str) -> Order | Moved | None:
+        """Give the order when a commit has brought it there, say that it has moved, or give None once it is set aside."""
+        come: asyncio.Future[Order | Moved | None] = asyncio.get_running_loop().create_future()
         entry = (until, come)
         self._waiting.setdefault(order_id, []).append(entry)
         try:
@@ -61,11 +61,18 @@ class Watches:
 
     def moved(self, order_id: str) -> None:
         """An order has another owner from now on: no commit of ours will bring it anywhere."""
-        for _, come in self._waiting.get(order_id, ()):
-            if not come.done():
-                come.set_result(Moved(""))
+        self._end(order_id, Moved(""))
 
     def moved_all(self) -> None:
         """All of the group's orders have another owner."""
         for order_id in self._waiting:
             self.moved(order_id)
+
+    def set_aside(self, order_id: str) -> None:
+        """An order is set aside: for a long while nothing will bring it anywhere."""
+        self._end(order_id, None)
+
+    def _end(self, order_id: str, with_: Moved | None) -> None:
+        for _, come in self._waiting.get(order_id, ()):
+            if not come.done():
+                come.set_result(with_)

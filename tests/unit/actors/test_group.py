@@ -381,3 +381,17 @@ async def test_an_order_that_is_not_in_memory_is_read_before_it_is_watched() -> 
     come = await watch
     assert isinstance(come, Order)
     assert come.status is Status.CANCELLED
+
+
+@pytest.mark.usefixtures("rules_that_break")
+async def test_who_watches_an_order_hears_at_once_that_it_is_set_aside() -> None:
+    """They waited until their time was over, although nobody would do anything for the order until then."""
+    group = await a_group(Memory())
+    for order_id in (GOOD, BAD):
+        await told(group, order_id, a_creation(order_id))
+    good, bad = await watching(group, GOOD), await watching(group, BAD)
+    await told(group, BAD, Wake(), by=ActorType.TIMER)
+    async with asyncio.timeout(5):
+        assert await bad is None
+    assert not good.done()
+    good.cancel()
