@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from actors.wire import Told
 from domain.commands import Message
-from domain.errors import Unavailable
+from domain.errors import OutcomeUnknown, Unavailable
 
 
 @dataclass(slots=True, eq=False)
@@ -20,6 +20,10 @@ class Letter:
 
     def tell(self, told: Told) -> None:
         """Tell the sender, unless it has gone."""
+
+    def expire(self) -> None:
+        """Tell the sender that there was no answer in time."""
+        self.tell(OutcomeUnknown("no answer in time; asking again with the same key tells"))
 
 
 @dataclass(slots=True, eq=False)

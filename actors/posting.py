@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from actors.mailbox import Letter
 from actors.wire import Told
 from domain.commands import Message
-from domain.errors import OutcomeUnknown
 
 Say = Callable[[list[tuple[int, Told]]], None]
 
@@ -57,7 +56,7 @@ class Batch:
 
     def _give_up(self) -> None:
         for position in tuple(self._open):
-            self.tell(position, OutcomeUnknown("no answer in time; asking again with the same key tells"))
+            self.letters[position].expire()
 
     def _taken(self) -> list[tuple[int, Told]]:
         told, self._told = self._told, []

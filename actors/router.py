@@ -126,7 +126,7 @@ class Router:
         wait_s = self._limits.ask_timeout_s if timeout_s is None else timeout_s
         pending = _Pending(order_id, message, loop.create_future(), group)
         self._queue(group).put(pending)
-        timer = loop.call_later(wait_s, _expire, pending)
+        timer = loop.call_later(wait_s, pending.expire)
         try:
             told = await pending.told
         finally:
@@ -331,7 +331,3 @@ def _tell(pending: _Pending, told: Told) -> None:
     if isinstance(told, Unavailable) and pending.may_be_done:
         told = OutcomeUnknown(f"{told.code} after its owner changed; asking again with the same key tells")
     pending.tell(told)
-
-
-def _expire(pending: _Pending) -> None:
-    pending.tell(OutcomeUnknown("no answer in time; asking again with the same key tells"))
