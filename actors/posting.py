@@ -10,7 +10,7 @@ from actors.mailbox import Letter
 from actors.wire import Told
 from domain.commands import Message
 
-Say = Callable[[list[tuple[int, Told]]], None]
+SayTold = Callable[[list[tuple[int, Told]]], None]
 
 
 class Batch:
@@ -33,7 +33,7 @@ class Batch:
         if not self._open and not self._done.done():
             self._done.set_result(None)
 
-    async def answers(self, within_s: float, say: Say | None, say_every_s: float) -> list[tuple[int, Told]]:
+    async def answers(self, within_s: float, say: SayTold | None, say_every_s: float) -> list[tuple[int, Told]]:
         """Wait until every letter has its answer, or it counts as unknown ``within_s`` from now; gives (position, told) pairs.
 
         With ``say``, what is there every ``say_every_s`` is said ahead, and only the rest is given.
@@ -49,7 +49,7 @@ class Batch:
                 self._ahead.cancel()
         return self._taken()
 
-    def _say_ahead(self, say: Say, say_every_s: float) -> None:
+    def _say_ahead(self, say: SayTold, say_every_s: float) -> None:
         if self._told:
             say(self._taken())
         self._ahead = self._loop.call_later(say_every_s, self._say_ahead, say, say_every_s)

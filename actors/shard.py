@@ -17,7 +17,7 @@ import structlog
 from actors.group import Group
 from actors.groups import Layout, residue
 from actors.mailbox import Letter
-from actors.posting import Batch, Say
+from actors.posting import Batch, SayTold
 from actors.surroundings import GroupStore, Surroundings
 from actors.watches import shown
 from actors.wire import Moved, Told, decode_letters, encode_told
@@ -189,7 +189,7 @@ class OrderShard:
         return None
 
     async def _deliver(
-        self, group_name: str, letters: list[tuple[str, Message]], say: Say | None, *, take: bool
+        self, group_name: str, letters: list[tuple[str, Message]], say: SayTold | None, *, take: bool
     ) -> list[tuple[int, Told]]:
         group = self._groups.get(group_name)
         if group is None or group.is_replaced:
