@@ -39,9 +39,8 @@ from storage.redis import QuietRedis
 APPLICATION_NAME = "api"
 DATABASE_WAIT_MAX_S = 60.0
 DATABASE_RETRY_S = 0.5
-LAST_WAIT_MAX_S = (
-    8.0  # of a client that waits for its order when the process is asked to end; less than uvicorn gives us
-)
+# Of a client that waits for its order when the process is asked to end; less than uvicorn gives us.
+LAST_WAIT_MAX_S = 8.0
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -9,10 +9,15 @@ import base64
 import binascii
 import hashlib
 import hmac
+from typing import Annotated
 
 import msgspec
+from pydantic import StringConstraints
 
 from api.problems import Problem
+
+CURSOR_MAX_CHARACTERS = 512
+Cursor = Annotated[str, StringConstraints(max_length=CURSOR_MAX_CHARACTERS)]
 
 _SIGNATURE_BYTES = 16
 _encode = msgspec.json.Encoder(order="sorted").encode

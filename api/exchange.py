@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from api.load import Load
 
 BODY_WAIT_MAX_S = 15.0
+QUERY_MAX_PARAMETERS = 100
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 JSON = (b"content-type", b"application/json")
@@ -121,7 +122,7 @@ class Incoming:
         raw: bytes = self.scope.get("query_string", b"")
         if not raw:
             return []
-        return parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=100)
+        return parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=QUERY_MAX_PARAMETERS)
 
     async def body(self, max_bytes: int) -> bytes:
         """Read the whole body.

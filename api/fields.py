@@ -30,6 +30,11 @@ METADATA_KEY_MAX_CHARACTERS = 40
 METADATA_TEXT_MAX_CHARACTERS = 500
 METADATA_MAX_BYTES = 8192
 NOTE_MAX_CHARACTERS = 500
+TEXT_MAX_CHARACTERS = 500
+IDENTIFIER_MAX_CHARACTERS = 128
+CODE_MAX_CHARACTERS = 64
+FRACTION_MAX_DIGITS = 6
+USES_MAX = 2**31 - 1  # PostgreSQL's integer
 
 CURRENCIES = frozenset(list_currencies())
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -43,7 +48,7 @@ def _currency(code: str) -> str:
 
 def _metadata(metadata: dict[str, str]) -> dict[str, str]:
     if sum(len(key.encode()) + len(text.encode()) for key, text in metadata.items()) > METADATA_MAX_BYTES:
-        raise PydanticCustomError("metadata_too_large", "more than 8 KiB in all")
+        raise PydanticCustomError("metadata_too_large", f"more than {METADATA_MAX_BYTES // 1024} KiB in all")
     return metadata
 
 
@@ -72,11 +77,10 @@ def _fraction(text: str) -> str:
 _NO_NUL = r"^[^\x00]*$"
 NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
 
-IDENTIFIER_MAX_CHARACTERS = 128
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=IDENTIFIER_MAX_CHARACTERS, pattern=NO_CONTROL)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=NO_CONTROL)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=TEXT_MAX_CHARACTERS, pattern=NO_CONTROL)]
 Note = Annotated[str, StringConstraints(min_length=1, max_length=NOTE_MAX_CHARACTERS, pattern=_NO_NUL)]
-CODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+CODE_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{CODE_MAX_CHARACTERS - 1}}}$"
 Code = Annotated[str, StringConstraints(pattern=CODE_PATTERN)]
 Currency = Annotated[
     str,
@@ -86,10 +90,10 @@ Currency = Annotated[
 WHOLE = BeforeValidator(_whole)
 Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX, examples=[2]), WHOLE]
 Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX_MINOR, description="int64 minor units"), WHOLE]
-Uses = Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
+Uses = Annotated[int, Field(ge=1, le=USES_MAX), WHOLE]
 Fraction = Annotated[
     str,
-    StringConstraints(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$"),
+    StringConstraints(pattern=rf"^(0(\.[0-9]{{1,{FRACTION_MAX_DIGITS}}})?|1(\.0{{1,{FRACTION_MAX_DIGITS}}})?)$"),
     AfterValidator(_fraction),
     Field(examples=["0.1000"]),
 ]
@@ -105,7 +109,7 @@ Metadata = Annotated[
     WithJsonSchema(
         {
             "type": "object",
-            "description": "8 KiB in all",
+            "description": f"{METADATA_MAX_BYTES // 1024} KiB in all",
             "maxProperties": METADATA_KEYS_MAX,
             "propertyNames": {"minLength": 1, "maxLength": METADATA_KEY_MAX_CHARACTERS, "pattern": _NO_NUL},
             "additionalProperties": {"type": "string", "maxLength": METADATA_TEXT_MAX_CHARACTERS, "pattern": _NO_NUL},

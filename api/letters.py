@@ -9,6 +9,8 @@ from domain.errors import Unavailable
 from messaging.dead_letters import DeadLetter, find_dead_letter, list_dead_letters, resend_dead_letters
 from messaging.link import LOST
 
+BROKER_RETRY_AFTER_S = 2.0
+
 
 class DeadLetters:
     """The dead letters of one RabbitMQ. Every method raises ``Unavailable`` when it is away."""
@@ -37,4 +39,6 @@ def _away() -> Iterator[None]:
     try:
         yield
     except LOST as error:
-        raise Unavailable("broker_unavailable", "RabbitMQ can't be reached now.", retry_after_s=2.0) from error
+        raise Unavailable(
+            "broker_unavailable", "RabbitMQ can't be reached now.", retry_after_s=BROKER_RETRY_AFTER_S
+        ) from error

@@ -42,14 +42,14 @@ class RateLimits:
         counter: RateCounterPort,
         *,
         per_min: int,
-        tokens_max: int = 10_000,
+        max_tokens: int = 10_000,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``per_min`` 0: no limit. ``tokens_max``: tokens that this process remembers a share of."""
+        """``per_min`` 0: no limit. ``max_tokens``: tokens that this process remembers a share of."""
         self._counter = counter
         self._per_min = per_min
         self._share = max(1, per_min // SHARES)
-        self._tokens_max = tokens_max
+        self._max_tokens = max_tokens
         self._clock = clock
         self._shares: dict[str, _Share] = {}
 
@@ -76,7 +76,7 @@ class RateLimits:
         share = self._shares.get(token_id)
         if share is None or share.window != window:
             self._shares.pop(token_id, None)
-            if len(self._shares) >= self._tokens_max:
+            if len(self._shares) >= self._max_tokens:
                 del self._shares[next(iter(self._shares))]
             share = self._shares[token_id] = _Share(window)
         return share

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from api.auth import ORDERS_READ, Caller
-from api.cursors import Cursors
+from api.cursors import Cursor, Cursors
 from api.door import Door
 from api.exchange import Answer, Incoming, json_answer
 from api.fields import Identifier, is_identifier
@@ -24,12 +24,13 @@ from api.problems import Problem
 from api.reading import encode
 from domain.document import represent
 from domain.errors import FieldError, RefusalKind, Refused
+from domain.money import AMOUNT_MAX_MINOR
 from domain.order import Status
 from storage.filters import OrderFilters, PageKey, Sort
 from storage.queries import Bucket, GroupBy
 
-PAGE_MAX = 200
-PAGE_DEFAULT = 50
+PAGE_MAX_ROWS = 200
+PAGE_DEFAULT_ROWS = 50
 BUCKETS_MAX = 5000
 STATISTICS_DAYS_DEFAULT = 30
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -48,7 +49,8 @@ def _utc(at: datetime) -> datetime:
 
 
 Time = Annotated[datetime, BeforeValidator(_looks_like_a_date), AfterValidator(_utc)]
-Total = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Total = Annotated[int, Field(ge=0, le=AMOUNT_MAX_MINOR)]
+PageLimit = Annotated[int, Field(ge=1, le=PAGE_MAX_ROWS)]
 PaymentStatusName = Literal["unpaid", "pending", "in_doubt", "partially_paid", "paid", "refunded", "partially_refunded"]
 
 
@@ -68,8 +70,8 @@ class OrderQuery(BaseModel):
     total_max: Total | None = None
     needs_attention: bool | None = None
     sort: Sort = Sort.NEWEST_FIRST
-    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
-    cursor: Annotated[str, StringConstraints(max_length=512)] | None = None
+    limit: PageLimit = PAGE_DEFAULT_ROWS
+    cursor: Cursor | None = None
 
 
 class StatisticsQuery(BaseModel):

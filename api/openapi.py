@@ -13,7 +13,8 @@ from pydantic.json_schema import models_json_schema
 
 from api.auth import SCOPES
 from api.documents import ProblemDocument
-from api.fields import CODE_PATTERN
+from api.fields import CODE_PATTERN, IDENTIFIER_MAX_CHARACTERS, NO_CONTROL
+from api.idempotency import KEY_MAX_CHARACTERS
 from api.links import links_of, path_parameters
 from api.operations import Operation, Success
 from api.problems import CODES
@@ -34,13 +35,17 @@ _TEXT: Json = {"type": "string"}
 _TAG: Json = {"anyOf": [{"type": "string", "const": "*"}, {"type": "string", "pattern": '^"[1-9][0-9]{0,17}"$'}]}
 _TAGS: Json = {"type": "string", "examples": ['"7"']}
 # Bare, or a structured-field string (RFC 8941) without escapes.
-_KEY: Json = {"type": "string", "pattern": r'^([!#-~]([ -~]{0,253}[!-~])?|"[!#-\[\]-~]{1,253}")$'}
+_KEY_INSIDE = KEY_MAX_CHARACTERS - 2
+_KEY: Json = {
+    "type": "string",
+    "pattern": rf'^([!#-~]([ -~]{{0,{_KEY_INSIDE}}}[!-~])?|"[!#-\[\]-~]{{1,{_KEY_INSIDE}}}")$',
+}
 
 _PATH_SCHEMAS: dict[str, Json] = {
     "order_id": _UUID,
     "item_id": _UUID,
     "payment_id": _UUID,
-    "customer_id": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[^\x00-\x1f\x7f]+$"},
+    "customer_id": {"type": "string", "minLength": 1, "maxLength": IDENTIFIER_MAX_CHARACTERS, "pattern": NO_CONTROL},
     "code": {"type": "string", "pattern": CODE_PATTERN},
     "letter_id": {"type": "string", "pattern": "^[0-9a-f]{1,64}$"},
 }

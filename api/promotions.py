@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from api.auth import PROMOTIONS_WRITE
 from api.bodies import problem_of
-from api.cursors import Cursors
+from api.cursors import Cursor, Cursors
 from api.door import Door
 from api.exchange import Answer, Incoming, json_answer
-from api.lists import PAGE_DEFAULT, PAGE_MAX
+from api.lists import PAGE_DEFAULT_ROWS, PageLimit
 from api.parameters import read_query
 from api.ports import PromotionsPort
 from api.problems import Problem
@@ -28,7 +28,7 @@ from domain.document import time_text
 from domain.errors import FieldError, RefusalKind, Refused
 from domain.promotions import Promotion, PromotionKind
 
-CHANGE_ATTEMPTS = 3
+CHANGE_MAX_ATTEMPTS = 3
 
 
 class PromotionsQuery(BaseModel):
@@ -36,8 +36,8 @@ class PromotionsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
-    cursor: Annotated[str, StringConstraints(max_length=512)] | None = None
+    limit: PageLimit = PAGE_DEFAULT_ROWS
+    cursor: Cursor | None = None
 
 
 class PromotionEndpoints:
@@ -87,7 +87,7 @@ class PromotionEndpoints:
         return await self._replays.once(asked, wish, partial(self._change, asked.param("code"), change))
 
     async def _change(self, code: str, change: PromotionChange, keep: Keep) -> Answer:
-        for _ in range(CHANGE_ATTEMPTS):
+        for _ in range(CHANGE_MAX_ATTEMPTS):
             before = await self._find(code)
             after = _changed(before, change)
             answer = _promotion_answer(200, after)

@@ -9,10 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, RootModel, StringConstraints
 
-from api.fields import NO_CONTROL, Amount, Body, Code, Currency, Identifier, Metadata, Note, Quantity, Text
+from api.fields import Amount, Body, Code, Currency, Identifier, Metadata, Note, Quantity, Text
 
 LINES_MAX = 200
 CODES_MAX = 20
+PAYMENT_METHOD_MAX_CHARACTERS = 64
+URL_MAX_CHARACTERS = 1000  # behind the scheme
+_URL = rf"^https?://[^\x00-\x20\x7f]{{1,{URL_MAX_CHARACTERS}}}$"
 
 
 class NewItem(Body):
@@ -70,8 +73,8 @@ class NewPayment(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"method": "card", "token": "tok_visa"}]})
 
-    method: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-    token: Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=NO_CONTROL)] | None = None
+    method: Annotated[str, StringConstraints(pattern=rf"^[A-Za-z0-9_.-]{{1,{PAYMENT_METHOD_MAX_CHARACTERS}}}$")]
+    token: Text | None = None
     amount: Amount | None = None
 
 
@@ -92,7 +95,7 @@ class Shipped(Body):
     status: Literal["shipped"]
     carrier: Text
     tracking_number: Text
-    tracking_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\x00-\x20\x7f]{1,1000}$")] | None = None
+    tracking_url: Annotated[str, StringConstraints(pattern=_URL)] | None = None
     lines: Annotated[list[ShippedLine], Field(min_length=1, max_length=LINES_MAX)] | None = None
 
 

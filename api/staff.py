@@ -24,6 +24,7 @@ from domain.errors import RefusalKind, Refused
 from messaging.dead_letters import DeadLetter
 
 DEAD_LETTERS_MAX = 200
+DEAD_LETTERS_DEFAULT = 50
 BODY_SHOWN_MAX_BYTES = 8192
 
 
@@ -32,7 +33,7 @@ class DeadLettersQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    limit: Annotated[int, Field(ge=1, le=DEAD_LETTERS_MAX)] = 50
+    limit: Annotated[int, Field(ge=1, le=DEAD_LETTERS_MAX)] = DEAD_LETTERS_DEFAULT
 
 
 class StaffEndpoints:

@@ -82,7 +82,7 @@ async def test_with_redis_away_everything_is_allowed() -> None:
 
 
 async def test_what_is_remembered_of_tokens_is_bounded() -> None:
-    limits = RateLimits(FakeRedis(), per_min=5, tokens_max=2)
+    limits = RateLimits(FakeRedis(), per_min=5, max_tokens=2)
     for name in ("a", "b", "c"):
         await allowed(limits, a_caller(name))
     assert len(limits._shares) == 2
