@@ -28,7 +28,8 @@ select id::text, version, event_seq, status, total, paid, refunded, needs_attent
 """
 EVENTS = "select order_id::text, seq, version, type, at, body, notice from order_events order by order_id, seq"
 CHANGES = (
-    "select order_id::text, before, version, was, status, at, writer, owner, dedicated from witness.changes order by n"
+    "select order_id::text, before, version, was, status, at, writer, owner, dedicated, writes_by, took_by"
+    " from witness.changes order by n"
 )
 UNPUBLISHED = "select order_id::text, seq from unpublished_events"
 TRANSACTIONS = "select order_id::text, type, payment_id::text, refund_id::text, amount, currency from transactions"
@@ -52,7 +53,9 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A committed change of an order, as the database's trigger saw it."""
+    """A committed change of an order, as the database's trigger saw it. ``writes_by`` is the connection of its commit, ``took_by``
+    the one by which the owner had become the owner, or any of its process's if that was before the trigger; None if unknown.
+    """
 
     order_id: str
     before: int
@@ -63,6 +66,8 @@ class Change:
     writer: str
     owner: str | None
     dedicated: str | None
+    writes_by: str
+    took_by: str | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,7 +99,8 @@ class Bounds:
 @dataclass(slots=True, kw_only=True)
 class Evidence:
     """All of it. ``orders`` are rows, ``documents`` what the API shows of them, both at rest. ``restless``: order id -> why it
-    was not at rest at the limit. ``quiet_from``: the database's time from which on no fault was at work.
+    was not at rest at the limit. ``processes``: connection -> the id of its process, where that is known. ``quiet_from``: the
+    database's time from which on no fault was at work.
     """
 
     history: History
@@ -108,8 +114,14 @@ class Evidence:
     transactions: list[dict[str, Any]] = field(default_factory=list)
     unpublished: list[tuple[str, int]] = field(default_factory=list)
     restless: dict[str, str] = field(default_factory=dict)
+    processes: dict[str, int] = field(default_factory=dict)
     bounds: Bounds = field(default_factory=Bounds)
     quiet_from: datetime | None = None
+
+    def processes_of(self, change: Change) -> tuple[int, int] | None:
+        """The ids of the process that wrote it and of the one that owned the order then; None where one is not known."""
+        wrote, owned = (self.processes.get(each or "") for each in (change.writes_by, change.took_by))
+        return None if wrote is None or owned is None else (wrote, owned)
 
 
 async def read_tables(evidence: Evidence, database_url: str) -> None:

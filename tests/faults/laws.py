@@ -183,6 +183,13 @@ def one_writer(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(
                     "L8", order_id, f"{change.writer} wrote version {change.version}, its owner was {change.owner}"
                 )
+            known = evidence.processes_of(change)
+            if known is not None and known[0] != known[1]:
+                yield Violation(
+                    "L8",
+                    order_id,
+                    f"process {known[0]} wrote version {change.version}, its owner was process {known[1]}",
+                )
     for name in evidence.ledger.conflicts:
         yield Violation("L8", None, f"a partner got the id {name} again with other content")
     for order_id, all_told in evidence.history.of_orders().items():

@@ -60,6 +60,16 @@ def shortfalls(result: Result) -> Iterator[str]:
         yield f"{finished(result)} orders finished, which is fewer than {FINISHED_MIN}"
 
 
+def traced(result: Result) -> float:
+    """The part of the commits of which both processes are known, the one that wrote and the one that owned."""
+    known = [
+        result.evidence.processes_of(change) is not None
+        for changes in result.evidence.changes.values()
+        for change in changes
+    ]
+    return sum(known) / max(1, len(known))
+
+
 def lines(result: Result) -> Iterator[str]:
     """The report."""
     evidence = result.evidence
@@ -78,6 +88,7 @@ def lines(result: Result) -> Iterator[str]:
     retries = sum(len(tries) - 1 for _, tries in evidence.history.wishes())
     yield f"keys asked again {retries} times; unknown outcomes resolved {resolved}, given up {unresolved}"
     yield f"events heard {len(evidence.heard)}, of {sum(map(len, evidence.events.values()))} committed"
+    yield f"commits {sum(map(len, evidence.changes.values()))}, the processes that wrote and owned known of {traced(result):.0%}"
     bounds = evidence.bounds
     yield f"at most {bounds.connections} connections, {bounds.resident_bytes >> 20} MiB a process, {bounds.inbox_messages} waiting"
     yield "partners misbehaved: " + ", ".join(f"{kind} {hits}" for kind, hits in sorted(result.partners.hits.items()))

@@ -15,8 +15,8 @@ from pathlib import Path
 import aiohttp
 
 from tests.acceptance.started import ROOT, Started
+from tests.faults import bounds, incarnations
 from tests.faults.asking import Asker
-from tests.faults.bounds import sample
 from tests.faults.checker import violations
 from tests.faults.clients import Client, Shelf
 from tests.faults.evidence import Evidence, read_documents, read_tables
@@ -126,7 +126,10 @@ async def run(started: Started, seed: int, size: Size) -> Result:
         evidence = Evidence(
             history=history, heard=listener.heard, unreadable=listener.unreadable, ledger=await partners.ledger()
         )
-        sampling = asyncio.create_task(sample(evidence.bounds, started, endpoints))
+        sampling = asyncio.gather(
+            bounds.sample(evidence.bounds, started, endpoints),
+            incarnations.sample(evidence.processes, started, endpoints["database"]),
+        )
         planned = plan(seed, size.seconds, every_s=size.fault_every_s, kinds=size.kinds)
         began_s = time.monotonic()
         try:

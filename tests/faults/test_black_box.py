@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.faults.report import finished, lines
+from tests.faults.report import finished, lines, traced
 from tests.faults.run import Size, run, service
 
 SEED = 60
@@ -27,6 +27,7 @@ KINDS = (
     "crowd_order",
 )
 FINISHED_MIN = 20
+TRACED_MIN = 0.5
 
 
 def test_every_law_holds_while_processes_servers_and_partners_fail() -> None:
@@ -38,3 +39,4 @@ def test_every_law_holds_while_processes_servers_and_partners_fail() -> None:
     assert not result.violations, report
     assert {fired.kind for fired in result.faults.fired} == set(KINDS), report
     assert finished(result) >= FINISHED_MIN, report
+    assert traced(result) >= TRACED_MIN, report

@@ -69,7 +69,17 @@ def a_life() -> Evidence:
     writer = "order-shard-0"
     changes = [
         Change(
-            ORDER, n, n + 1, None if n == 0 else LIFE[n - 1], status, BEGAN + timedelta(seconds=n), writer, writer, None
+            order_id=ORDER,
+            before=n,
+            version=n + 1,
+            was=None if n == 0 else LIFE[n - 1],
+            status=status,
+            at=BEGAN + timedelta(seconds=n),
+            writer=writer,
+            owner=writer,
+            dedicated=None,
+            writes_by=f"{n}:{n}",
+            took_by="1:1",
         )
         for n, status in enumerate(LIFE)
     ]
@@ -124,6 +134,7 @@ def a_life() -> Evidence:
         documents={ORDER: document},
         events={ORDER: events},
         changes={ORDER: changes},
+        processes={change.writes_by: 7 for change in changes},
         transactions=[{"order_id": ORDER, "type": "charge", "payment_id": PAYMENT, "refund_id": None, "amount": TOTAL}],
         quiet_from=BEGAN,
     )
@@ -161,6 +172,11 @@ def nobody_looked_whether_events_were_committed(evidence: Evidence) -> None:
 
 def nobody_owned_what_was_written(evidence: Evidence) -> None:
     evidence.changes[ORDER][3] = replace(evidence.changes[ORDER][3], owner=None)
+
+
+def the_owners_namesake_wrote(evidence: Evidence) -> None:
+    """The process that had its name before; it was replaced and went on."""
+    evidence.processes["3:3"] = 99
 
 
 def an_answer_took_half_a_minute(evidence: Evidence) -> None:
@@ -210,6 +226,7 @@ def a_reading_hides_behind_the_header_of_repeats(evidence: Evidence) -> None:
         ("L7", a_notice_says_something_else),
         ("L7", nobody_looked_whether_events_were_committed),
         ("L8", nobody_owned_what_was_written),
+        ("L8", the_owners_namesake_wrote),
         ("L12", an_answer_took_half_a_minute),
         ("L2", an_entry_of_the_ledger_is_missing),
         ("L2", a_refund_is_entered_that_was_never_made),

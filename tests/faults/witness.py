@@ -1,8 +1,8 @@
 """What is seen of the service from outside while it runs: each change of an order in the database, each message on RabbitMQ.
 
 A trigger writes down every change of `orders` within its own transaction: the versions, the statuses, the database's time, and
-which process wrote under whose ownership. A durable queue takes everything that is said, and each event is looked for in the
-database the moment it is heard. Nothing of the service's code is used.
+which process wrote under whose ownership, by name and by connection. A durable queue takes everything that is said, and each event
+is looked for in the database the moment it is heard. Nothing of the service's code is used.
 """
 
 from __future__ import annotations
@@ -26,20 +26,43 @@ TAP = """
 create schema if not exists witness;
 create table if not exists witness.changes (
     n bigserial primary key, order_id uuid not null, before integer not null, version integer not null, was text, status text not null,
-    at timestamptz not null default clock_timestamp(), writer text not null, owner text, dedicated text
+    at timestamptz not null default clock_timestamp(), writer text not null, owner text, dedicated text,
+    writes_by text not null, took_by text
 );
-create or replace function witness.note() returns trigger language plpgsql as $$
+create table if not exists witness.takings (epoch bigint primary key, shard text not null, took_by text not null);
+create or replace function witness.connection() returns text language sql as $$
+    select pg_backend_pid()::text || ':' || coalesce(inet_client_port(), 0)::text
+$$;
+create or replace function witness.note_taking() returns trigger language plpgsql as $$
 begin
-    insert into witness.changes (order_id, before, version, was, status, writer, owner, dedicated) values (
+    if new.shard = current_setting('application_name') then
+        insert into witness.takings values (new.epoch, new.shard, witness.connection());
+    end if;
+    return new;
+end $$;
+create or replace trigger witness_taken after insert or update on owners for each row execute function witness.note_taking();
+insert into witness.takings
+    select o.epoch, o.shard, min(a.pid || ':' || a.client_port)
+    from owners o join pg_stat_activity a on a.application_name = o.shard and a.client_port > 0
+    group by o.epoch, o.shard
+    on conflict do nothing;
+create or replace function witness.note() returns trigger language plpgsql as $$
+declare
+    owned owners;
+begin
+    select * into owned from owners o where o.grp = coalesce(new.dedicated_group,
+        'slices-' || (new.slice % {shards})::text || '-of-{shards}');
+    insert into witness.changes (order_id, before, version, was, status, writer, owner, dedicated, writes_by, took_by) values (
         new.id,
         case when tg_op = 'INSERT' then 0 else old.version end,
         new.version,
         case when tg_op = 'INSERT' then null else old.status end,
         new.status,
         current_setting('application_name'),
-        (select o.shard from owners o where o.grp = coalesce(new.dedicated_group,
-            'slices-' || (new.slice % {shards})::text || '-of-{shards}')),
-        new.dedicated_group);
+        owned.shard,
+        new.dedicated_group,
+        witness.connection(),
+        (select took_by from witness.takings where epoch = owned.epoch));
     return new;
 end $$;
 create or replace trigger witness_created after insert on orders for each row execute function witness.note();
