@@ -1,0 +1,111 @@
+"""What uvicorn leaves without a bound: how many connections there are, and how long and how large the head of a request may be.
+
+A body has its bounds where it is read (``exchange.py``). Who breaks one of these is told in a problem document and is disconnected:
+the rest of what such a client sends can't be made sense of. ``python -m api`` names ``Connection`` to uvicorn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from prometheus_client import Counter
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+CONNECTIONS_MAX = 8192
+HEAD_MAX_BYTES = 64 * 1024
+HEAD_WAIT_MAX_S = 15.0
+RETRY_AFTER_S = 1
+
+BROKEN_OFF = Counter("ordersvc_http_connections_broken_off", "Connections ended at once, by why", ["code"])
+
+_PHRASES = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
+
+
+class Connection(HttpToolsProtocol):
+    """One client's connection, with bounds for what comes before uvicorn knows of a request."""
+
+    _head_bytes = 0
+    _is_in_head = True
+    _too_late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Take the client in, unless there are too many; one that asks nothing stays as long as between two requests."""
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS_MAX:
+            detail = f"This process has {CONNECTIONS_MAX} connections already."
+            self._break_off(503, "overloaded", detail, f"retry-after: {RETRY_AFTER_S}\r\n")
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone, or was sent away."""
+        self._head_is_there()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless the head of the request has become too large by it."""
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if not self._is_in_head:
+            self._head_bytes = 0
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > HEAD_MAX_BYTES:
+            self._break_off(431, "head_too_large", f"A request's head has at most {HEAD_MAX_BYTES} bytes.")
+        elif self._too_late is None and not self.transport.is_closing():
+            self._too_late = self.loop.call_later(HEAD_WAIT_MAX_S, self._be_too_late)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._is_in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is there."""
+        self._is_in_head = False
+        self._head_is_there()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is not HTTP."""
+        self._break_off(400, "malformed_request", msg)
+
+    def _head_is_there(self) -> None:
+        if self._too_late is not None:
+            self._too_late.cancel()
+            self._too_late = None
+
+    def _be_too_late(self) -> None:
+        self._too_late = None
+        detail = f"The head of a request has to arrive within {HEAD_WAIT_MAX_S:.0f} s."
+        self._break_off(408, "request_timeout", detail)
+
+    def _break_off(self, status: int, code: str, detail: str, more: str = "") -> None:
+        BROKEN_OFF.labels(code).inc()
+        self._head_is_there()
+        title = _PHRASES[status]
+        problem: dict[str, Any] = {
+            "type": f"urn:ordersvc:problem:{code}",
+            "title": title,
+            "status": status,
+            "detail": detail,
+            "code": code,
+            "errors": [],
+        }
+        body = msgspec.json.encode(problem)
+        head = (
+            f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\ncontent-length: {len(body)}\r\n"
+            f"x-content-type-options: nosniff\r\n{more}connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode("ascii") + body)
+        self.transport.close()

@@ -1,0 +1,171 @@
+"""Whoever sends a head without end, or none, or too slowly, is sent away; nobody else notices the bounds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import msgspec
+import pytest
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from api import connections
+from api.connections import CONNECTIONS_MAX, HEAD_MAX_BYTES, HEAD_WAIT_MAX_S, Connection
+from tests.unit.conftest import Run
+
+KEEP_ALIVE_S = 65
+REQUEST = b"GET /a HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+
+class Transport:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.is_closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def get_extra_info(self, _: str) -> None:
+        return None
+
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+class Server:
+    """Uvicorn's protocol in front of an application of one line, without a socket."""
+
+    def __init__(self) -> None:
+        self.state = ServerState()
+        self.config = Config(
+            self._answer,
+            http=Connection,
+            lifespan="off",
+            timeout_keep_alive=KEEP_ALIVE_S,
+            log_config=None,
+            interface="asgi3",
+        )
+
+    def connect(self) -> tuple[Connection, Transport]:
+        connection = Connection(config=self.config, server_state=self.state, app_state={})
+        transport = Transport()
+        connection.connection_made(cast("asyncio.Transport", transport))
+        return connection, transport
+
+    async def _answer(self, _scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+
+def refusal(transport: Transport) -> dict[str, Any]:
+    head, body = transport.written.split(b"\r\n\r\n", 1)
+    assert b"content-type: application/problem+json" in head
+    assert b"connection: close" in head
+    assert f"content-length: {len(body)}".encode() in head
+    assert transport.is_closed
+    problem: dict[str, Any] = msgspec.json.decode(body)
+    assert f"HTTP/1.1 {problem['status']} ".encode() in head
+    return problem
+
+
+def test_requests_whose_heads_come_in_time_are_answered_however_they_are_cut(run: Run) -> None:
+    async def scenario() -> None:
+        connection, transport = Server().connect()
+        for byte in REQUEST:
+            connection.data_received(bytes([byte]))
+        await asyncio.sleep(HEAD_WAIT_MAX_S + 1)
+        for _ in range(2):
+            connection.data_received(REQUEST + b"GET /b HTTP/1.1\r\n")
+            await asyncio.sleep(HEAD_WAIT_MAX_S - 1)
+            connection.data_received(b"host: localhost\r\n\r\n")
+            await asyncio.sleep(1)
+        assert transport.written.count(b"HTTP/1.1 200 OK") == 5
+        assert not transport.is_closed
+
+    run(scenario())
+
+
+def test_a_head_without_end_is_refused_and_nothing_more_is_read(run: Run) -> None:
+    async def scenario() -> None:
+        connection, transport = Server().connect()
+        connection.data_received(b"GET /a HTTP/1.1\r\nx: ")
+        for _ in range(1 + HEAD_MAX_BYTES // 1000):
+            connection.data_received(b"x" * 1000)
+        assert (refusal(transport)["status"], refusal(transport)["code"]) == (431, "head_too_large")
+        written = transport.written
+        connection.data_received(b"x" * 1000)
+        assert transport.written == written
+
+    run(scenario())
+
+
+def test_a_large_body_is_not_taken_for_a_head(run: Run) -> None:
+    async def scenario() -> None:
+        connection, transport = Server().connect()
+        body = b"x" * (3 * HEAD_MAX_BYTES)
+        connection.data_received(b"POST /a HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body))
+        for start in range(0, len(body), 10_000):
+            connection.data_received(body[start : start + 10_000])
+        await asyncio.sleep(1)
+        assert transport.written.startswith(b"HTTP/1.1 200 OK")
+
+    run(scenario())
+
+
+def test_a_head_that_comes_too_slowly_is_refused(run: Run) -> None:
+    async def scenario() -> None:
+        connection, transport = Server().connect()
+        for _ in range(int(HEAD_WAIT_MAX_S)):
+            connection.data_received(b"x" if _ else b"GET /a HTTP/1.1\r\nx: ")
+            await asyncio.sleep(0.9)
+        assert not transport.is_closed
+        await asyncio.sleep(2)
+        assert (refusal(transport)["status"], refusal(transport)["code"]) == (408, "request_timeout")
+
+    run(scenario())
+
+
+def test_a_connection_on_which_nothing_is_asked_is_closed_without_a_word(run: Run) -> None:
+    async def scenario() -> None:
+        _, transport = Server().connect()
+        await asyncio.sleep(KEEP_ALIVE_S - 1)
+        assert not transport.is_closed
+        await asyncio.sleep(2)
+        assert (transport.is_closed, transport.written) == (True, b"")
+
+    run(scenario())
+
+
+def test_what_is_not_http_is_refused(run: Run) -> None:
+    async def scenario() -> None:
+        connection, transport = Server().connect()
+        connection.data_received(b"\x16\x03\x01 hello\r\n\r\n")
+        assert (refusal(transport)["status"], refusal(transport)["code"]) == (400, "malformed_request")
+
+    run(scenario())
+
+
+def test_one_connection_too_many_is_told_to_come_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CONNECTIONS_MAX > 1000
+    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 2)
+
+    async def scenario() -> None:
+        server = Server()
+        (first, _), (_, second) = server.connect(), server.connect()
+        _, third = server.connect()
+        assert (refusal(third)["status"], refusal(third)["code"]) == (503, "overloaded")
+        assert b"retry-after: 1" in third.written
+        assert not second.is_closed
+        first.connection_lost(None)
+        assert len(server.state.connections) == 2
+
+    run(scenario())
