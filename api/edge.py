@@ -16,7 +16,7 @@ from api.exchange import NO_PARAMS, UNMATCHED, ClientGoneError, Incoming
 from api.load import Load
 from api.operations import Route
 from api.paths import Paths
-from api.problems import Problem, answer_to, retry_after
+from api.problems import Problem, ReadyProblem, answer_to, retry_after
 
 REQUESTS = Counter("ordersvc_http_requests", "Requests answered", ["method", "route", "status"])
 DURATION = Histogram(
@@ -32,6 +32,10 @@ WATCHED = ("/health/", "/metrics")  # whoever watches over an overloaded process
 
 # An answer may be kept by the client it was for, and asked about by its entity tag each time before it is used.
 _SAFE = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"private, no-cache"))
+
+_OVERLOADED = ReadyProblem(
+    Problem("overloaded", "As much is being worked on as can be done in time.", headers=(retry_after(1.0),))
+)
 
 
 class Edge:
@@ -54,7 +58,7 @@ class Edge:
         try:
             try:
                 if not self._admits(asked):
-                    answer = answer_to(asked, _overloaded())
+                    answer = _OVERLOADED.answer(asked)
                 elif route is None:
                     answer = answer_to(asked, Problem("not_found", "There is nothing under this path."))
                 else:
@@ -84,7 +88,3 @@ class Edge:
         counter.inc()
         self._durations[route].observe(seconds)
         UNDER_WAY.set(self._load.requests)
-
-
-def _overloaded() -> Problem:
-    return Problem("overloaded", "As much is being worked on as can be done in time.", headers=(retry_after(1.0),))

@@ -42,6 +42,7 @@ async def test_more_requests_than_the_bound_are_turned_away_at_once(monkeypatch:
     refused = await world.ask("DELETE", ORDER)
     assert (refused.status, refused.code) == (503, "overloaded")
     assert refused.headers["retry-after"] == "1"
+    assert refused.headers["x-content-type-options"] == "nosniff"
     held.set()
     assert [(await each).status for each in first] == [200, 200]
     assert (await world.ask("DELETE", ORDER)).status == 200
