@@ -3,7 +3,9 @@
 First the best of a closed loop, then an open model at twice that rate: of creations, whose clients take no for an answer, and of
 whole lives, whose clients come again when they are told to. A creation is useful when it is validated and its events are published,
 so the clock stops when all are; of lives those count that ended in the minute, but for its first seconds, in which queues fill.
-Actors leave memory sooner than by default, so that what grows is not the number of orders held.
+Actors leave memory sooner than by default, so that what grows is not the number of orders held. All connections are made before
+the minute begins: each takes some 9 KiB of the API for as long as it is kept, how many there are is the clients' choice, and
+opened one by one as answers get slower they would look like a leak.
 
 The clients run on the same cores and ask twice as often: what a second of the service's own CPU did, beside the best, tells what
 of a loss is theirs.
@@ -11,6 +13,7 @@ of a loss is theirs.
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import time
 from collections import Counter
@@ -20,7 +23,7 @@ from typing import Any
 
 from benchmarks import processes, service
 from benchmarks.audience import audience
-from benchmarks.client import CONNECTIONS_MAX
+from benchmarks.client import CONNECTIONS_MAX, request_bytes
 from benchmarks.load import Job, Outcome, closed_loop, closed_loop_for, open_loop
 from benchmarks.machine import describe
 from benchmarks.memory import watching
@@ -30,7 +33,7 @@ from benchmarks.report import Chart, Report, Series, Table, Target, number
 from benchmarks.samples import latency
 from benchmarks.settled import lost, until_resting, until_settled
 from benchmarks.shop import Shop
-from benchmarks.tallied import Patient, Tallied
+from benchmarks.tallied import Patient, Sender, Tallied
 
 ACTOR_IDLE_S = 10
 IN_FLIGHT = (64, 256)
@@ -132,6 +135,7 @@ async def _overload(
         if not best:
             raise RuntimeError(f"nothing succeeded: {shop.refusals.most_common(3)}")
         seconds = float(options.size(60, 10))
+        await _connect(client, connections)
         client.statuses.clear()
         asking = Shop(Patient(client, patience_s=patience_s), endpoints.token)
         before = processes.usage(running.state)
@@ -160,6 +164,14 @@ async def _overload(
         growths=memory.growths(),
         peaks=memory.peaks(),
     )
+
+
+async def _connect(client: Sender, connections: int) -> None:
+    """Make all of a client's connections: each of so many requests at once has one of its own, and leaves it open."""
+    request = request_bytes("GET", "/health/live")
+    answers = await asyncio.gather(*(client.send(request) for _ in range(connections)))
+    if failed := sum(answer.status != 200 for answer in answers):
+        raise RuntimeError(f"{failed} of {connections} connections could not be made")
 
 
 def _cpu_s(running: service.Service, before: Usage) -> float:
