@@ -50,8 +50,8 @@ class StaffEndpoints:
         wish, body = await self._door.wish_with(asked, schemas.AttentionVerb, ADMIN)
         command: RetryNow | SkipToCompensation | MarkSettled
         match body.root:
-            case schemas.RetryNow():
-                command = RetryNow()
+            case schemas.RetryNow(note=note):
+                command = RetryNow(note)
             case schemas.SkipToCompensation(note=note):
                 command = SkipToCompensation(note)
             case schemas.MarkSettled(note=note):

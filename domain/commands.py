@@ -140,7 +140,9 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class RetryNow:
-    """Try every step again at once (a rejected refund under a new id)."""
+    """Try every step again at once (a rejected refund under a new id); a note goes into the timeline."""
+
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

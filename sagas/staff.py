@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.commands import MarkSettled
+from domain.commands import MarkSettled, RetryNow
 from domain.order import HoldState, Step, StepKind, StepState
 from sagas import compensation, paying, preparing, refunds, steps
 from sagas.decision import Answer
@@ -12,12 +12,14 @@ from sagas.refusals import conflict
 from sagas.waking import try_now
 
 
-def retry_now(draft: Draft) -> Answer:
-    """Try every step that is not under way again at once, and rejected refunds under new ids."""
+def retry_now(draft: Draft, command: RetryNow) -> Answer:
+    """Try every step that is not under way again at once, and rejected refunds under new ids; told where there was any."""
     for step in draft.order.steps:
         if step.state is not StepState.RUNNING:
             try_now(draft, step)
     refunds.try_rejected_again(draft)
+    if draft.calls:
+        tell_update(draft, "needs_attention", note=command.note)
     return Answer(settled=not draft.calls)
 
 

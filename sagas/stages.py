@@ -126,7 +126,7 @@ def _answer(draft: Draft, body: Body) -> Answer:
             ask_again(draft, body.partner)
             return Answer()
         case RetryNow():
-            return staff.retry_now(draft)
+            return staff.retry_now(draft, body)
         case MarkSettled():
             return staff.mark_settled(draft, body)
         case _:

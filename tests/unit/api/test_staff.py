@@ -16,6 +16,7 @@ ADMIN = token("admin")
     ("body", "command"),
     [
         ({"action": "retry"}, RetryNow()),
+        ({"action": "retry", "note": "the gateway is back"}, RetryNow("the gateway is back")),
         ({"action": "skip_to_compensation", "note": "lost"}, SkipToCompensation("lost")),
         ({"action": "mark_settled", "note": "by bank"}, MarkSettled("by bank")),
     ],

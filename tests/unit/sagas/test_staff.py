@@ -11,6 +11,7 @@ from domain.calls import (
     Verify,
 )
 from domain.commands import (
+    ActorType,
     MarkSettled,
     PaymentConfirmed,
     RetryNow,
@@ -98,9 +99,15 @@ def test_retrying_now_makes_a_call_that_waits_and_leaves_one_that_is_out() -> No
     story = validated().cancels()
     assert story.says(RetryNow()).order is None
     story.answer(Unknown("timeout"))
-    story.says(RetryNow())
+    story.says(RetryNow("ProductSvc is back"), by=ActorType.STAFF)
     assert story.requests == [ReleaseHold()]
     assert story.calls[0].attempt == 2
+    (told,) = story.told.events
+    assert (told.actor.type, told.data["changed"], told.data["note"]) == (
+        ActorType.STAFF,
+        ["needs_attention"],
+        "ProductSvc is back",
+    )
 
 
 def test_giving_up_going_forward_cancels_as_staff() -> None:
