@@ -6,12 +6,13 @@ import argparse
 import importlib
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import uvloop
 
 from benchmarks.options import Options
-from benchmarks.report import Report, Verdict, write_json
+from benchmarks.report import Report, Verdict, overview, write_json
 
 NAMES = ("engine", "create", "life", "latency", "resident", "stored", "scale", "recovery", "overload", "hang")
 ROUNDS_MAX = 50
@@ -50,18 +51,28 @@ def main() -> int:
     if not 1 <= chosen.rounds <= ROUNDS_MAX:
         parser.error(f"1 to {ROUNDS_MAX} rounds")
     options = Options(rounds=chosen.rounds, quick=chosen.quick, peers=chosen.peers, state=chosen.state)
-    reports = []
+    reports: list[Report] = []
+    failed: list[str] = []
     for name in NAMES if chosen.all else (chosen.name,):
-        report = uvloop.run(measure(name, options))
+        try:
+            report = uvloop.run(measure(name, options))
+        except Exception:  # noqa: BLE001 - what can't be measured must not take the others' figures along
+            traceback.print_exc()
+            failed.append(name)
+            continue
         reports.append(report)
         print(report.text(), end="\n\n", flush=True)
         draw = importlib.import_module("benchmarks.picture").draw
         if draw(report, chosen.pictures / f"{name}.svg"):
             print(f"picture: {chosen.pictures / f'{name}.svg'}\n", flush=True)
-    if chosen.json is not None:
-        write_json(chosen.json, reports)
+        if chosen.json is not None:
+            write_json(chosen.json, reports)
+    if len(reports) > 1:
+        print(overview(reports).text(), end="\n\n")
+    if failed:
+        print(f"could not be measured: {', '.join(failed)}", file=sys.stderr)
     missed = [t.key for r in reports for t in r.targets if t.verdict(r.figures.get(t.key)) is Verdict.MISSED]
-    return 1 if chosen.strict and missed else 0
+    return 1 if failed or (chosen.strict and missed) else 0
 
 
 if __name__ == "__main__":

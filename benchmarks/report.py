@@ -124,6 +124,16 @@ def verdicts(targets: Sequence[Target], figures: dict[str, float]) -> Table:
     return Table("targets", ("figure", "measured", "target", "verdict"), tuple(rows))
 
 
+def overview(reports: Sequence[Report]) -> Table:
+    """Hold the figures of several reports to their targets in one table."""
+    rows = [
+        (f"{report.name}: {row[0]}", *row[1:])
+        for report in reports
+        for row in verdicts(report.targets, report.figures).rows
+    ]
+    return Table("every figure that has a target", ("figure", "measured", "target", "verdict"), tuple(rows))
+
+
 def number(value: float) -> str:
     """Write a number with three figures that count, and thousands apart."""
     if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124  NaN is the only value unlike itself

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report import Report, Table, Target, Verdict, number, together, verdicts, write_json
+from benchmarks.report import Report, Table, Target, Verdict, number, overview, together, verdicts, write_json
 
 AT_LEAST = Target("rate", 100, at_least=True)
 AT_MOST = Target("cost", 4, at_least=False)
@@ -80,3 +80,13 @@ def test_columns_are_as_wide_as_their_widest_cell() -> None:
 )
 def test_numbers_have_three_figures_that_count(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_the_overview_has_each_target_of_each_report_once() -> None:
+    table = overview([report("life", rate=120), report("create", cost=8)])
+    assert [(row[0], row[1]) for row in table.rows] == [
+        ("life: rate", "120"),
+        ("life: cost", "-"),
+        ("create: rate", "-"),
+        ("create: cost", "8"),
+    ]
