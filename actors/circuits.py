@@ -17,8 +17,12 @@ FOLLOW_EVERY_S = 0.1
 
 @dataclass(slots=True)
 class _Queue:
-    """Those who wait for one partner, longest first. ``is_open``: nothing was heard of it since its circuit was open."""
+    """Those who wait for one partner, longest first. ``is_open``: nothing was heard of it since its circuit was open.
 
+    ``ahead_s``: when the next one is sent ahead; a lone order must not be written again every other second for hours.
+    """
+
+    ahead_s: float
     waiting: dict[str, None] = field(default_factory=dict)
     is_open: bool = False
     timer: asyncio.TimerHandle | None = None
@@ -32,15 +36,20 @@ class Circuits:
         ask_again: Callable[[str, Partner], None],
         *,
         waiting_max_orders: int = 50_000,
-        ahead_every_s: float = 2.0,
+        ahead_first_s: float = 2.0,
+        ahead_max_s: float = 15.0,
         follow_max_orders_per_s: int = 200,
     ) -> None:
-        """``ask_again`` sends an order (by its id) to the partner, if it still wants to. ``waiting_max_orders``: a partner."""
+        """``ask_again`` sends an order (by its id) to the partner, if it still wants to. ``waiting_max_orders``: a partner.
+
+        The time between two that are sent ahead doubles from ``ahead_first_s`` to ``ahead_max_s`` while nothing is heard.
+        """
         self._ask_again = ask_again
         self._waiting_max_orders = waiting_max_orders
-        self._ahead_every_s = ahead_every_s
+        self._ahead_first_s = ahead_first_s
+        self._ahead_max_s = ahead_max_s
         self._follow_max_orders = max(1, round(follow_max_orders_per_s * FOLLOW_EVERY_S))
-        self._queues = {partner: _Queue() for partner in Partner}
+        self._queues = {partner: _Queue(ahead_first_s) for partner in Partner}
 
     @property
     def waiting(self) -> int:
@@ -59,6 +68,7 @@ class Circuits:
         queue.waiting.pop(order_id, None)
         if queue.is_open and not isinstance(outcome, NotSent | Unknown):
             queue.is_open = False
+            queue.ahead_s = self._ahead_first_s
             if queue.timer is not None:
                 queue.timer.cancel()
                 queue.timer = None
@@ -72,12 +82,15 @@ class Circuits:
 
     def _set_timer(self, partner: Partner, queue: _Queue) -> None:
         if queue.timer is None and queue.waiting:
-            wait_s = self._ahead_every_s if queue.is_open else FOLLOW_EVERY_S
+            wait_s = queue.ahead_s if queue.is_open else FOLLOW_EVERY_S
             queue.timer = asyncio.get_running_loop().call_later(wait_s, self._go_on, partner, queue)
 
     def _go_on(self, partner: Partner, queue: _Queue) -> None:
         queue.timer = None
-        count = 1 if queue.is_open else self._follow_max_orders
+        count = self._follow_max_orders
+        if queue.is_open:
+            count = 1
+            queue.ahead_s = min(2 * queue.ahead_s, self._ahead_max_s)
         for order_id in list(queue.waiting)[:count]:
             del queue.waiting[order_id]
             self._ask_again(order_id, partner)

@@ -26,17 +26,19 @@ class Asked:
         self.at_s.append(asyncio.get_running_loop().time())
 
 
-def test_one_order_at_a_time_goes_ahead_and_who_fails_stands_at_the_end_again(run: Run) -> None:
+def test_one_order_at_a_time_goes_ahead_ever_more_seldom_and_who_fails_stands_at_the_end_again(run: Run) -> None:
     async def scenario() -> None:
         asked = Asked()
-        circuits = Circuits(asked, ahead_every_s=2.0)
+        circuits = Circuits(asked, ahead_first_s=2.0, ahead_max_s=5.0)
         for order_id in ("a", "b"):
             circuits.heard(Partner.USER, order_id, OPEN)
         await asyncio.sleep(2.5)
         circuits.heard(Partner.USER, "a", OPEN)
         await asyncio.sleep(4.0)
-        assert asked.orders == ["a", "b", "a"]
-        assert asked.at_s == [2.0, 4.0, 6.0]
+        circuits.heard(Partner.USER, "b", OPEN)
+        await asyncio.sleep(10.0)
+        assert asked.orders == ["a", "b", "a", "b"]
+        assert asked.at_s == [2.0, 6.0, 11.0, 16.0]
         assert asked.partners == {Partner.USER}
 
     run(scenario())
@@ -45,7 +47,7 @@ def test_one_order_at_a_time_goes_ahead_and_who_fails_stands_at_the_end_again(ru
 def test_after_an_answer_the_others_follow_at_once_but_at_a_bounded_rate(run: Run) -> None:
     async def scenario() -> None:
         asked = Asked()
-        circuits = Circuits(asked, ahead_every_s=60.0, follow_max_orders_per_s=50)
+        circuits = Circuits(asked, ahead_first_s=60.0, follow_max_orders_per_s=50)
         for number in range(100):
             circuits.heard(Partner.PRODUCT, f"order-{number}", OPEN)
         began_s = asyncio.get_running_loop().time()
@@ -60,10 +62,27 @@ def test_after_an_answer_the_others_follow_at_once_but_at_a_bounded_rate(run: Ru
     run(scenario())
 
 
+def test_after_an_answer_the_next_time_begins_with_the_short_wait_again(run: Run) -> None:
+    async def scenario() -> None:
+        asked = Asked()
+        circuits = Circuits(asked, ahead_first_s=2.0, ahead_max_s=60.0)
+        for number in range(3):
+            circuits.heard(Partner.USER, f"order-{number}", OPEN)
+        await asyncio.sleep(6.5)
+        circuits.heard(Partner.USER, "somebody", ANSWER)
+        await asyncio.sleep(1.0)
+        assert (len(asked.orders), circuits.waiting) == (3, 0)
+        circuits.heard(Partner.USER, "again", OPEN)
+        await asyncio.sleep(2.5)
+        assert asked.orders[-1] == "again"
+
+    run(scenario())
+
+
 def test_no_word_and_what_other_partners_say_let_nobody_follow(run: Run) -> None:
     async def scenario() -> None:
         asked = Asked()
-        circuits = Circuits(asked, ahead_every_s=60.0)
+        circuits = Circuits(asked, ahead_first_s=60.0)
         circuits.heard(Partner.PAYMENT, "waits", OPEN)
         for outcome in (Unknown("timeout"), NotSent("queue full")):
             circuits.heard(Partner.PAYMENT, "another", outcome)
@@ -77,7 +96,7 @@ def test_no_word_and_what_other_partners_say_let_nobody_follow(run: Run) -> None
 def test_who_was_answered_or_is_somebody_elses_waits_no_more(run: Run) -> None:
     async def scenario() -> None:
         asked = Asked()
-        circuits = Circuits(asked, ahead_every_s=1.0)
+        circuits = Circuits(asked, ahead_first_s=1.0)
         for order_id in ("answered", "moved", "waits"):
             circuits.heard(Partner.PRODUCT, order_id, OPEN)
         circuits.heard(Partner.PRODUCT, "answered", Unknown("timeout"))
