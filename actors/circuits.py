@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from domain.calls import NotSent, Outcome, Partner, Unknown
 
@@ -91,7 +92,7 @@ class Circuits:
         if queue.is_open:
             count = 1
             queue.ahead_s = min(2 * queue.ahead_s, self._ahead_max_s)
-        for order_id in list(queue.waiting)[:count]:
+        for order_id in list(islice(queue.waiting, count)):
             del queue.waiting[order_id]
             self._ask_again(order_id, partner)
         self._set_timer(partner, queue)
