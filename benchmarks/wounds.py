@@ -52,7 +52,7 @@ class Wounds:
         """The process id of a shard. Raises ``NothingToHitError``."""
         ports = {row["client_port"] for row in await self.ask(CONNECTED, name)}
         for pid in processes.pids(self._state, Group.SHARDS):
-            if ports & await asyncio.to_thread(ports_of, pid):
+            if ports & await asyncio.to_thread(ports_of, pid, self._dsn):
                 return pid
         raise NothingToHitError(f"no process is {name}")
 

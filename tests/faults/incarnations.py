@@ -30,12 +30,12 @@ async def sample(processes: dict[str, int], started: Started, database_url: str)
                 rows = await connection.fetch(CONNECTIONS)
             finally:
                 connection.terminate()
-            owners = await asyncio.to_thread(_owners_of_ports, started)
+            owners = await asyncio.to_thread(_owners_of_ports, started, database_url)
             for row in rows:
                 if row["client_port"] in owners:
                     processes.setdefault(f"{row['pid']}:{row['client_port']}", owners[row["client_port"]])
         await asyncio.sleep(EVERY_S)
 
 
-def _owners_of_ports(started: Started) -> dict[int, int]:
-    return {port: pid for pid in started.find_all(PROCESSES["shard"]) for port in ports_of(pid)}
+def _owners_of_ports(started: Started, database_url: str) -> dict[int, int]:
+    return {port: pid for pid in started.find_all(PROCESSES["shard"]) for port in ports_of(pid, database_url)}

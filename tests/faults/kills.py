@@ -179,7 +179,14 @@ class Faults:
         except (asyncpg.PostgresError, OSError, TimeoutError):
             return ""
         ports = {row["client_port"]: row["application_name"] for row in rows}
-        return next((ports[port] for port in await asyncio.to_thread(ports_of, pid) if port in ports), "")
+        return next(
+            (
+                ports[port]
+                for port in await asyncio.to_thread(ports_of, pid, self._endpoints["database"])
+                if port in ports
+            ),
+            "",
+        )
 
     async def _second_owner(self, fault: Planned) -> str:
         """Another shard takes a group over while its owner is well and knows nothing: the same orders active twice."""
