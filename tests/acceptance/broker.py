@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 import aio_pika
-from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from tests.acceptance.started import until
 
@@ -187,7 +187,7 @@ class Broker:
 
     async def _look(self, queue: str) -> list[Heard]:
         # What was got and not acknowledged goes back when the channel closes.
-        async with self._connection.channel() as channel:
+        async with await self._channel() as channel:
             place = await channel.get_queue(queue, ensure=False)
             found: list[Heard] = []
             while len(found) < LOOKED_AT_MAX and (message := await place.get(fail=False)) is not None:
@@ -195,7 +195,7 @@ class Broker:
             return found
 
     async def _move(self, queue: str, message_id: str, to: str | None) -> bool:
-        async with self._connection.channel() as channel:
+        async with await self._channel() as channel:
             place = await channel.get_queue(queue, ensure=False)
             for _ in range(LOOKED_AT_MAX):
                 message = await place.get(fail=False)
@@ -209,9 +209,13 @@ class Broker:
                     return True
         return False
 
+    async def _channel(self) -> AbstractChannel:
+        """A channel of its own. Where RabbitMQ was killed just now, and while we connect anew, this waits until it is back."""
+        await self._connection.ready()
+        return await self._connection.channel()
+
     async def _close(self) -> None:
-        # A channel of its own: where RabbitMQ was killed just now, this waits until it is back.
-        channel = await self._connection.channel()
+        channel = await self._channel()
         ears = await channel.get_queue(self._ears, ensure=False)
         await ears.delete(if_unused=False, if_empty=False)
         await self._connection.close()
