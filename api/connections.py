@@ -7,6 +7,7 @@ the rest of what such a client sends can't be made sense of. ``python -m api`` n
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -19,13 +20,6 @@ HEAD_WAIT_MAX_S = 15.0
 RETRY_AFTER_S = 1
 
 BROKEN_OFF = Counter("ordersvc_http_connections_broken_off", "Connections ended at once, by why", ["code"])
-
-_PHRASES = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    431: "Request Header Fields Too Large",
-    503: "Service Unavailable",
-}
 
 
 class Connection(HttpToolsProtocol):
@@ -93,7 +87,7 @@ class Connection(HttpToolsProtocol):
     def _break_off(self, status: int, code: str, detail: str, more: str = "") -> None:
         BROKEN_OFF.labels(code).inc()
         self._head_is_there()
-        title = _PHRASES[status]
+        title = HTTPStatus(status).phrase
         problem: dict[str, Any] = {
             "type": f"urn:ordersvc:problem:{code}",
             "title": title,

@@ -21,7 +21,6 @@ from domain.calls import (
     Hold,
     HoldLine,
     NotSent,
-    Partner,
     ReleaseHold,
     Request,
     Unknown,
@@ -37,17 +36,6 @@ from sagas.events import attention_over, call_for_attention
 VALIDATION_STEPS = (StepKind.FETCH_PRODUCTS, StepKind.FETCH_CUSTOMER, StepKind.HOLD)
 MONEY_STEPS = (StepKind.CHARGE, StepKind.VERIFY, StepKind.REFUND, StepKind.VERIFY_REFUND)
 NO_ANSWER = "no answer came"
-PARTNER_OF = {
-    StepKind.FETCH_PRODUCTS: Partner.PRODUCT,
-    StepKind.FETCH_CUSTOMER: Partner.USER,
-    StepKind.HOLD: Partner.PRODUCT,
-    StepKind.COMMIT_HOLD: Partner.PRODUCT,
-    StepKind.RELEASE_HOLD: Partner.PRODUCT,
-    StepKind.CHARGE: Partner.PAYMENT,
-    StepKind.VERIFY: Partner.PAYMENT,
-    StepKind.REFUND: Partner.PAYMENT,
-    StepKind.VERIFY_REFUND: Partner.PAYMENT,
-}
 
 
 def intent(
@@ -108,25 +96,23 @@ def no_word(draft: Draft, key: str, step: Step, outcome: NotSent | Unknown) -> N
     if not (isinstance(outcome, NotSent) and outcome.circuit_open):
         retry_later(draft, key, step, outcome.detail)
         return
-    wait_s = _less_some(draft, step, draft.rules.step_retry_max_s)
-    put(
-        draft,
-        key,
-        amended(step, state=StepState.RETRYING, next_try_at=draft.after(wait_s), last_error=outcome.detail),
-    )
+    _failed(draft, key, step, outcome.detail, _less_some(draft, step, draft.rules.step_retry_max_s))
     if (draft.now - step.since).total_seconds() >= draft.rules.fast_tries_s:
         _call_somebody(draft, step, outcome.detail)
 
 
 def retry_later(draft: Draft, key: str, step: Step, error: str) -> None:
     """Note a failed try; the next one is due after a back-off. Once the fast tries are used up, somebody looks."""
-    wait_s = backoff_s(draft, step)
+    _failed(draft, key, step, error, backoff_s(draft, step))
+    _note_exhaustion(draft, step, error, step.attempts)
+
+
+def _failed(draft: Draft, key: str, step: Step, error: str, wait_s: float) -> None:
     put(
         draft,
         key,
         amended(step, state=StepState.RETRYING, next_try_at=draft.after(wait_s), last_error=error),
     )
-    _note_exhaustion(draft, step, error, step.attempts)
 
 
 def wait(draft: Draft, key: str, step: Step, seconds: float) -> None:

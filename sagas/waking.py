@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.calls import Partner
+from domain.calls import PARTNER_OF, Partner
 from domain.order import CancelReason, Step, StepKind, StepState
 from sagas import compensation, paying, preparing, steps
 from sagas.deadlines import can_expire
@@ -23,7 +23,8 @@ def wake(draft: Draft) -> None:
 def ask_again(draft: Draft, partner: Partner) -> None:
     """Make the calls to a partner now that were to be tried again later."""
     for step in draft.order.steps:
-        if step.state is StepState.RETRYING and steps.PARTNER_OF[step.kind] is partner and draft.step(step.key) is step:
+        is_waiting = step.state is StepState.RETRYING and draft.step(step.key) is step
+        if is_waiting and PARTNER_OF[type(steps.call_of(draft.order, step).request)] is partner:
             try_now(draft, step)
 
 
