@@ -14,7 +14,7 @@ from benchmarks.client import Client
 from benchmarks.load import Job, Outcome, closed_loop, closed_loop_for
 from benchmarks.machine import describe
 from benchmarks.options import Options
-from benchmarks.report import Report, Table, Target, number
+from benchmarks.report import Chart, Report, Series, Table, Target, number
 from benchmarks.samples import latency, middle
 from benchmarks.settled import until_settled
 from benchmarks.shop import Shop
@@ -85,4 +85,20 @@ def report(rounds: dict[str, list[Outcome]], sustained: Outcome, settled_s: floa
         )
     table = Table("POST /api/orders, 64 in flight", ("side", "answers/s", "p50 ms", "p99 ms", "failed"), tuple(rows))
     note = f"sustained: {sustained.done} orders in {settled_s:.1f} s until validated and published"
-    return Report(name="create", machine=describe(), figures=figures, targets=TARGETS, tables=(table,), notes=(note,))
+    return Report(
+        name="create",
+        machine=describe(),
+        figures=figures,
+        targets=TARGETS,
+        tables=(table,),
+        charts=(_chart(rounds),),
+        notes=(note,),
+    )
+
+
+def _chart(rounds: dict[str, list[Outcome]]) -> Chart:
+    series = tuple(
+        Series(name, tuple(float(turn) for turn in range(1, len(outcomes) + 1)), tuple(one.rate for one in outcomes))
+        for name, outcomes in rounds.items()
+    )
+    return Chart(title="creations answered in a burst", x_label="round", y_label="answers a second", series=series)

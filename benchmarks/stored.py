@@ -17,7 +17,7 @@ from benchmarks.load import Outcome
 from benchmarks.machine import describe
 from benchmarks.options import Options
 from benchmarks.program import running
-from benchmarks.report import Report, Table, Target, number
+from benchmarks.report import Chart, Report, Series, Table, Target, number
 from benchmarks.samples import middle
 from benchmarks.varied import BIG_CUSTOMER, RARE_SKU, fill_varied
 from storage.filters import OrderFilters, Sort
@@ -127,4 +127,21 @@ def report(engine: dict[str, list[Outcome]], lists: dict[str, dict[str, list[flo
         rows.append((f"{name}, ms", number(few_ms), number(many_ms), f"{few_ms / many_ms:.2f}"))
     figures["lists_slowest_ms"] = max(figures[f"{name}_many_ms"] for name in lists["many"])
     table = Table("few and many orders stored", ("what", f"{FEW_ORDERS:,}", f"{many:,}", "share"), tuple(rows))
-    return Report(name="stored", machine=describe(), figures=figures, targets=TARGETS, tables=(table,))
+    counts = (float(FEW_ORDERS), float(many))
+    charts = (
+        Chart(
+            title="engine",
+            x_label="orders stored",
+            y_label="sagas a second",
+            series=(Series("ours", counts, (rates["few"], rates["many"])),),
+        ),
+        Chart(
+            title="lists",
+            x_label="orders stored",
+            y_label="ms",
+            series=tuple(
+                Series(name, counts, (figures[f"{name}_few_ms"], figures[f"{name}_many_ms"])) for name in lists["few"]
+            ),
+        ),
+    )
+    return Report(name="stored", machine=describe(), figures=figures, targets=TARGETS, tables=(table,), charts=charts)
