@@ -47,6 +47,9 @@ class Batch:
             late.cancel()
             if self._ahead is not None:
                 self._ahead.cancel()
+            # Letters and timer lead back here: kept, the whole batch would be left to the garbage collector.
+            self._ahead = None
+            self.letters = []
         return self._taken()
 
     def _say_ahead(self, say: SayTold, say_every_s: float) -> None:

@@ -127,15 +127,20 @@ class Router:
         pending = _Pending(order_id, message, loop.create_future(), group)
         self._queue(group).put(pending)
         timer = loop.call_later(wait_s, pending.expire)
+        told: Told | None = None
         try:
             told = await pending.told
+            if isinstance(told, Reply):
+                return told
+            if isinstance(told, Moved):
+                raise Unavailable("moving", "the order is changing hands")
+            raise told
         finally:
             timer.cancel()
-        if isinstance(told, Reply):
-            return told
-        if isinstance(told, Moved):
-            raise Unavailable("moving", "the order is changing hands")
-        raise told
+            # The traceback of what is raised leads to this frame: holding it here would leave all that the callers hold, request
+            # and connection among it, to the garbage collector.
+            del pending
+            told = None
 
     async def wait(self, order_id: str, until: str, seconds: float) -> Reply | None:
         """Return when the order is ``validated`` (or cancelled) or ``payment:<id>`` is settled, or after ``seconds``.

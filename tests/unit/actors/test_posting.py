@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 from actors.posting import Batch
 from actors.replies import Reply
@@ -55,3 +57,23 @@ async def test_who_is_not_told_in_time_hears_that_nobody_knows() -> None:
     told = dict(await batch.answers(AT_ONCE_S, None, LONG_S))
     assert told[0] == FIRST
     assert isinstance(told[1], OutcomeUnknown)
+
+
+async def test_a_batch_that_was_answered_leaves_the_garbage_collector_nothing_to_find() -> None:
+    batch = a_batch(2)
+    seen = weakref.ref(batch)
+
+    def say(told: list[tuple[int, Told]]) -> None:
+        assert told == [(0, FIRST)]
+        if (waiting := seen()) is not None:
+            waiting.letters[1].tell(SECOND)
+
+    gc.disable()
+    try:
+        batch.letters[0].tell(FIRST)
+        assert await batch.answers(LONG_S, say, AT_ONCE_S) == [(1, SECOND)]
+        del batch
+        await asyncio.sleep(0)  # what was called last is held until the next turn
+        assert seen() is None
+    finally:
+        gc.enable()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -128,6 +130,21 @@ async def test_a_refusal_reaches_the_caller_with_all_it_says() -> None:
     told = refusal.value
     assert (told.kind, told.code, told.detail) == (no.kind, no.code, no.detail)
     assert (told.allowed, told.current_version) == (("cancel",), 4)
+
+
+async def test_a_refusal_that_was_told_leaves_the_garbage_collector_nothing_to_find() -> None:
+    router = await a_router(FakeShards(lambda *_: Refused(RefusalKind.CONFLICT, "illegal_transition", "not now")))
+    seen: list[weakref.ref[Refused]] = []
+    gc.disable()
+    try:
+        try:
+            await router.ask(ORDER, a_message())
+        except Refused as refused:
+            seen.append(weakref.ref(refused))
+        await asyncio.sleep(0)  # the batch that brought it ends
+        assert seen[0]() is None
+    finally:
+        gc.enable()
 
 
 async def test_with_no_shard_up_a_message_that_was_never_sent_is_certainly_not_done() -> None:
