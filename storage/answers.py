@@ -15,7 +15,7 @@ FIND = "select fingerprint, answer from answers where id = $1::text::uuid"
 KEEP_ALONE = "insert into answers (id, fingerprint, answer) values ($1::text::uuid, $2, $3) on conflict (id) do nothing"
 FORGET = """
 delete from answers where id in
-    (select id from answers where at < clock_timestamp() - make_interval(days => $1) order by at limit $2)
+    (select id from answers where at < statement_timestamp() - make_interval(days => $1) order by at limit $2)
 """
 
 

@@ -68,8 +68,8 @@ LOCKED_UNTIL = f"{COUNTED_UNTIL} for update"
 NEXT_UNTIL = f"""
 select coalesce(
     (select {CLOSED_AT} from orders where not is_open and {CLOSED_AT} > $1
-        and {CLOSED_AT} <= clock_timestamp() - make_interval(secs => $2) order by 1 offset $3 limit 1),
-    clock_timestamp() - make_interval(secs => $2))"""  # noqa: S608
+        and {CLOSED_AT} <= statement_timestamp() - make_interval(secs => $2) order by 1 offset $3 limit 1),
+    statement_timestamp() - make_interval(secs => $2))"""  # noqa: S608
 COUNT = f"""
 with chosen as materialized (
     select {COLUMNS} from orders where not is_open and {CLOSED_AT} > $1 and {CLOSED_AT} <= $2

@@ -9,7 +9,7 @@ PAGES = "select pg_relation_size('inbox') / current_setting('block_size')::bigin
 FORGET = """
 delete from inbox
 where ctid >= $1::text::tid and ctid < $2::text::tid
-    and at < clock_timestamp() - make_interval(days => $3) and not is_creation
+    and at < statement_timestamp() - make_interval(days => $3) and not is_creation
 returning 1
 """
 

@@ -29,7 +29,7 @@ where u.order_id = any($1::uuid[]) order by u.order_id, u.seq
 UNPUBLISHED_ORDERS = """
 select order_id::text from (
     select order_id, min(at) as oldest from unpublished_events
-    where slice % $2::integer = $1::integer and at < clock_timestamp() - make_interval(secs => $3)
+    where slice % $2::integer = $1::integer and at < statement_timestamp() - make_interval(secs => $3)
     group by order_id
 ) late order by oldest limit $4
 """
@@ -43,22 +43,22 @@ REPLY = "select reply from inbox where order_id = $1 and message_id = $2"
 CORRECT = """
 update orders set check_at = deadline where id in (
     select id from orders
-    where check_at <= clock_timestamp() + make_interval(secs => $3)
-        and (deadline is null or deadline > clock_timestamp() + make_interval(secs => $3))
+    where check_at <= statement_timestamp() + make_interval(secs => $3)
+        and (deadline is null or deadline > statement_timestamp() + make_interval(secs => $3))
         and slice % $2::integer = $1::integer
     order by check_at, id limit $4 for no key update skip locked)
 """
 DUE = """
 select id::text, deadline from orders
-where check_at <= clock_timestamp() + make_interval(secs => $3)
-    and deadline <= clock_timestamp() + make_interval(secs => $3)
+where check_at <= statement_timestamp() + make_interval(secs => $3)
+    and deadline <= statement_timestamp() + make_interval(secs => $3)
     and slice % $2::integer = $1::integer and dedicated_group is null and set_aside is null
 order by check_at, id limit $4
 """
 OVERDUE = """
 select id::text, deadline from orders
-where check_at < clock_timestamp() - make_interval(secs => $1)
-    and deadline < clock_timestamp() - make_interval(secs => $1) and set_aside is null
+where check_at < statement_timestamp() - make_interval(secs => $1)
+    and deadline < statement_timestamp() - make_interval(secs => $1) and set_aside is null
 order by check_at, id limit $2
 """
 RUNNING = """

@@ -40,6 +40,6 @@ async def test_old_messages_are_forgotten_in_steps_but_creations_are_kept(
 async def test_a_step_reads_its_pages_only(store: OrderStore, sql: asyncpg.Connection[asyncpg.Record]) -> None:
     told = await store.database.fetch(
         "explain delete from inbox where ctid >= '(0,0)' and ctid < '(5,0)'"
-        " and at < clock_timestamp() - make_interval(days => 7) and not is_creation"
+        " and at < statement_timestamp() - make_interval(days => 7) and not is_creation"
     )
     assert any("Tid Range Scan" in row[0] for row in told), told

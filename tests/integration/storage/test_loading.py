@@ -10,6 +10,7 @@ from domain.amending import amended
 from domain.order import Status
 from domain.slices import slice_of
 from storage.errors import StorageUnavailable
+from storage.loading import CORRECT, DUE, OVERDUE
 from storage.snapshots import OrderStore
 from tests.integration.storage.conftest import GROUP
 from tests.integration.storage.orders import a_commit, an_order, next_of
@@ -35,6 +36,30 @@ async def test_orders_are_due_once_their_deadline_has_come_and_the_most_overdue_
     for k, share in enumerate(shares):
         assert all(slice_of(order_id) % 2 == k for order_id, _ in share)
     assert sum(map(len, shares)) == 3
+
+
+async def test_a_commit_that_enters_all_indexes_anew_puts_the_check_right_with_it(
+    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    now = await store.now()
+    order = an_order()
+    await store.flush(GROUP, epoch, [a_commit(order, deadline=now)])
+    order = amended(next_of(order), number="SO-1")
+    later = now + timedelta(seconds=100)
+    await store.flush(GROUP, epoch, [a_commit(order, deadline=later)])
+    assert await sql.fetchval("select check_at from orders") == later
+
+
+@pytest.mark.parametrize("statement", [CORRECT, DUE, OVERDUE])
+async def test_polls_read_what_has_come_and_not_all_that_will(store: OrderStore, statement: str) -> None:
+    arguments = "('0', '1', 5, 10)" if "$4" in statement else "(5, 10)"
+    async with store.database.connection() as lent, lent.transaction():
+        await lent.execute("set local enable_seqscan = off")
+        await lent.execute(f"prepare poll as {statement}")
+        told = [row[0] for row in await lent.fetch(f"explain execute poll{arguments}")]
+        await lent.execute("deallocate poll")
+    conditions = [line for line in told if "Index Cond" in line]
+    assert any("check_at <" in condition for condition in conditions), told
 
 
 async def test_a_deadline_that_moved_on_is_met_when_it_comes_and_not_before(
