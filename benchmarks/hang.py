@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,7 @@ class Hung:
     rest_s: float
     lost: int
     restless: int
+    failures: Counter[str]
 
 
 class Probes:
@@ -88,6 +90,7 @@ class Probes:
         self._known: list[str] = []
         self._unpaid: list[str] = []
         self._numbers = 500_000_000
+        self.failures: Counter[str] = Counter()
 
     async def fill(self, payments: int) -> None:
         """Have orders to read, and orders to pay."""
@@ -105,10 +108,10 @@ class Probes:
     async def probe(self, index: int) -> str:
         """Do the ``index``-th of them; give its name, or nothing when it failed."""
         if index % COMMAND_EVERY == 0:
-            return _named("command", await self._command(index), 201)
+            return self._named("command", await self._command(index), 201)
         if index % COMMAND_EVERY == 1:
-            return _named("list", await self._shop.get("/api/orders?limit=20"), 200)
-        return _named("get", await self._shop.get(f"/api/orders/{self._known[index % len(self._known)]}"), 200)
+            return self._named("list", await self._shop.get("/api/orders?limit=20"), 200)
+        return self._named("get", await self._shop.get(f"/api/orders/{self._known[index % len(self._known)]}"), 200)
 
     async def _command(self, index: int) -> Response:
         if self._partner == "payment":
@@ -116,9 +119,11 @@ class Probes:
             return await self._shop.create(self._numbers + index, wait_s=WAIT_S)
         return await self._shop.pay(self._unpaid.pop())
 
-
-def _named(operation: str, response: Response, wanted: int) -> str:
-    return operation if response.status == wanted else ""
+    def _named(self, operation: str, response: Response, wanted: int) -> str:
+        if response.status == wanted:
+            return operation
+        self.failures[f"{operation} {response.status or 'unanswered'}"] += 1
+        return ""
 
 
 def _fresh_customer(index: int) -> bytes:
@@ -170,6 +175,7 @@ async def _hang(running: service.Service, partner: str, rate: float, options: Op
             rest_s=time.monotonic() - back_s,
             lost=await lost(endpoints.database, promised),
             restless=restless,
+            failures=probes.failures,
         )
 
 
@@ -252,6 +258,11 @@ def report(found: dict[str, Hung], best: float, rate: float) -> Report:
         charts=(Chart(title="p99 meanwhile / before", x_label=", ".join(PARTNERS), y_label="ratio", series=series),),
         notes=(
             f"{rate:.0f} lives a second, {USE_MAX:.0%} of the best ({best:.0f}); a probe's command does without the partner",
+            *(
+                f"{partner} hangs, probes failed: {dict(hung.failures)}"
+                for partner, hung in found.items()
+                if hung.failures
+            ),
         ),
     )
 
