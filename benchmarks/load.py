@@ -78,10 +78,13 @@ async def closed_loop(job: Job, *, total: int, in_flight: int) -> Outcome:
     return Outcome(latencies_s=tally.latencies_s, failed=tally.failed, seconds=time.perf_counter() - began_at)
 
 
-async def open_loop(job: Job, *, rate_per_s: float, seconds: float, stopped: asyncio.Event | None = None) -> Outcome:
+async def open_loop(
+    job: Job, *, rate_per_s: float, seconds: float, gathered_s: float = 0.0, stopped: asyncio.Event | None = None
+) -> Outcome:
     """Start jobs evenly at ``rate_per_s`` for ``seconds``, or until it is ``stopped``.
 
-    One beyond ``LATE_IN_FLIGHT_MAX`` counts as failed.
+    One beyond ``LATE_IN_FLIGHT_MAX`` counts as failed. ``gathered_s``: what is due within so long starts together, at its end;
+    a client that shares its cores with what it measures takes less of them so.
     """
     tally = _Tally()
     total = int(rate_per_s * seconds)
@@ -93,7 +96,7 @@ async def open_loop(job: Job, *, rate_per_s: float, seconds: float, stopped: asy
         intended_at = began_at + index / rate_per_s
         wait_s = intended_at - time.perf_counter()
         if wait_s > 0 or index % 64 == 0:
-            await asyncio.sleep(max(wait_s, 0))
+            await asyncio.sleep(max(wait_s, 0) + (gathered_s if wait_s > 0 else 0))
         if len(running) >= LATE_IN_FLIGHT_MAX:
             tally.failed += 1
             continue

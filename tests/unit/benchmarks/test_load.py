@@ -55,6 +55,24 @@ async def test_an_open_loop_asks_at_its_rate_whatever_the_answers_take() -> None
     assert outcome.seconds < 20 * 0.3, "one after the other would take six seconds"
 
 
+async def test_an_open_loop_that_gathers_starts_together_what_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        if seconds > 0:
+            waited.append(seconds)
+        await real_sleep(seconds)
+
+    async def job(_: int) -> str:
+        return "job"
+
+    real_sleep = asyncio.sleep
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    outcome = await open_loop(job, rate_per_s=1000, seconds=0.2, gathered_s=0.02)
+    assert outcome.done == 200
+    assert len(waited) <= 10, "ten times a fiftieth of a second, and not two hundred times a thousandth"
+
+
 async def test_a_loop_for_a_time_begins_nothing_afterwards() -> None:
     begun = []
 
