@@ -32,6 +32,7 @@ class Row:
     is_open: bool
     is_running: bool
     number: str | None
+    total: int
     dedicated_group: str | None = None
     set_aside: str | None = None
 
@@ -143,10 +144,11 @@ class MemoryStore:
             schema_number=SCHEMA_NUMBER,
             snapshot=encode_order(order),
             deadline=commit.deadline,
-            check_at=_check_at(row, commit.deadline, is_open=is_open),
+            check_at=_check_at(row, commit, is_open=is_open),
             is_open=is_open,
             is_running=_is_running(commit),
             number=order.number,
+            total=commit.total,
             dedicated_group=dedicated,
         )
         for event in commit.events:
@@ -336,12 +338,17 @@ def _is_running(commit: Commit) -> bool:
     return any(step.state == "running" for step in commit.order.steps)
 
 
-def _check_at(row: Row | None, deadline: datetime | None, *, is_open: bool) -> datetime | None:
-    """Never later than the deadline; it trails where that moves on (the column's comment in the first migration)."""
+def _check_at(row: Row | None, commit: Commit, *, is_open: bool) -> datetime | None:
+    """Never later than the deadline; it trails where that moves on (the column's comment in the first migration), unless the commit
+    changes a column that has an index.
+    """
+    deadline = commit.deadline
     if row is None:
         return deadline
     if not is_open:
         return None
+    if (row.total, row.number) != (commit.total, commit.order.number):
+        return deadline
     if row.check_at is None or (deadline is not None and deadline < row.check_at):
         return deadline
     return row.check_at
