@@ -2,7 +2,7 @@
 
 First the best of a closed loop, then an open model at twice that rate: of creations, whose clients take no for an answer, and of
 whole lives, whose clients come again when they are told to. A creation is useful when it is validated and its events are published,
-so the clock stops when all are; of lives those count that ended in the minute, but for its first seconds, in which queues fill.
+so the clock stops when all are; of lives those count that ended in the minute, but for its first third, in which queues fill.
 Actors leave memory sooner than by default, so that what grows is not the number of orders held. All connections are made before
 the minute begins: each takes some 9 KiB of the API for as long as it is kept, how many there are is the clients' choice, and
 opened one by one as answers get slower they would look like a leak.
@@ -40,7 +40,8 @@ ACTOR_IDLE_S = 10
 CONNECTIONS = 7168
 IN_FLIGHT = (64, 256)
 TIMES_THE_BEST = 2.0
-FILLING_SHARE = 0.15
+# The clients of lives come again for 20 s: so long it takes until as many give up as begin.
+FILLING_SHARE = 1 / 3
 PATIENCE_S = 20.0
 # One wake of the client for each request would cost as much as the request, on the cores of the service.
 GATHERED_S = 0.005
