@@ -76,11 +76,7 @@ class Link:
             wait_s = min(wait_s * 2, self._policy.retry_max_s)
 
     async def _once(self) -> None:
-        connection = await aio_pika.connect(self._url, timeout=self._policy.connect_timeout_s)
-        if (task := asyncio.current_task()) is not None and task.cancelling():
-            # ``wait_for`` of Python 3.11, by which it connects, loses a cancellation that comes together with its result.
-            await self._close(connection)
-            raise asyncio.CancelledError
+        connection = await self._connect()
         closed = asyncio.ensure_future(connection.transport.connection.closing)  # type: ignore[union-attr]
         using = asyncio.ensure_future(self._use(connection))
         self.connects += 1
@@ -99,6 +95,19 @@ class Link:
         if using.cancelled():
             raise ConnectionResetError("the connection was closed")
         using.result()
+
+    async def _connect(self) -> AbstractConnection:
+        """Connect. One who is cancelled half-way waits for it and closes what came of it: nobody else would."""
+        connecting = asyncio.ensure_future(aio_pika.connect(self._url, timeout=self._policy.connect_timeout_s))
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            await asyncio.wait((connecting,), timeout=self._policy.close_timeout_s)
+            if not connecting.done():
+                connecting.cancel()
+            elif not connecting.cancelled() and connecting.exception() is None:
+                await self._close(connecting.result())
+            raise
 
     async def _close(self, connection: AbstractConnection) -> None:
         try:

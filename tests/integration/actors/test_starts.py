@@ -119,7 +119,13 @@ async def test_a_start_that_fails_closes_what_it_opened(
     async def is_all_closed() -> bool:
         return await sql.fetchval(CONNECTED, name) == 0 and tasks() <= before
 
-    await until(is_all_closed)
+    try:
+        await until(is_all_closed)
+    except TimeoutError:
+        left = [
+            task for task in asyncio.all_tasks() if task.get_name() not in before and task is not asyncio.current_task()
+        ]
+        pytest.fail(f"{await sql.fetchval(CONNECTED, name)} connections and these tasks are left: {left}")
     assert [each.is_stopped for each in peers] == [True] * STARTS
     if mends:
         await sql.execute(mends)
