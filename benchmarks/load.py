@@ -96,7 +96,7 @@ async def open_loop(
         intended_at = began_at + index / rate_per_s
         wait_s = intended_at - time.perf_counter()
         if wait_s > 0 or index % 64 == 0:
-            await asyncio.sleep(max(wait_s, 0) + (gathered_s if wait_s > 0 else 0))
+            await asyncio.sleep(wait_s + gathered_s if wait_s > 0 else 0)
         if len(running) >= LATE_IN_FLIGHT_MAX:
             tally.failed += 1
             continue

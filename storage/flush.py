@@ -85,9 +85,6 @@ LEDGER_COLUMNS = "order_id, transaction_id, payment_id, refund_id, amount, at, t
 EVENT_TYPES = ("uuid", "integer", "integer", "timestamptz", "text", "text", "text", "bytea", "bytea")
 LEDGER_TYPES = ("uuid", "uuid", "uuid", "uuid", "bigint", "timestamptz", "text", "text")
 
-# Columns with an index. A commit that changes one of them enters the row anew in all indexes, so check_at may as well be right.
-ENTERED_ANEW = "".join(f"or g.{name} is distinct from o.{name} " for name in ("total", "number")).rstrip()
-
 
 def _arrays(types: Sequence[str], first: int) -> str:
     return ", ".join(f"${first + i}::{name}[]" for i, name in enumerate(types))
@@ -121,7 +118,9 @@ with owner as materialized (
         set_aside = null,
         check_at = case
             when not g.is_open then null
-            when o.check_at is null or g.deadline < o.check_at {ENTERED_ANEW} then g.deadline
+            when o.check_at is null or g.deadline < o.check_at then g.deadline
+            -- These have an index, so the row is entered anew in all of them, whatever check_at is.
+            when (g.total, g.number) is distinct from (o.total, o.number) then g.deadline
             else o.check_at end
     from locked g where o.id = g.id
     returning o.id
