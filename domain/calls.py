@@ -207,9 +207,13 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Timeout, 5xx, 429, dropped connection, unreadable answer: it may have happened."""
+    """Timeout, 5xx, 429, dropped connection, an answer that the contract does not describe: it may have happened.
+
+    ``credentials_refused``: 401 or 403. The services never say that; something between us does not take our credentials.
+    """
 
     detail: str
+    credentials_refused: bool = False
 
 
 Outcome = (

@@ -147,7 +147,7 @@ class PartnerHttp:
         if status == HTTPStatus.NOT_FOUND:
             return NotKnown()
         if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return Throttled("429 throttled", _retry_after_s(response.headers.get("Retry-After", "")))
+            return Throttled("429 throttled", retry_after_s=_retry_after_s(response.headers.get("Retry-After", "")))
         if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return _declined(status, content)
         return Unknown(f"answered {status}")

@@ -179,7 +179,7 @@ def test_an_unknown_try_stays_unknown_when_the_circuit_opens_before_the_next(run
 
 def test_a_throttling_partner_is_left_alone_for_as_long_as_it_said(run: Run, scripted: Any) -> None:
     async def scenario() -> None:
-        client = scripted([Throttled("429", 4.0), HELD])
+        client = scripted([Throttled("429", retry_after_s=4.0), HELD])
         assert await _outcome(_bulkhead(client)) == HELD
         assert client.asked_at_s == pytest.approx([0.0, 4.0])
 
@@ -188,7 +188,7 @@ def test_a_throttling_partner_is_left_alone_for_as_long_as_it_said(run: Run, scr
 
 def test_throttling_for_longer_than_the_call_may_take_ends_it_as_plainly_unknown(run: Run, scripted: Any) -> None:
     async def scenario() -> None:
-        outcome = await _outcome(_bulkhead(scripted([Throttled("429", 60.0)])))
+        outcome = await _outcome(_bulkhead(scripted([Throttled("429", retry_after_s=60.0)])))
         assert type(outcome) is Unknown
         assert asyncio.get_running_loop().time() == 0.0
 
