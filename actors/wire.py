@@ -48,6 +48,7 @@ class _Answered(msgspec.Struct, array_like=True):
     attempt: int
     kind: str
     outcome: msgspec.Raw
+    may_have_happened: bool = False
 
 
 class _Call(msgspec.Struct, array_like=True):
@@ -56,6 +57,7 @@ class _Call(msgspec.Struct, array_like=True):
     attempt: int
     kind: str
     request: msgspec.Raw
+    may_have_happened: bool = False
 
 
 class _Told(msgspec.Struct, array_like=True):
@@ -105,7 +107,8 @@ Told = Reply | Refused | Unavailable | OutcomeUnknown | Moved
 def _encode_body(body: Body) -> tuple[str, msgspec.Raw]:
     if isinstance(body, CallAnswered):
         outcome = body.outcome
-        answered = _Answered(body.key, body.attempt, type(outcome).__name__, msgspec.Raw(_encode(outcome)))
+        encoded = msgspec.Raw(_encode(outcome))
+        answered = _Answered(body.key, body.attempt, type(outcome).__name__, encoded, body.may_have_happened)
         return "CallAnswered", msgspec.Raw(_encode(answered))
     return type(body).__name__, msgspec.Raw(_encode(body))
 
@@ -114,7 +117,7 @@ def _decode_body(kind: str, raw: msgspec.Raw) -> Body:
     if kind == "CallAnswered":
         answered = _answered.decode(raw)
         outcome: Outcome = _outcomes[answered.kind].decode(answered.outcome)
-        return CallAnswered(answered.key, answered.attempt, outcome)
+        return CallAnswered(answered.key, answered.attempt, outcome, answered.may_have_happened)
     body: Body = _bodies[kind].decode(raw)
     return body
 
@@ -221,13 +224,29 @@ def decode_told(data: bytes) -> list[tuple[int, Told]]:
 def encode_calls(batch: Sequence[Call]) -> bytes:
     """Encode calls for a bulkhead."""
     return _encode(
-        [_Call(c.order_id, c.key, c.attempt, type(c.request).__name__, msgspec.Raw(_encode(c.request))) for c in batch]
+        [
+            _Call(
+                c.order_id,
+                c.key,
+                c.attempt,
+                type(c.request).__name__,
+                msgspec.Raw(_encode(c.request)),
+                c.may_have_happened,
+            )
+            for c in batch
+        ]
     )
 
 
 def decode_calls(data: bytes) -> list[Call]:
     """Decode what ``encode_calls`` made."""
     return [
-        Call(order_id=c.order_id, key=c.key, attempt=c.attempt, request=_requests[c.kind].decode(c.request))
+        Call(
+            order_id=c.order_id,
+            key=c.key,
+            attempt=c.attempt,
+            request=_requests[c.kind].decode(c.request),
+            may_have_happened=c.may_have_happened,
+        )
         for c in _calls.decode(data)
     ]

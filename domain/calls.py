@@ -116,12 +116,16 @@ PARTNER_OF: dict[type, Partner] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A request for a partner on behalf of an order's step. ``attempt`` is echoed in the answer."""
+    """A request for a partner on behalf of an order's step. ``attempt`` is echoed in the answer.
+
+    ``may_have_happened``: an earlier sending of it was not answered, so that a refusal of this one need not be the whole truth.
+    """
 
     order_id: str
     key: str
     attempt: int
     request: Request
+    may_have_happened: bool = False
 
 
 # Outcomes. A partner's word is one of the first group; the second says that there was none.

@@ -164,11 +164,15 @@ class MarkSettled:
 
 @dataclass(frozen=True, slots=True)
 class CallAnswered:
-    """A partner's answer to the call of step ``key``, or that none came. ``attempt`` is the one of the call."""
+    """A partner's answer to the call of step ``key``, or that none came. ``attempt`` is the one of the call.
+
+    ``may_have_happened``: an earlier sending of the same call was not answered and may have been done all the same.
+    """
 
     key: str
     attempt: int
     outcome: Outcome
+    may_have_happened: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
