@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvloop
 
+from benchmarks import service
 from benchmarks.options import Options
 from benchmarks.report import Report, Verdict, overview, write_json
 
@@ -26,7 +27,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side; figures are medians (3)")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
     parser.add_argument("--peers", action="store_true", help="engine: install and run DBOS and Restate too")
-    parser.add_argument("--state", type=Path, help="state folder of a running service; else one is started")
+    parser.add_argument("--state", type=Path, default=service.given_state(), help=service.STATE_HELP)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write {name, machine, figures, targets}")
     parser.add_argument("--pictures", type=Path, default=Path("benchmarks-out"), help="folder for the SVGs")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a target is missed")

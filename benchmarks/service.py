@@ -1,6 +1,7 @@
 """The service under measurement: started for it in a folder of its own, or one that runs already.
 
-It is told from outside only: environment in, ``endpoints.json`` out. The environment is handed on, never read.
+It is told from outside only: environment in, ``endpoints.json`` out. The environment is handed on; only where the
+state folder is comes from the settings.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ import msgspec
 
 from benchmarks.client import loopback
 from local.state import is_free
+from settings import settings
 
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 60.0
 POLL_S = 0.1
+ENDPOINTS = "endpoints.json"
+STATE_HELP = "state folder of a running service (ORDERSVC_STATE_DIR, where one runs there); else one is started"
 PORT_FIRST = 18_000
 PORT_LAST = 18_099
 
@@ -55,9 +59,16 @@ class Service:
     state: Path
 
 
+def given_state() -> Path | None:
+    """Give the folder that ``ORDERSVC_STATE_DIR`` names, where a service runs in it; None: one has to be started."""
+    config = settings()
+    is_given = "state_dir" in config.model_fields_set
+    return config.state_dir if is_given and (config.state_dir / ENDPOINTS).exists() else None
+
+
 def running(state: Path) -> Service:
     """Find the service whose state folder this is; raises ``ServiceFailedError`` when it does not run."""
-    file = state / "endpoints.json"
+    file = state / ENDPOINTS
     if not file.exists():
         raise ServiceFailedError(f"no service runs in {state}: start one with ./dev run")
     endpoints = msgspec.json.decode(file.read_bytes(), type=Endpoints)
@@ -85,7 +96,7 @@ def started(overrides: Mapping[str, str]) -> Iterator[Service]:
                 [sys.executable, "-m", "local.run"], env=environment, stdout=output, stderr=subprocess.STDOUT
             )
         try:
-            _wait(process, state / "endpoints.json", log)
+            _wait(process, state / ENDPOINTS, log)
             yield running(state)
         finally:
             _stop(process)

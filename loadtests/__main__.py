@@ -13,6 +13,7 @@ from pathlib import Path
 
 from loadtests.addresses import require_loopback
 from loadtests.running import LIMITS, SCENARIOS, Load, run
+from settings import settings
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -25,7 +26,9 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seconds", type=int, default=30, help=f"at most {LIMITS.seconds}")
     parser.add_argument("--errors", type=float, default=0.01, help="share of requests that may fail (0.01)")
-    parser.add_argument("--state", type=Path, default=Path(".state"), help="state folder of the running service")
+    parser.add_argument(
+        "--state", type=Path, default=settings().state_dir, help="state folder of the running service (%(default)s)"
+    )
     parser.add_argument("--report", type=Path, help="HTML file (load-SCENARIO.html)")
     return parser
 

@@ -136,16 +136,22 @@ def plan(steps: Sequence[Step], limits: Limits, machine: dict[str, str | int]) -
     return "\n".join(lines) + "\n"
 
 
-def main() -> int:
-    """Climb, then write the plan."""
+def arguments() -> argparse.ArgumentParser:
+    """Describe the command line."""
     parser = argparse.ArgumentParser(prog="./dev capacity", description=__doc__)
     parser.add_argument("--first", type=float, default=10.0, help="lives a second of the first step")
     parser.add_argument("--factor", type=float, default=1.5, help="from one step to the next")
     parser.add_argument("--seconds", type=int, default=15, help=f"of each step, at most {SECONDS_MAX}")
     parser.add_argument("--p99", type=float, default=500.0, help="ms that a whole life may take")
     parser.add_argument("--errors", type=float, default=0.01, help="share of lives that may fail")
-    parser.add_argument("--state", type=Path, help="state folder of a running service; else one is started")
+    parser.add_argument("--state", type=Path, default=service.given_state(), help=service.STATE_HELP)
     parser.add_argument("--plan", type=Path, default=Path("capacity.md"), help="where the plan is written")
+    return parser
+
+
+def main() -> int:
+    """Climb, then write the plan."""
+    parser = arguments()
     chosen = parser.parse_args()
     if not (0 < chosen.first <= RATE_MAX_PER_S and 1 < chosen.factor <= 4 and 1 <= chosen.seconds <= SECONDS_MAX):  # noqa: PLR2004
         parser.error(

@@ -17,6 +17,8 @@ from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import FastHttpUser
 from locust.env import Environment
 
+from settings import settings
+
 REQUEST_TIMEOUT_S = 30.0
 CUSTOMERS = 10_000
 SKUS = 1_000
@@ -33,7 +35,7 @@ Json = dict[str, Any]
 
 @events.init_command_line_parser.add_listener
 def _arguments(parser: LocustArgumentParser) -> None:
-    parser.add_argument("--state-dir", default=".state", help="state folder of the running service")
+    parser.add_argument("--state-dir", default=str(settings().state_dir), help="state folder of the running service")
     parser.add_argument("--user-rate", type=float, default=1.0, help="tasks a second of each user")
 
 
