@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     payment_window_s: float = Field(default=1800, gt=0)
     payment_settle_s: float = Field(default=60, gt=0)
     payment_watch_s: float = Field(default=86_400, gt=0)
+    payment_attention_s: float = Field(default=3600, gt=0)
+    payment_attempts_max: int = Field(default=20, ge=1, le=1000)
+    payment_events_confirmed: bool = False
     shipping_prices: dict[str, dict[str, int]] = Field(default_factory=lambda: SHIPPING_PRICES_DEFAULT)
     shipping_tax_rate: str = "0.2100"
     product_cache_s: float = Field(default=30, ge=0)

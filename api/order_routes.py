@@ -196,6 +196,7 @@ def of_payments(at: PaymentEndpoints) -> tuple[Operation, ...]:
                 "illegal_transition",
                 "payment_in_progress",
                 "payment_mismatched",
+                "too_many_payment_attempts",
                 "invalid_amount",
                 "amount_out_of_range",
             ),

@@ -159,7 +159,15 @@ def _of_staff(at: StaffEndpoints) -> tuple[Operation, ...]:
             tag="staff",
             scopes=(ADMIN,),
             body=schemas.AttentionVerb,
-            errors=("order_not_found", "illegal_transition", "nothing_to_settle"),
+            errors=(
+                "order_not_found",
+                "subject_not_found",
+                "illegal_transition",
+                "nothing_to_settle",
+                "already_decided",
+                "too_many_refund_attempts",
+                "outcome_not_applicable",
+            ),
         ),
         staff(
             id="ListarMensajesMuertos",

@@ -159,6 +159,23 @@ class MarkSettled:
     note: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Staff's word on a payment or a refund that PaymentSvc leaves undecided, or whose word did not fit.
+
+    ``subject``: the payment's or refund's id, in any case. ``outcome``: ``confirmed`` or ``rejected`` of a payment,
+    ``refunded`` or ``rejected`` of a refund. ``amount`` in minor units of ``currency`` (None: the payment's own).
+    ``reference``: where it can be looked up outside; ``note`` goes into the timeline with it.
+    """
+
+    subject: str
+    outcome: str
+    amount: int
+    reference: str
+    note: str
+    currency: str | None = None
+
+
 # Partners' words and the timer.
 
 
@@ -225,6 +242,7 @@ Body = (
     | RetryNow
     | SkipToCompensation
     | MarkSettled
+    | Record
     | CallAnswered
     | PaymentConfirmed
     | PaymentRejected

@@ -14,6 +14,8 @@ from domain.payments import Transaction
 class Rules:
     """The settings that decisions depend on; each has its unit last in its name.
 
+    ``payment_attention_s``: a payment or refund that is undecided for so long needs attention.
+    ``payment_events_confirmed``: PaymentSvc is asked before what an event says of a payment counts.
     ``shipping_prices``: method -> currency -> minor units. ``step_retry_first_s`` doubles with each failed try up to
     ``step_retry_max_s``; after ``step_attention_attempts`` failed tries the order needs attention and the step goes on
     slowly, as it does after having waited as long for an open circuit. ``call_lost_s``: a call without an answer for
@@ -23,6 +25,9 @@ class Rules:
     payment_window_s: float = 1800.0
     payment_settle_s: float = 60.0
     payment_watch_s: float = 86_400.0
+    payment_attention_s: float = 3600.0
+    payment_attempts_max: int = 20
+    payment_events_confirmed: bool = False
     shipping_prices: dict[str, dict[str, int]] = field(
         default_factory=lambda: {
             "standard": {"EUR": 490, "USD": 490, "GBP": 420, "JPY": 600, "KWD": 1500},

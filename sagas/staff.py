@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from domain.commands import MarkSettled, RetryNow
+from domain.calls import RefundAnswered
+from domain.commands import MarkSettled, Record, RetryNow
+from domain.derived import IN_FLIGHT
+from domain.money import Money
 from domain.order import HoldState, Step, StepKind, StepState
+from domain.payments import Payment, Refund, RefundStatus
 from sagas import compensation, paying, preparing, refunds, steps
 from sagas.decision import Answer
 from sagas.draft import Draft
 from sagas.events import has_attention, tell_update
-from sagas.refusals import conflict
+from sagas.refusals import conflict, not_found, unprocessable
 from sagas.waking import try_now
 
 
@@ -38,6 +42,51 @@ def mark_settled(draft: Draft, command: MarkSettled) -> Answer:
     compensation.go_on(draft)
     tell_update(draft, "needs_attention", note=command.note)
     return Answer()
+
+
+def record(draft: Draft, command: Record) -> Answer:
+    """Take staff's word on a payment or refund that PaymentSvc leaves undecided, as if it were PaymentSvc's own.
+
+    Raises ``Refused``: ``subject_not_found``, ``outcome_not_applicable``, ``already_decided``.
+    """
+    subject = command.subject.lower()
+    payment = draft.payment(subject)
+    if payment is not None:
+        _record_payment(draft, payment, command)
+    else:
+        _record_refund(draft, *_refund(draft, subject), command)
+    tell_update(draft, "needs_attention", note=command.note)
+    return Answer()
+
+
+def _record_payment(draft: Draft, payment: Payment, command: Record) -> None:
+    if command.outcome not in ("confirmed", "rejected"):
+        raise unprocessable("outcome_not_applicable", "a payment is confirmed or rejected", "/outcome")
+    if payment.status not in IN_FLIGHT:
+        raise conflict("already_decided", f"the payment is {payment.status.value}")
+    if command.outcome == "confirmed":
+        taken = Money(command.amount, command.currency or payment.currency)
+        paying.confirmed(draft, payment, taken, command.reference)
+    else:
+        paying.rejected(draft, payment, "settled_outside")
+
+
+def _record_refund(draft: Draft, payment: Payment, refund: Refund, command: Record) -> None:
+    if command.outcome not in ("refunded", "rejected"):
+        raise unprocessable("outcome_not_applicable", "a refund is refunded or rejected", "/outcome")
+    if refund.status is not RefundStatus.PROCESSING:
+        raise conflict("already_decided", f"the refund is {refund.status.value}")
+    said = Money(command.amount, command.currency or payment.currency)
+    if refunds.answered(draft, RefundAnswered(refund_id=refund.refund_id, status=command.outcome, amount=said)):
+        compensation.go_on(draft)
+
+
+def _refund(draft: Draft, refund_id: str) -> tuple[Payment, Refund]:
+    for payment in draft.order.payments:
+        for refund in payment.refunds:
+            if refund.refund_id == refund_id:
+                return payment, refund
+    raise not_found("subject_not_found", "the order has no payment or refund of this id")
 
 
 def _settle_stock(draft: Draft) -> bool:

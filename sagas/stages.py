@@ -27,6 +27,7 @@ from domain.commands import (
     Pay,
     PaymentConfirmed,
     PaymentRejected,
+    Record,
     RemoveDiscount,
     RemoveItem,
     RetryNow,
@@ -129,6 +130,8 @@ def _answer(draft: Draft, body: Body) -> Answer:
             return staff.retry_now(draft, body)
         case MarkSettled():
             return staff.mark_settled(draft, body)
+        case Record():
+            return staff.record(draft, body)
         case _:
             return _command(draft, body)
 

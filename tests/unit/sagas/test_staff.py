@@ -14,6 +14,7 @@ from domain.commands import (
     ActorType,
     MarkSettled,
     PaymentConfirmed,
+    Record,
     RetryNow,
     SkipToCompensation,
 )
@@ -22,7 +23,7 @@ from domain.errors import RefusalKind
 from domain.money import Money
 from domain.order import CancelReason, Status
 from domain.payments import PaymentStatus
-from tests.unit.sagas.making import RULES, Story, at, prepared, refund_said, validated
+from tests.unit.sagas.making import RULES, Story, answered, at, prepared, refund_said, validated
 
 
 def rejected_refund() -> Story:
@@ -129,3 +130,20 @@ def test_what_staff_do_is_in_the_timeline(body: RetryNow | MarkSettled | SkipToC
     decision = story.says(body)
     assert decision.events, f"{type(body).__name__} leaves no trace"
     assert story.order.event_seq > before
+
+
+def test_staff_record_what_became_of_a_payment_that_stays_undecided() -> None:
+    """PaymentSvc never says more than that it works on it; the bank's statement says that the money was taken."""
+    story = validated().pays()
+    payment = story.order.payments[0]
+    story.answer(answered(story, "processing"))
+    word = Record(
+        subject=payment.payment_id.upper(),
+        outcome="confirmed",
+        amount=payment.amount,
+        reference="statement 7",
+        note="seen at the bank",
+    )
+    story.says(word, by=ActorType.STAFF)
+    assert story.order.status is Status.CONFIRMED
+    assert "seen at the bank" in [event.data.get("note") for event in story.told.events]
