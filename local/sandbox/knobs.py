@@ -10,6 +10,7 @@ A knob has an ``effect``, and fields that say which requests it is for; a field 
 | ``hang`` / ``drop`` | does nothing, and never answers / cuts the connection |
 | ``do_and_fail`` / ``do_and_hang`` / ``do_and_drop`` | does it, then answers ``status`` / never answers / cuts |
 | ``garbage`` | does it and answers 200 with what is not JSON |
+| ``page`` / ``do_and_page`` | does nothing / does it, then answers as something in between would: see below |
 | ``decline`` | charge: rejected with ``code`` (``card_declined``); refund: rejected |
 | ``mismatch`` | charge: takes ``amount_delta`` more (100), or another ``currency`` |
 | ``processing`` | charge, refund: 202 now, the end (and its event) after ``delay_ms`` (500) |
@@ -19,6 +20,10 @@ A knob has an ``effect``, and fields that say which requests it is for; a field 
 | ``no_event`` | charge: no event, neither now nor later |
 | ``refuse`` | put_hold: out of stock; commit_hold: the hold has expired |
 | ``expire`` | put_hold: what is held is lost after ``delay_ms`` (0) |
+
+A page has a ``status`` (404; any of 200..599) and a ``content``: ``html`` (an HTML page), ``json`` (``{"error": …}`` as
+``application/json``), ``problem`` (``application/problem+json``, its ``code`` ``no_upstream``, which no contract names),
+``empty`` (no body), ``redirect`` (``status`` 302 and a ``Location``).
 
 ``operation`` is one of ``OPERATIONS``. The first knob of the list that fits wins for each kind of effect. ``times``
 limits how often a knob acts, ``probability`` how likely it does; ``hits`` counts how often it did.
@@ -38,6 +43,10 @@ KNOBS_MAX: Final = 256
 PROCESSING_MS: Final = 500
 NEVER: Final = -1
 DELAY_MAX_MS: Final = 600_000
+FAIL_STATUS: Final = 503
+PAGE_STATUS: Final = 404
+REDIRECT_STATUS: Final = 302
+ERROR_FROM: Final = 400
 
 OPERATIONS: Final = {
     "list_products": "product",
@@ -53,10 +62,12 @@ OPERATIONS: Final = {
 }
 Effect = Literal[
     "delay", "fail", "throttle", "hang", "drop", "do_and_fail", "do_and_hang", "do_and_drop", "garbage",
+    "page", "do_and_page",
     "decline", "mismatch", "processing", "silence", "event_first", "event_twice", "no_event", "refuse", "expire",
 ]  # fmt: skip
-BEFORE: Final = frozenset(("fail", "throttle", "hang", "drop"))
-AFTER: Final = frozenset(("do_and_fail", "do_and_hang", "do_and_drop", "garbage"))
+PageContent = Literal["html", "json", "problem", "empty", "redirect"]
+BEFORE: Final = frozenset(("fail", "throttle", "hang", "drop", "page"))
+AFTER: Final = frozenset(("do_and_fail", "do_and_hang", "do_and_drop", "garbage", "do_and_page"))
 
 
 class Knob(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -74,7 +85,8 @@ class Knob(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaul
     times: Annotated[int, msgspec.Meta(ge=0)] | None = None
     # Bounded by `check`: in msgspec 0.22 a bounded number beside a tuple of fixed length crashes the interpreter.
     delay_ms: int | tuple[int, int] | None = None
-    status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 503
+    status: Annotated[int, msgspec.Meta(ge=200, le=599)] | None = None
+    content: PageContent = "html"
     code: str | None = None
     amount_delta: int = 100
     currency: str | None = None
@@ -88,6 +100,18 @@ class Knob(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaul
         delays = self.delay_ms if isinstance(self.delay_ms, tuple) else (self.delay_ms or 0,)
         if not all(0 <= delay <= DELAY_MAX_MS for delay in delays):
             raise ValueError(f"delay_ms lies in 0..{DELAY_MAX_MS}")
+        if self.effect in ("fail", "do_and_fail") and self.fail_status < ERROR_FROM:
+            raise ValueError(f"a failure's status lies in {ERROR_FROM}..599")
+
+    @property
+    def fail_status(self) -> int:
+        """What ``fail`` and ``do_and_fail`` answer."""
+        return self.status or FAIL_STATUS
+
+    @property
+    def page_status(self) -> int:
+        """What ``page`` and ``do_and_page`` answer."""
+        return self.status or (REDIRECT_STATUS if self.content == "redirect" else PAGE_STATUS)
 
     def delay(self, default_ms: int) -> int:
         """How long this time, in milliseconds."""

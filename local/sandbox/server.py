@@ -16,6 +16,7 @@ from local.sandbox.answers import Answer, not_found, problem
 from local.sandbox.control import Control
 from local.sandbox.desk import Desk
 from local.sandbox.knobs import AFTER, BEFORE, NO_EFFECTS, Knob
+from local.sandbox.pages import page
 
 REQUEST_LINE_MAX_BYTES: Final = 65_536  # 200 skus fit
 HANG_MAX_S: Final = 120.0
@@ -108,7 +109,9 @@ async def _end(request: web.BaseRequest, effect: str, knob: Knob) -> web.StreamR
         answer = problem(RETRY_AFTER_STATUS, "throttled")
         return _response(Answer(answer.status, answer.body, knob.retry_after_s))
     if effect == "fail":
-        return _response(problem(knob.status, knob.code or "sandbox_fault"))
+        return _response(problem(knob.fail_status, knob.code or "sandbox_fault"))
+    if effect == "page":
+        return page(knob)
     if effect == "garbage":
         return web.Response(body=b"<html>certainly not JSON", content_type="text/html")
     if effect == "hang":

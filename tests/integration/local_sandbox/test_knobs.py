@@ -44,6 +44,42 @@ async def test_what_was_done_and_not_told_is_found_by_asking_and_by_repeating(ca
     assert totals == {"EUR": {"charged": 100, "refunded": 0}}
 
 
+CHARGE = {
+    "payment_id": "p",
+    "order_id": "o",
+    "customer_id": "c-1001",
+    "method": "card",
+    "amount": {"amount": 100, "currency": "EUR"},
+}
+PAGES = [
+    ({}, 404, "text/html"),
+    ({"status": 502}, 502, "text/html"),
+    ({"status": 200}, 200, "text/html"),
+    ({"status": 403, "content": "json"}, 403, "application/json"),
+    ({"status": 409, "content": "problem"}, 409, "application/problem+json"),
+    ({"status": 503, "content": "empty"}, 503, "application/octet-stream"),
+    ({"content": "redirect"}, 302, "text/html"),
+]
+
+
+@pytest.mark.parametrize("effect", ["page", "do_and_page"])
+@pytest.mark.parametrize(("fields", "status", "content_type"), PAGES)
+async def test_a_page_of_something_in_between_says_nothing_of_what_was_done(
+    caller: Any, sandbox: Any, effect: str, fields: dict[str, Any], status: int, content_type: str
+) -> None:
+    await caller.put_knobs({"effect": effect, "operation": "charge", "times": 1} | fields)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{sandbox.url}/payment/payments", json=CHARGE, allow_redirects=False) as response,
+    ):
+        assert (response.status, response.content_type) == (status, content_type)
+        assert ("Location" in response.headers) == (fields.get("content") == "redirect")
+        page = await response.read()
+        assert (page == b"") == (fields.get("content") == "empty")
+        assert b"payment_id" not in page
+    assert await _status(caller, "p") == (404 if effect == "page" else "confirmed")
+
+
 @pytest.mark.parametrize("effect", ["hang", "drop"])
 async def test_what_was_neither_done_nor_told_is_not_in_the_books(caller: Any, effect: str) -> None:
     await caller.put_knobs({"effect": effect, "operation": "charge", "times": 1})

@@ -59,7 +59,7 @@ def test_a_knob_acts_as_likely_as_it_says() -> None:
 def test_the_first_of_two_with_the_same_effect_wins_and_others_add_to_it() -> None:
     knobs = _set(Knob(effect="fail", status=500, times=1), Knob(effect="fail", status=502), Knob(effect="delay"))
     first, second = knobs.effects(CHARGE), knobs.effects(CHARGE)
-    assert (first["fail"].status, second["fail"].status) == (500, 502)
+    assert (first["fail"].fail_status, second["fail"].fail_status) == (500, 502)
     assert "delay" in first
 
 
@@ -84,8 +84,16 @@ def test_a_knob_that_makes_no_sense_is_refused() -> None:
         _set(Knob(effect="fail", operation="pay"))
     with pytest.raises(ValueError, match="delay_ms"):
         _set(Knob(effect="delay", delay_ms=(0, -1)))
+    with pytest.raises(ValueError, match="status"):
+        _set(Knob(effect="do_and_fail", status=302))
     with pytest.raises(ValueError, match="at most"):
         _set(*[Knob(effect="fail")] * (KNOBS_MAX + 1))
-    for body in (b'{"effect":"explode"}', b'{"effect":"fail","sometimes":true}', b'{"effect":"fail","probability":2}'):
+    for body in (
+        b'{"effect":"explode"}',
+        b'{"effect":"fail","sometimes":true}',
+        b'{"effect":"fail","probability":2}',
+        b'{"effect":"page","status":199}',
+        b'{"effect":"page","content":"pdf"}',
+    ):
         with pytest.raises(msgspec.ValidationError):
             msgspec.json.decode(body, type=Knob)
