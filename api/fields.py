@@ -78,6 +78,13 @@ _NO_NUL = r"^[^\x00]*$"
 NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=IDENTIFIER_MAX_CHARACTERS, pattern=NO_CONTROL)]
+# A UUID is compared without case, and written in lower case.
+Uuid = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"),
+    AfterValidator(str.lower),
+    WithJsonSchema({"type": "string", "format": "uuid"}),
+]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=TEXT_MAX_CHARACTERS, pattern=NO_CONTROL)]
 Note = Annotated[str, StringConstraints(min_length=1, max_length=NOTE_MAX_CHARACTERS, pattern=_NO_NUL)]
 CODE_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{CODE_MAX_CHARACTERS - 1}}}$"
@@ -90,6 +97,9 @@ Currency = Annotated[
 WHOLE = BeforeValidator(_whole)
 Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX, examples=[2]), WHOLE]
 Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX_MINOR, description="int64 minor units"), WHOLE]
+AmountOrZero = Annotated[
+    int, Field(ge=0, le=AMOUNT_MAX_MINOR, description="int64 minor units; 0: no money moved"), WHOLE
+]
 Uses = Annotated[int, Field(ge=1, le=USES_MAX), WHOLE]
 Fraction = Annotated[
     str,

@@ -167,6 +167,8 @@ def _of_staff(at: StaffEndpoints) -> tuple[Operation, ...]:
                 "already_decided",
                 "too_many_refund_attempts",
                 "outcome_not_applicable",
+                "invalid_amount",
+                "invalid_currency",
             ),
         ),
         staff(

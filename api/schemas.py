@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, RootModel, StringConstraints
 
-from api.fields import Amount, Body, Code, Currency, Identifier, Metadata, Note, Quantity, Text
+from api.fields import Amount, AmountOrZero, Body, Code, Currency, Identifier, Metadata, Note, Quantity, Text, Uuid
 
 LINES_MAX = 200
 CODES_MAX = 20
@@ -134,13 +134,46 @@ class SkipToCompensation(Body):
 
 
 class MarkSettled(Body):
-    """What needs attention was settled outside; ``note`` says how."""
+    """The stock that needs attention was settled outside; ``note`` says how."""
 
     action: Literal["mark_settled"]
     note: Note
 
 
-class AttentionVerb(RootModel[Annotated[RetryNow | SkipToCompensation | MarkSettled, Field(discriminator="action")]]):
-    """What staff do about an order that needs attention: one of three, told apart by ``action``."""
+class Record(Body):
+    """What became of a payment or a refund that PaymentSvc leaves undecided, by the staff's word.
 
-    model_config = ConfigDict(strict=True, json_schema_extra={"examples": [{"action": "retry"}]})
+    ``subject`` is its id. A payment is ``confirmed`` or ``rejected``, a refund ``refunded`` or ``rejected``. ``amount`` is
+    what was moved, in minor units of ``currency`` (left out: the payment's); ``reference`` is where it can be looked up.
+    """
+
+    action: Literal["record"]
+    subject: Uuid
+    outcome: Literal["confirmed", "rejected", "refunded"]
+    amount: AmountOrZero
+    currency: Currency | None = None
+    reference: Text
+    note: Note
+
+
+class AttentionVerb(
+    RootModel[Annotated[RetryNow | SkipToCompensation | MarkSettled | Record, Field(discriminator="action")]]
+):
+    """What staff do about an order that needs attention: one of four, told apart by ``action``."""
+
+    model_config = ConfigDict(
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {"action": "retry"},
+                {
+                    "action": "record",
+                    "subject": "0198f7a2-8fff-7001-8f0e-2f8f6d3c1b77",
+                    "outcome": "confirmed",
+                    "amount": 7125,
+                    "reference": "statement 2026-11-24, line 7",
+                    "note": "the bank has it, the gateway does not say",
+                },
+            ]
+        },
+    )

@@ -6,7 +6,7 @@ Translates between HTTP and commands. The rules are in the order.
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,7 +19,7 @@ from api.parameters import read_query
 from api.ports import AnswersPort, DeadLettersPort
 from api.reading import encode
 from api.replays import Keep, Replays
-from domain.commands import MarkSettled, RetryNow, SkipToCompensation
+from domain.commands import MarkSettled, Record, RetryNow, SkipToCompensation
 from domain.errors import RefusalKind, Refused
 from messaging.dead_letters import DeadLetter
 
@@ -46,9 +46,9 @@ class StaffEndpoints:
         self._replays = Replays(answers)
 
     async def attend(self, asked: Incoming) -> Answer:
-        """Retry every step at once, give up going forward, or say that it was settled outside."""
+        """Retry every step at once, give up going forward, or say what was settled outside: the stock, or money."""
         wish, body = await self._door.wish_with(asked, schemas.AttentionVerb, ADMIN)
-        command: RetryNow | SkipToCompensation | MarkSettled
+        command: RetryNow | SkipToCompensation | MarkSettled | Record
         match body.root:
             case schemas.RetryNow(note=note):
                 command = RetryNow(note)
@@ -56,6 +56,17 @@ class StaffEndpoints:
                 command = SkipToCompensation(note)
             case schemas.MarkSettled(note=note):
                 command = MarkSettled(note)
+            case schemas.Record() as said:
+                command = Record(
+                    subject=said.subject,
+                    outcome=said.outcome,
+                    amount=said.amount,
+                    currency=said.currency,
+                    reference=said.reference,
+                    note=said.note,
+                )
+            case _:
+                assert_never(body.root)
         return order_answer(200, await self._door.command(asked, wish, command, by_staff=True))
 
     async def list_dead_letters(self, asked: Incoming) -> Answer:

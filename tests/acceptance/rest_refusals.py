@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.acceptance.givens import SHIPPED
-from tests.acceptance.rest_rows import ANY, NEW, ORDER, Row
+from tests.acceptance.rest_rows import ANY, NEW, ORDER, Row, record
 
 ITEM = {"sku": "load-sku-3", "quantity": 1}
 CARD = {"method": "card"}
@@ -130,6 +130,18 @@ REFUSALS = (
         shows={"allowed": ["ship", "deliver"]}, about="until the first shipment"),
     Row(asks=f"POST {ORDER}/attention", body={"action": "mark_settled", "note": "by bank"}, answer=409,
         code="nothing_to_settle", given="validated"),
+    # What staff can't record.
+    Row(asks=f"POST {ORDER}/attention", body=record("rejected", 0, "{item}"), answer=404, code="subject_not_found",
+        given="validated"),
+    Row(asks=f"POST {ORDER}/attention", body=record("refunded", 1), answer=422, code="outcome_not_applicable",
+        given="paying", shows={"errors.0.pointer": "/outcome"}),
+    Row(asks=f"POST {ORDER}/attention", body=record("rejected", 0), answer=409, code="already_decided", given="prepared"),
+    Row(asks=f"POST {ORDER}/attention", body=record("confirmed", -1), answer=422, code="invalid_amount", given="paying",
+        shows={"errors.0.pointer": "/amount"}),
+    Row(asks=f"POST {ORDER}/attention", body=record("confirmed", 1, currency="ZZZ"), answer=422, code="invalid_currency",
+        given="paying", shows={"errors.0.pointer": "/currency"}),
+    Row(asks=f"POST {ORDER}/attention", body=record("rejected", 0), answer=403, code="insufficient_scope", who="owner",
+        given="paying"),
     # Discounts, on an order and at its creation.
     *(
         Row(asks=asks, body=body | {name: wrapped}, answer=422, code=code, given="many_promotions",

@@ -40,6 +40,12 @@ class Row:
         return " ".join(filter(None, (self.asks, str(self.answer), self.code, self.about, f"({self.given})")))
 
 
+def record(outcome: str, amount: int, subject: str = "{payment}", **more: object) -> dict[str, object]:
+    """What staff say became of a payment or refund."""
+    said = {"subject": subject, "outcome": outcome, "amount": amount, "reference": "statement 7", "note": "by bank"}
+    return {"action": "record", **said, **more}
+
+
 def get(path: str, *, given: str = "validated", **more: Any) -> Row:
     """A question that is answered."""
     return Row(asks=f"GET {path}", answer=200, given=given, key=False, **more)
@@ -177,6 +183,10 @@ SUCCESSES = (
     # Staff.
     Row(asks=f"POST {ORDER}/attention", body={"action": "mark_settled", "note": "by bank"}, answer=200,
         given="mismatched", shows={"needs_attention": False}),
+    Row(asks=f"POST {ORDER}/attention", body=record("rejected", 0), answer=200, given="paying", tells=ETAG,
+        shows={"status": "validated", "payment_status": "unpaid", "payments.0.status": "rejected"}),
+    Row(asks=f"POST {ORDER}/attention", body=record("confirmed", 1), answer=200, given="paying",
+        shows={"needs_attention": True, "payments.0.status": "mismatched", "totals.paid": 1}, about="another amount"),
     get("/api/dead-letters", given="nothing", shows={"data": ANY}),
     # How it is.
     get("/health/live", given="nothing", who="nobody", shows={"status": "ok"}),

@@ -1,15 +1,27 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from domain.commands import ActorType, MarkSettled, RetryNow, SkipToCompensation
+from domain.commands import ActorType, MarkSettled, Record, RetryNow, SkipToCompensation
 from messaging.dead_letters import DeadLetter
-from tests.unit.api.driving import ORDER_ID, World, token
+from tests.unit.api.driving import ORDER_ID, PAYMENT_ID, World, token
 
 ATTENTION = f"/api/orders/{ORDER_ID}/attention"
 ADMIN = token("admin")
+RECORD = {
+    "action": "record",
+    "subject": PAYMENT_ID,
+    "outcome": "confirmed",
+    "amount": 7125,
+    "reference": "statement 7",
+    "note": "the bank has it",
+}
+SAID = Record(
+    subject=PAYMENT_ID, outcome="confirmed", amount=7125, reference="statement 7", note="the bank has it", currency=None
+)
 
 
 @pytest.mark.parametrize(
@@ -19,9 +31,14 @@ ADMIN = token("admin")
         ({"action": "retry", "note": "the gateway is back"}, RetryNow("the gateway is back")),
         ({"action": "skip_to_compensation", "note": "lost"}, SkipToCompensation("lost")),
         ({"action": "mark_settled", "note": "by bank"}, MarkSettled("by bank")),
+        (RECORD, SAID),
+        ({**RECORD, "subject": PAYMENT_ID.upper()}, SAID),
+        ({**RECORD, "amount": 7125.0}, SAID),
+        ({**RECORD, "amount": 0, "outcome": "rejected"}, replace(SAID, amount=0, outcome="rejected")),
+        ({**RECORD, "outcome": "refunded", "currency": "CHF"}, replace(SAID, outcome="refunded", currency="CHF")),
     ],
 )
-async def test_each_verb_becomes_its_command(world: World, body: dict[str, str], command: object) -> None:
+async def test_each_verb_becomes_its_command(world: World, body: dict[str, Any], command: object) -> None:
     answered = await world.ask("POST", ATTENTION, json=body, token=ADMIN)
     assert answered.status == 200
     assert world.router.message.body == command
@@ -34,6 +51,45 @@ async def test_each_verb_becomes_its_command(world: World, body: dict[str, str],
 async def test_a_verb_has_to_be_known_and_explained(world: World, body: dict[str, Any]) -> None:
     answered = await world.ask("POST", ATTENTION, json=body, token=ADMIN)
     assert (answered.status, answered.code) == (422, "invalid_request")
+    assert not world.router.asked
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "pointer"),
+    [
+        ({"subject": "the last one"}, "invalid_request", "/subject"),
+        ({"subject": None}, "invalid_request", "/subject"),
+        ({"outcome": "lost"}, "invalid_request", "/outcome"),
+        ({"amount": -1}, "invalid_amount", "/amount"),
+        ({"amount": 2**53}, "invalid_amount", "/amount"),
+        ({"amount": 0.5}, "invalid_amount", "/amount"),
+        ({"amount": "7125"}, "invalid_amount", "/amount"),
+        ({"amount": True}, "invalid_amount", "/amount"),
+        ({"currency": "ZZZ"}, "invalid_currency", "/currency"),
+        ({"reference": ""}, "invalid_request", "/reference"),
+        ({"reference": "r" * 501}, "invalid_request", "/reference"),
+        ({"reference": "a\nb"}, "invalid_request", "/reference"),
+        ({"note": ""}, "invalid_request", "/note"),
+        ({"note": "n" * 501}, "invalid_request", "/note"),
+        ({"note": "a\0b"}, "invalid_request", "/note"),
+        ({"paid_at": "yesterday"}, "invalid_request", "/paid_at"),
+    ],
+)
+async def test_what_staff_record_is_whole_and_within_its_bounds(
+    world: World, change: dict[str, Any], code: str, pointer: str
+) -> None:
+    answered = await world.ask("POST", ATTENTION, json={**RECORD, **change}, token=ADMIN)
+    assert (answered.status, answered.code) == (422, code)
+    assert [fault["pointer"] for fault in answered.json["errors"]] == [pointer]
+    assert not world.router.asked
+
+
+@pytest.mark.parametrize("missing", ["subject", "outcome", "amount", "reference", "note"])
+async def test_what_staff_record_leaves_nothing_out(world: World, missing: str) -> None:
+    body = {name: value for name, value in RECORD.items() if name != missing}
+    answered = await world.ask("POST", ATTENTION, json=body, token=ADMIN)
+    assert answered.status == 422
+    assert answered.json["errors"][0]["pointer"] == f"/{missing}"
     assert not world.router.asked
 
 
