@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
 from domain.errors import Unavailable
+from supervised import supervised_once
 
 T = TypeVar("T")
 
@@ -79,7 +80,7 @@ class MicroBatcher(Generic[T]):
         if not self._queue:
             return
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_max_items))]
-        task = asyncio.get_running_loop().create_task(self._run(batch))
+        task = supervised_once("batch", self._run(batch))
         self._in_flight.add(task)
         task.add_done_callback(self._finished)
         self._schedule()
@@ -93,7 +94,3 @@ class MicroBatcher(Generic[T]):
             self._timer.cancel()
             self._timer = None
         self._schedule()
-        if not task.cancelled() and task.exception() is not None:
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a batch's sender failed", "exception": task.exception(), "task": task}
-            )

@@ -15,6 +15,7 @@ from actors.wire import decode_calls
 from domain.calls import Call
 from domain.commands import Actor, ActorType, CallAnswered, Message
 from domain.errors import OutcomeUnknown, Refused, Unavailable
+from supervised import supervised_once
 
 log = structlog.get_logger()
 
@@ -57,7 +58,9 @@ class Bulkhead:
             if len(self._calls) >= self._calls_max:
                 refused.append(position)
                 continue
-            self._calls[key] = asyncio.get_running_loop().create_task(self._perform(key, call))
+            self._calls[key] = supervised_once(
+                "partner-call", self._perform(key, call), order_id=call.order_id, key=call.key
+            )
         return refused
 
     @property
@@ -69,8 +72,6 @@ class Bulkhead:
         try:
             answered = await self._caller.call(call)
             await self._answer(call, answered)
-        except Exception:
-            log.exception("call_failed", order_id=call.order_id, key=call.key)
         finally:
             self._calls.pop(key, None)
 

@@ -92,7 +92,9 @@ class Circuits:
         if queue.is_open:
             count = 1
             queue.ahead_s = min(2 * queue.ahead_s, self._ahead_max_s)
-        for order_id in list(islice(queue.waiting, count)):
-            del queue.waiting[order_id]
-            self._ask_again(order_id, partner)
-        self._set_timer(partner, queue)
+        try:
+            for order_id in list(islice(queue.waiting, count)):
+                del queue.waiting[order_id]
+                self._ask_again(order_id, partner)
+        finally:
+            self._set_timer(partner, queue)

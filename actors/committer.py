@@ -18,6 +18,7 @@ import structlog
 from actors.failpoints import Failpoint
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.snapshots import Commit, FlushResult, Loaded
+from supervised import supervised_once
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -116,7 +117,7 @@ class Committer:
             return
         self._waiting.append(proposal)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name=f"commit-{self.group}")
+            self._task = supervised_once("commit", self._run(), group=self.group)
 
     async def settled(self) -> Verdict:
         """Wait until all that was proposed so far is settled, however much goes on being proposed; tells whether we still own it."""

@@ -61,7 +61,9 @@ class Deadlines:
     def _due(self) -> None:
         self._timer = None
         now = self._now()
-        while self._heap and self._heap[0][0] <= now:
-            _, order_id = heapq.heappop(self._heap)
-            self._ring(order_id)
-        self._set_timer()
+        try:
+            while self._heap and self._heap[0][0] <= now:
+                _, order_id = heapq.heappop(self._heap)
+                self._ring(order_id)
+        finally:
+            self._set_timer()

@@ -17,6 +17,7 @@ from actors.peers import PeerGone
 from domain.document import totals
 from domain.order import Order
 from domain.slices import DEDICATED
+from supervised import supervised_once
 
 log = structlog.get_logger()
 
@@ -68,7 +69,7 @@ class DedicatedOrders:
         loop = asyncio.get_running_loop()
         if len(self._under_way) >= self._waiting_max_orders or loop.time() < self._not_before_s:
             return
-        task = self._under_way[order.id] = loop.create_task(self._move(order.id), name=f"dedicate-{order.id}")
+        task = self._under_way[order.id] = supervised_once("dedicate", self._move(order.id), order_id=order.id)
         task.add_done_callback(lambda _: self._under_way.pop(order.id, None))
 
     async def _move(self, order_id: str) -> None:

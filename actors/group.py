@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from logging import INFO, WARNING
-from typing import Any
 
 import structlog
 
@@ -36,6 +35,7 @@ from domain.slices import DEDICATED
 from sagas.decision import Answer, Decision
 from sagas.stages import deadline, decide, resume
 from storage.snapshots import Commit, Loaded, StoredEvent
+from supervised import supervised_once
 
 log = structlog.get_logger()
 
@@ -54,7 +54,6 @@ class Group:
         self._on_replaced = on_replaced
         self._actors: OrderedDict[str, OrderActor] = OrderedDict()
         self._handing_over: dict[str, list[Letter]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._stale: dict[str, int] = {}
         # Of a dedicated order: nothing is to be done for it, as it is closed, somewhere else, or set aside.
         self._rests = False
@@ -96,9 +95,9 @@ class Group:
             letter.tell(Moved(""))
             return
         if codes_of(letter.message):
-            self._spawn(self._errands.read_promotions(letter))
+            supervised_once("read-promotions", self._errands.read_promotions(letter), order_id=letter.order_id)
         elif isinstance(letter.message.body, RetryNow):
-            self._spawn(self._errands.take_up_again(letter))
+            supervised_once("take-up-again", self._errands.take_up_again(letter), order_id=letter.order_id)
         else:
             self._deliver(letter)
 
@@ -237,7 +236,7 @@ class Group:
         self._watches.set_aside(order_id)
         for letter in letters:
             letter.tell(not_now)
-        self._spawn(self._aside.mark(order_id, why))
+        supervised_once("mark-set-aside", self._aside.mark(order_id, why), order_id=order_id)
 
     # The host of the order actors.
 
@@ -304,7 +303,7 @@ class Group:
 
     def replay(self, letter: Letter) -> None:
         """Tell the sender what the message's first delivery was told."""
-        self._spawn(self._errands.replay(letter))
+        supervised_once("replay", self._errands.replay(letter), order_id=letter.order_id)
 
     # After the commit.
 
@@ -464,11 +463,6 @@ class Group:
         """Finish what was begun; used when the process is asked to end."""
         self.deadlines.stop()
         await self.committer.stop()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _wake(order_id: str) -> Message:

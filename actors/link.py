@@ -24,6 +24,8 @@ from typing import Any, cast
 import msgspec
 import structlog
 
+from supervised import supervised, supervised_once
+
 log = structlog.get_logger()
 
 HELLO, PING, CALL, FORGET, RESULT, ERROR, PART = range(7)
@@ -184,7 +186,9 @@ class _Served(_Wire):
             self.send((ERROR, number, f"{CALLS_MAX} calls are under way already"))
             return
         if inspect.iscoroutinefunction(self._methods[method]):
-            self._under_way[number] = self._loop.create_task(self._answer(number, method, arguments, more))
+            self._under_way[number] = supervised_once(
+                "link-call", self._answer(number, method, arguments, more), method=method
+            )
             return
         try:
             self.send((RESULT, number, self._methods[method](*arguments, **more)))
@@ -244,7 +248,7 @@ class Link:
         self._wire = wire
         wire.send((HELLO, self.endpoint.secret))
         self._heard_s = loop.time()
-        self._pinging = loop.create_task(self._ping(wire))
+        self._pinging = supervised("link-pings", lambda: self._ping(wire))
 
     def close(self, why: str = "closed") -> None:
         """Give up; ``lost`` is done with the reason, and so are the calls that wait."""

@@ -11,6 +11,7 @@ from actors.mailbox import Letter
 from domain.errors import Unavailable
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.snapshots import Loaded
+from supervised import supervised_once
 
 log = structlog.get_logger()
 
@@ -47,7 +48,7 @@ class Loading:
         self._waiting.setdefault(letter.order_id, []).append(letter)
         self._letters += 1
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name=f"load-{self._name}")
+            self._task = supervised_once("load", self._run(), group=self._name)
 
     def empty(self) -> list[Letter]:
         """Give back every letter that waits; what is being read arrives nowhere."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from storage.errors import CommitUnknown, StorageUnavailable
+from supervised import supervised
 
 log = structlog.get_logger()
 
@@ -36,7 +37,7 @@ class OrderNumbers:
         """The next number was given to an order."""
         self._stock.popleft()
         if len(self._stock) < self._block and self._refill is None:
-            self._refill = asyncio.get_running_loop().create_task(self._top_up(), name="order-numbers")
+            self._refill = supervised("order-numbers", self._top_up)
 
     async def fill(self) -> None:
         """Take a block; raises what the taker raises."""
@@ -45,14 +46,12 @@ class OrderNumbers:
 
     async def _top_up(self) -> None:
         """Take a block, however long the database can't give one."""
-        try:
-            while True:
-                try:
-                    await self.fill()
-                except (StorageUnavailable, CommitUnknown) as error:
-                    log.warning("order_numbers_not_taken", left=len(self._stock), error=str(error))
-                    await asyncio.sleep(self._retry_s)
-                else:
-                    return
-        finally:
-            self._refill = None
+        while True:
+            try:
+                await self.fill()
+            except (StorageUnavailable, CommitUnknown) as error:
+                log.warning("order_numbers_not_taken", left=len(self._stock), error=str(error))
+                await asyncio.sleep(self._retry_s)
+            else:
+                self._refill = None
+                return

@@ -14,6 +14,7 @@ import ray
 import structlog
 
 from actors.link import Endpoint, Link, LinkFull, Say
+from supervised import supervised
 
 log = structlog.get_logger()
 
@@ -52,7 +53,7 @@ class Peer:
         self._on_found = on_found
         self._search_first_s = search_first_s
         self._search_max_s = search_max_s
-        self._task = asyncio.get_running_loop().create_task(self._keep(), name=f"peer-{name}")
+        self._task = supervised("peer", self._keep, peer=name)
 
     @property
     def is_up(self) -> bool:
@@ -112,6 +113,8 @@ class Peer:
         )
         link = Link(endpoint, ping_every_s=self._ping_every_s, pings_missed_max=self._pings_missed_max)
         await link.open()
+        if self.link is not None:
+            self.link.close()  # lost long ago, unless what came after it was found has failed
         self.link = link
         return link
 

@@ -26,6 +26,7 @@ from domain.amending import amended
 from domain.commands import Message
 from domain.errors import OutcomeUnknown, Unavailable
 from domain.slices import DEDICATED
+from supervised import awaited, supervised
 
 log = structlog.get_logger()
 
@@ -93,7 +94,7 @@ class Router:
     async def start(self) -> None:
         """Read the owners, and go on reading them now and then."""
         await self.refresh()
-        self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="router-owners")
+        self._keeper = supervised("router-owners", self._keep)
 
     async def stop(self) -> None:
         """Stop reading owners; what is under way goes on until its deadline."""
@@ -179,7 +180,7 @@ class Router:
     async def refresh(self) -> None:
         """Read the owners table; several callers share one reading. A reading that fails leaves the last one."""
         if self._reading is None:
-            self._reading = asyncio.get_running_loop().create_task(self._refresh())
+            self._reading = awaited("read-owners", self._refresh())
         await asyncio.shield(self._reading)
 
     async def _refresh(self) -> None:

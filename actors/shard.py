@@ -7,7 +7,7 @@ as soon as a flush shows that somebody else has it. It knows neither Ray nor how
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from domain.commands import Actor, ActorType, AskAgain, CallAnswered, Message
 from domain.errors import Unavailable
 from domain.slices import DEDICATED
 from storage.errors import CommitUnknown, StorageUnavailable
+from supervised import awaited, note_failure, supervised
 
 log = structlog.get_logger()
 
@@ -98,12 +99,10 @@ class OrderShard:
         await self._around.clock.synchronise()
         await self._around.numbers.fill()
         await self._take(self.home)
-        for work in (
-            self._poll(),
-            self._sweep(),
-            self._around.clock.keep(self._policy.sweep_every_s, self._clock_failed),
-        ):
-            self._spawn(work)
+        clock = self._around.clock
+        self._spawn("poll", self._poll)
+        self._spawn("sweep", self._sweep)
+        self._spawn("clock", lambda: clock.keep(self._policy.sweep_every_s, self._clock_failed))
 
     async def stop(self) -> None:
         """Finish what was begun, take nothing new."""
@@ -209,7 +208,7 @@ class OrderShard:
         """Become the owner of a group, once however many ask for it."""
         task = self._taking.get(name)
         if task is None:
-            task = self._taking[name] = asyncio.get_running_loop().create_task(self._take_over(name))
+            task = self._taking[name] = awaited("take-group", self._take_over(name))
             task.add_done_callback(lambda _: self._taking.pop(name, None))
         return await asyncio.shield(task)
 
@@ -222,7 +221,7 @@ class OrderShard:
         while (taking := self._taking.get(self.home)) is not None and taking is not self._adopting:
             await asyncio.wait([taking])
         if self._adopting is None:
-            self._adopting = self._taking[self.home] = asyncio.get_running_loop().create_task(self._adopt())
+            self._adopting = self._taking[self.home] = awaited("adopt", self._adopt())
             self._adopting.add_done_callback(self._adopted)
         await asyncio.shield(self._adopting)
 
@@ -254,7 +253,7 @@ class OrderShard:
         if group.dedicated_order_id is not None:
             group.wake(group.dedicated_order_id)
         else:
-            self._spawn(self._resume(group))
+            self._spawn("resume", lambda: self._resume(group))
         return group
 
     def _replaced(self, group: Group) -> None:
@@ -262,7 +261,7 @@ class OrderShard:
             return
         del self._groups[group.name]
         if group.name == self.home and not self._stopping:
-            self._spawn(self._take_back())
+            self._spawn("take-back", self._take_back)
 
     async def _take_back(self) -> None:
         """Somebody stood in for us. We are well, so our orders come home; if that does not last, ever more slowly."""
@@ -308,44 +307,50 @@ class OrderShard:
         """
         while True:
             await asyncio.sleep(self._policy.poll_every_s)
-            for group in list(self._groups.values()):
-                group.check()
-                share = residue(group.name)
-                if group.is_replaced or group.queued > self._policy.resume_backlog_max_messages:
-                    continue
-                if share is None:
-                    group.look_after()
-                    continue
-                try:
-                    for order_id, deadline in await self._store.due(
-                        share, self._policy.poll_ahead_s, self._policy.poll_max_orders
-                    ):
-                        group.deadlines.expect(order_id, deadline)
-                except (StorageUnavailable, CommitUnknown) as error:
-                    log.warning("deadlines_not_read", group=group.name, error=str(error))
+            await self._for_each_group("poll-group", self._poll_group)
             self.passivate()
+
+    async def _poll_group(self, group: Group) -> None:
+        group.check()
+        share = residue(group.name)
+        if group.is_replaced or group.queued > self._policy.resume_backlog_max_messages:
+            return
+        if share is None:
+            group.look_after()
+            return
+        for order_id, deadline in await self._store.due(share, self._policy.poll_ahead_s, self._policy.poll_max_orders):
+            group.deadlines.expect(order_id, deadline)
 
     async def _sweep(self) -> None:
         """Offer the publisher again whatever has stayed unpublished."""
         while True:
             await asyncio.sleep(self._policy.sweep_every_s)
-            for group in list(self._groups.values()):
-                share = residue(group.name)
-                if share is None or group.is_replaced:
-                    continue
-                try:
-                    ids = await self._store.unpublished_orders(
-                        share, self._policy.sweep_older_than_s, self._policy.sweep_max_orders
-                    )
-                    if ids:
-                        group.publish_again(await self._store.unpublished(ids))
-                except (StorageUnavailable, CommitUnknown) as error:
-                    log.warning("unpublished_not_read", group=group.name, error=str(error))
+            await self._for_each_group("sweep-group", self._sweep_group)
+
+    async def _sweep_group(self, group: Group) -> None:
+        share = residue(group.name)
+        if share is None or group.is_replaced:
+            return
+        ids = await self._store.unpublished_orders(
+            share, self._policy.sweep_older_than_s, self._policy.sweep_max_orders
+        )
+        if ids:
+            group.publish_again(await self._store.unpublished(ids))
+
+    async def _for_each_group(self, name: str, work: Callable[[Group], Awaitable[None]]) -> None:
+        """Do something for every group; one for which it fails keeps it from none of the others."""
+        for group in list(self._groups.values()):
+            try:
+                await work(group)
+            except (StorageUnavailable, CommitUnknown) as error:
+                log.warning("database_not_read", work=name, group=group.name, error=str(error))
+            except Exception as error:  # noqa: BLE001 - one group that fails must not stop the others
+                note_failure(name, error, group=group.name)
 
     def _clock_failed(self, error: Exception) -> None:
         log.warning("clock_not_read", error=str(error))
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        task = supervised(name, work, shard=self.name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -23,6 +23,7 @@ from domain.commands import Actor, ActorType, Message, Wake
 from domain.errors import OutcomeUnknown, Refused, Unavailable
 from domain.slices import DEDICATED, dedicated_group
 from storage.errors import CommitUnknown, StorageUnavailable
+from supervised import supervised, supervised_once
 
 log = structlog.get_logger()
 
@@ -102,7 +103,7 @@ class Supervisor:
         for name in self._processes.names():
             self._processes.start(name)
         await asyncio.gather(*(self._peers.get(name).found.wait() for name in self._processes.names()))
-        self._spawn(self._rounds())
+        self._spawn(supervised("supervisor-rounds", self._rounds))
 
     async def dedicate(self, order_id: str) -> bool:
         """Start a process for one order; False when there are as many as may be. Returns when it is up."""
@@ -159,11 +160,11 @@ class Supervisor:
             self._counts["storms_total"] += 1
             self.alert("restart_storm", f"{name} was lost {recent} times in {self._policy.storm_window_s:.0f} s")
         if why == SILENT:
-            self._spawn(self._replace(name, wait_s))
+            self._spawn(supervised_once("replace", self._replace(name, wait_s), process=name))
         elif wait_s and name not in self._held_back:
             self._held_back.add(name)
             self._counts["held_back_total"] += 1
-            self._spawn(self._hold_back(name, wait_s))
+            self._spawn(supervised_once("hold-back", self._hold_back(name, wait_s), process=name))
 
     def storm_wait_s(self, recent: int) -> float:
         """How long a process that was lost ``recent`` times within the window has to wait for its next start, in seconds."""
@@ -257,7 +258,6 @@ class Supervisor:
         for gone in set(self._statistics) - set(names):
             del self._statistics[gone]
 
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

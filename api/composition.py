@@ -25,7 +25,7 @@ from actors.runtime import connect
 from api.app import Collaborators, Service, bare_app, furnish
 from api.configuration import authenticator_of, metrics_folder, rules_of
 from api.dependencies import Check, HealthChecks, accepts_connections
-from api.figures import Figures
+from api.figures import TASKS_FAILED, Figures
 from api.letters import DeadLetters
 from messaging import asyncapi
 from settings import Settings, settings
@@ -35,6 +35,7 @@ from storage.errors import StorageUnavailable
 from storage.promotions import Promotions
 from storage.queries import Queries
 from storage.redis import QuietRedis
+from supervised import on_failure
 
 APPLICATION_NAME = "api"
 DATABASE_WAIT_MAX_S = 60.0
@@ -64,6 +65,7 @@ def service() -> Service:
 
 async def _open(config: Settings, stack: AsyncExitStack) -> Collaborators:
     """Open everything; what was opened is closed in the opposite order."""
+    on_failure(lambda name: TASKS_FAILED.labels(name).inc())
     authenticator = authenticator_of(config)
     queries = await _insist(
         lambda: Queries.open(

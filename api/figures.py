@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -19,6 +19,9 @@ from prometheus_client.registry import Collector
 _log = structlog.get_logger()
 
 REPORT_TIMEOUT_S = 2.0
+TASKS_FAILED = Counter(
+    "ordersvc_http_tasks_failed", "Failures that nothing foresaw in work that runs by itself", ["task"]
+)
 _TOTAL = "_total"
 
 

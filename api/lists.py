@@ -28,6 +28,7 @@ from domain.money import AMOUNT_MAX_MINOR
 from domain.order import Status
 from storage.filters import OrderFilters, PageKey, Sort
 from storage.queries import Bucket, GroupBy
+from supervised import awaited
 
 PAGE_MAX_ROWS = 200
 PAGE_DEFAULT_ROWS = 50
@@ -152,7 +153,7 @@ class ListEndpoints:
         if remembered is None:
             under_way = self._statistics_under_way.get(name)
             if under_way is None:
-                under_way = asyncio.create_task(self._reckon(name, query, caller.customer_id), name="statistics")
+                under_way = awaited("statistics", self._reckon(name, query, caller.customer_id))
                 self._statistics_under_way[name] = under_way
                 under_way.add_done_callback(lambda _: self._statistics_under_way.pop(name, None))
             # Whoever asks the same meanwhile gets the same; who goes away takes it from nobody.

@@ -21,6 +21,7 @@ from domain.errors import OutcomeUnknown, Refused, Unavailable
 from messaging import parcel, topology
 from messaging.envelope import InboundEvent, Unreadable, decode
 from messaging.link import LOST, Link, LinkPolicy
+from supervised import awaited, supervised
 
 log = structlog.get_logger()
 
@@ -87,7 +88,7 @@ class EventBridge:
 
     async def start(self) -> None:
         """Begin to consume. It does not wait for a broker, nor does it fail without one."""
-        self._task = asyncio.create_task(self._link.run(), name="bridge-link")
+        self._task = supervised("bridge-link", self._link.run)
 
     async def stop(self, drain_timeout_s: float = 5.0) -> None:
         """Take no more messages, finish those at work within ``drain_timeout_s``; what is left goes back to the
@@ -121,9 +122,9 @@ class EventBridge:
 
         consumer = await inbox.consume(receive)
         ends = [
-            asyncio.ensure_future(self._stopping.wait()),
-            asyncio.ensure_future(incoming.closed()),
-            asyncio.ensure_future(outgoing.closed()),
+            awaited("bridge-stopping", self._stopping.wait()),
+            awaited("bridge-incoming", incoming.closed()),
+            awaited("bridge-outgoing", outgoing.closed()),
         ]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -17,6 +17,8 @@ from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import AMQPError
 from yarl import URL
 
+from supervised import awaited
+
 log = structlog.get_logger()
 
 LOST = (AMQPError, OSError, TimeoutError, asyncio.InvalidStateError)
@@ -77,8 +79,8 @@ class Link:
 
     async def _once(self) -> None:
         connection = await self._connect()
-        closed = asyncio.ensure_future(connection.transport.connection.closing)  # type: ignore[union-attr]
-        using = asyncio.ensure_future(self._use(connection))
+        closed = connection.transport.connection.closing  # type: ignore[union-attr]
+        using = awaited("amqp-use", self._use(connection))
         self.connects += 1
         self.is_up = True
         log.info("amqp_link_up", link=self._name)
@@ -98,7 +100,7 @@ class Link:
 
     async def _connect(self) -> AbstractConnection:
         """Connect. One who is cancelled half-way waits for it and closes what came of it: nobody else would."""
-        connecting = asyncio.ensure_future(aio_pika.connect(self._url, timeout=self._policy.connect_timeout_s))
+        connecting = awaited("amqp-connect", aio_pika.connect(self._url, timeout=self._policy.connect_timeout_s))
         try:
             return await asyncio.shield(connecting)
         except asyncio.CancelledError:

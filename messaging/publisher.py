@@ -20,6 +20,7 @@ from messaging.backlog import Backlog, Line, Outbound
 from messaging.confirms import ConfirmChannel, open_confirm_channel
 from messaging.envelope import CONTENT_TYPE, NOTICE_TYPE, id_of
 from messaging.link import Link, LinkPolicy
+from supervised import awaited, supervised
 
 __all__ = ["Outbound", "Publisher", "PublisherLimits"]
 
@@ -88,8 +89,8 @@ class Publisher:
     async def start(self) -> None:
         """Begin to publish. It does not wait for a broker, nor does it fail without one."""
         self._tasks = [
-            asyncio.create_task(self._link.run(), name="publisher-link"),
-            asyncio.create_task(self._report(), name="publisher-report"),
+            supervised("publisher-link", self._link.run),
+            supervised("publisher-report", self._report),
         ]
 
     async def stop(self, drain_timeout_s: float = 5.0) -> None:
@@ -159,7 +160,7 @@ class Publisher:
         channel = await open_confirm_channel(
             transport.connection, CHANNEL_NUMBER, session.on_confirm, self._count_returned
         )
-        pump = asyncio.create_task(self._pump(channel, session), name="publisher-pump")
+        pump = awaited("publisher-pump", self._pump(channel, session))
         closing = channel.closing
         try:
             await asyncio.wait((pump, closing), return_when=asyncio.FIRST_COMPLETED)

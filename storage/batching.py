@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from storage.errors import StorageUnavailable
+from supervised import supervised_once
 
 Value = TypeVar("Value")
 
@@ -47,7 +48,7 @@ class BatchedReader(Generic[Value]):
 
     def _start(self) -> None:
         if self._waiting and len(self._queries) < self._queries_in_flight_max:
-            query = asyncio.get_running_loop().create_task(self._run(), name="batched-read")
+            query = supervised_once("batched-read", self._run())
             self._queries.add(query)
             query.add_done_callback(self._ended)
 

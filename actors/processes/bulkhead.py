@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 
 from actors import composition
@@ -16,6 +15,7 @@ from actors.processes.process import Process
 from domain.calls import Partner
 from partners.resilience import Bulkhead as PartnerBulkhead
 from storage.copystore import CopyStore
+from supervised import supervised
 
 HAVE_COPIES = (Partner.PRODUCT, Partner.USER)  # what is asked of the third is never answered twice alike
 
@@ -40,7 +40,7 @@ class Bulkhead(Process):
         caller: Caller = self._bulkhead
         if partner in HAVE_COPIES:
             self._copies = composition.copies_of(config, store)
-            self._keeping = asyncio.get_running_loop().create_task(self._copies.run(), name="copies")
+            opened.callback(supervised("copies", self._copies.run).cancel)
             caller = CopiesFirst(self._bulkhead, self._copies)
         self._worker = BulkheadWorker(
             partner.value,

@@ -30,6 +30,7 @@ from domain.slices import dedicated_group
 from messaging.inbound import CustomerChanged, ProductChanged
 from messaging.publisher import Publisher
 from storage.snapshots import OrderStore
+from supervised import supervised
 
 CATALOGUE_MAX_ENTRIES = 20_000
 ADOPTED_WITHIN_S = 10  # then its former owner goes on with the order, unless the new one turns out to have it
@@ -97,7 +98,7 @@ class OrderShard(Process):
         def on_committed(group: str, order: Order) -> None:
             dedicated.consider(group, order)
             if self._is_done(group, order):
-                asyncio.get_running_loop().create_task(self._go_home(store, peers, order.id))
+                supervised("go-home", lambda: self._go_home(store, peers, order.id))
 
         def around(_: Shard) -> Surroundings:
             return Surroundings(

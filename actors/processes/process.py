@@ -19,6 +19,7 @@ from actors.link import Endpoint, LinkServer, Methods
 from actors.logs import set_up_logs
 from actors.peers import Peers
 from settings import Settings
+from supervised import awaited, failures_total
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ class Process:
     async def hello(self) -> Endpoint:
         """Start if that has not happened yet, and tell where the link listens; raises what keeps us from starting."""
         if self._endpoint is None or (self._endpoint.done() and self._endpoint.exception() is not None):
-            self._endpoint = asyncio.get_running_loop().create_task(self._begin())
+            self._endpoint = awaited("start", self._begin())
         return await asyncio.shield(self._endpoint)
 
     async def _begin(self) -> Endpoint:
@@ -65,11 +66,14 @@ class Process:
 
     def _methods(self) -> Methods:
         """What other processes may call over the link."""
-        return {"statistics": self.statistics}
+        return {"statistics": self._figures}
 
     async def statistics(self) -> dict[str, float]:
-        """Figures for the metrics."""
+        """Figures of the kind of process for the metrics."""
         return {}
+
+    async def _figures(self) -> dict[str, float]:
+        return {**await self.statistics(), "tasks_failed_total": failures_total()}
 
 
 def node_address() -> str:

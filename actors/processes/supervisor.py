@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import AsyncExitStack
 from typing import Any
@@ -15,6 +14,7 @@ from actors.processes.process import Process
 from actors.processes.ray_processes import RayProcesses
 from actors.supervisor import Supervisor as Watcher
 from actors.supervisor import SupervisorPolicy
+from supervised import failures_total, supervised
 
 
 class Supervisor(Process):
@@ -41,7 +41,7 @@ class Supervisor(Process):
         self._chores = Chores(composition.chores_of(config, store), monotonic=time.monotonic)
         await self._watcher.adopt_dedicated()
         await self._watcher.start()
-        self._doing_chores = asyncio.get_running_loop().create_task(self._chores.run(), name="chores")
+        supervised("chores", self._chores.run)
 
     def _methods(self) -> Methods:
         return {**super()._methods(), "dedicate": self.dedicate, "dismiss": self.dismiss, "report": self.report}
@@ -57,4 +57,5 @@ class Supervisor(Process):
     async def report(self) -> dict[str, Any]:
         """Everything that operators and the metrics want to know."""
         report = self._watcher.report()
-        return {**report, "supervisor": {**report["supervisor"], **self._chores.counts()}}
+        counts = {**self._chores.counts(), "tasks_failed_total": failures_total()}
+        return {**report, "supervisor": {**report["supervisor"], **counts}}

@@ -28,6 +28,7 @@ COPIED = ("actors", "api", "domain", "local", "messaging", "partners", "sagas", 
 FILES = (
     "dev",
     "settings.py",
+    "supervised.py",
     "pyproject.toml",
     "requirements.lock",
     "requirements-dev.lock",
