@@ -44,7 +44,14 @@ _PLAIN: dict[str, str] = {
 # What is wrong with the field that says which alternative is meant.
 _CHOOSING = frozenset({"union_tag_invalid", "union_tag_not_found"})
 _HEADLINES = frozenset(
-    {"too_many_lines", "invalid_quantity", "metadata_too_large", "invalid_currency", "invalid_amount"}
+    {
+        "too_many_lines",
+        "invalid_quantity",
+        "metadata_too_large",
+        "invalid_currency",
+        "invalid_amount",
+        "time_out_of_range",
+    }
 )
 
 

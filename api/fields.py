@@ -6,13 +6,13 @@ Nothing here knows what a field is for.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
 from babel.numbers import list_currencies
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from domain.money import AMOUNT_MAX_MINOR, fraction
+from domain.times import TimeOutOfRange, read_query_time, read_time
 
 QUANTITY_MAX = 10_000
 METADATA_KEYS_MAX = 50
@@ -37,7 +38,6 @@ FRACTION_MAX_DIGITS = 6
 USES_MAX = 2**31 - 1  # PostgreSQL's integer
 
 CURRENCIES = frozenset(list_currencies())
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def _currency(code: str) -> str:
@@ -58,10 +58,24 @@ def _whole(number: object) -> object:
     return int(number) if is_whole else number  # type: ignore[call-overload]
 
 
-def _moment(told: object) -> object:
-    """Only RFC 3339: pydantic would also take a number for a time."""
-    if isinstance(told, datetime) or (isinstance(told, str) and _RFC_3339.fullmatch(told)):
-        return told
+def _moment(told: object) -> datetime:
+    """Only RFC 3339: pydantic would also take a number for a time, and fail at the edges of what Python knows."""
+    return _read(read_time, told)
+
+
+def _query_time(told: object) -> datetime:
+    """A plus in a query that was not escaped has become a blank."""
+    return _read(read_query_time, told.replace(" ", "+") if isinstance(told, str) else told)
+
+
+def _read(read: Callable[[str], datetime], told: object) -> datetime:
+    try:
+        if isinstance(told, str):
+            return read(told)
+    except TimeOutOfRange as error:
+        raise PydanticCustomError("time_out_of_range", "{why}", {"why": str(error)}) from None
+    except ValueError:
+        pass
     raise PydanticCustomError("invalid_format", "not an RFC 3339 time")
 
 
@@ -107,7 +121,9 @@ Fraction = Annotated[
     AfterValidator(_fraction),
     Field(examples=["0.1000"]),
 ]
-Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_moment)]
+# Times are instants in UTC; one out of range is ``time_out_of_range``, wherever it stands.
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+QueryTime = Annotated[datetime, BeforeValidator(_query_time)]
 Metadata = Annotated[
     dict[
         Annotated[str, StringConstraints(min_length=1, max_length=METADATA_KEY_MAX_CHARACTERS, pattern=_NO_NUL)],

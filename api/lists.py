@@ -10,14 +10,13 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.auth import ORDERS_READ, Caller
 from api.cursors import Cursor, Cursors
 from api.door import Door
 from api.exchange import Answer, Incoming, json_answer
-from api.fields import Identifier, is_identifier
+from api.fields import Identifier, QueryTime, is_identifier
 from api.parameters import read_query
 from api.ports import QueriesPort, RememberPort
 from api.problems import Problem
@@ -26,6 +25,7 @@ from domain.document import represent
 from domain.errors import FieldError, RefusalKind, Refused
 from domain.money import AMOUNT_MAX_MINOR
 from domain.order import Status
+from domain.times import FIRST
 from storage.filters import OrderFilters, PageKey, Sort
 from storage.queries import Bucket, GroupBy
 from supervised import awaited
@@ -33,23 +33,11 @@ from supervised import awaited
 PAGE_MAX_ROWS = 200
 PAGE_DEFAULT_ROWS = 50
 BUCKETS_MAX = 5000
-STATISTICS_DAYS_DEFAULT = 30
+DEFAULT_SPAN = timedelta(days=30)  # of statistics
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def _looks_like_a_date(text: object) -> object:
-    """A plus in a query that was not escaped has become a blank; and pydantic would take a number for a time."""
-    if not isinstance(text, str) or not text[:4].isdigit() or text[4:5] != "-":
-        raise PydanticCustomError("invalid_format", "not an RFC 3339 time")
-    return text.replace(" ", "+") if "T" in text else text
-
-
-def _utc(at: datetime) -> datetime:
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-
-
-Time = Annotated[datetime, BeforeValidator(_looks_like_a_date), AfterValidator(_utc)]
 Total = Annotated[int, Field(ge=0, le=AMOUNT_MAX_MINOR)]
 PageLimit = Annotated[int, Field(ge=1, le=PAGE_MAX_ROWS)]
 PaymentStatusName = Literal["unpaid", "pending", "in_doubt", "partially_paid", "paid", "refunded", "partially_refunded"]
@@ -65,8 +53,8 @@ class OrderQuery(BaseModel):
     payment_status: PaymentStatusName | None = None
     number: Annotated[str, StringConstraints(pattern=r"^ORD-[0-9]{9,12}$")] | None = None
     sku: Identifier | None = None
-    created_from: Time | None = None
-    created_to: Time | None = None
+    created_from: QueryTime | None = None
+    created_to: QueryTime | None = None
     total_min: Total | None = None
     total_max: Total | None = None
     needs_attention: bool | None = None
@@ -80,8 +68,8 @@ class StatisticsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    since: Time | None = Field(default=None, alias="from")
-    until: Time | None = Field(default=None, alias="to")
+    since: QueryTime | None = Field(default=None, alias="from")
+    until: QueryTime | None = Field(default=None, alias="to")
     bucket: Bucket | None = None
     group_by: GroupBy | None = None
 
@@ -162,7 +150,7 @@ class ListEndpoints:
 
     async def _reckon(self, name: str, query: StatisticsQuery, customer_id: str | None) -> bytes:
         until = query.until or datetime.now(UTC)
-        since = query.since or until - timedelta(days=STATISTICS_DAYS_DEFAULT)
+        since = query.since or max(FIRST + DEFAULT_SPAN, until) - DEFAULT_SPAN
         _check_span(since, until, query.bucket)
         document: dict[str, Any] = await self._queries.statistics(
             since=since, until=until, bucket=query.bucket, group_by=query.group_by, customer_id=customer_id
@@ -176,16 +164,24 @@ def _page_answer(data: list[dict[str, Any]], cursor: str | None) -> Answer:
     return json_answer(200, encode({"data": data, "page": {"next_cursor": cursor, "has_more": cursor is not None}}))
 
 
-_HOURS_OF = {Bucket.HOUR: 1, Bucket.DAY: 24, Bucket.MONTH: 24 * 28}
-
-
 def _check_span(since: datetime, until: datetime, bucket: Bucket | None) -> None:
     if since > until:
         fault = FieldError("/from", "invalid_parameter", "Later than to")
         raise Problem("invalid_parameter", "from is later than to.", errors=(fault,))
-    if bucket is not None and (until - since) / timedelta(hours=_HOURS_OF[bucket]) > BUCKETS_MAX:
-        fault = FieldError("/bucket", "invalid_parameter", f"More than {BUCKETS_MAX} buckets")
-        raise Problem("invalid_parameter", f"That would be more than {BUCKETS_MAX} buckets.", errors=(fault,))
+    if bucket is not None and buckets_between(since, until, bucket) > BUCKETS_MAX:
+        fault = FieldError("/bucket", "too_many_buckets", f"More than {BUCKETS_MAX} of them between from and to")
+        raise Problem("too_many_buckets", f"That would be more than {BUCKETS_MAX} buckets.", errors=(fault,))
+
+
+def buckets_between(since: datetime, until: datetime, bucket: Bucket) -> int:
+    """How many buckets the time from ``since`` until before ``until`` touches."""
+    if since == until:
+        return 0
+    last = until - _MICROSECOND
+    if bucket is Bucket.MONTH:
+        return 12 * (last.year - since.year) + last.month - since.month + 1
+    length = timedelta(hours=1) if bucket is Bucket.HOUR else timedelta(days=1)
+    return (last - _EPOCH) // length - (since - _EPOCH) // length + 1
 
 
 def _customer(caller: Caller, named: str | None) -> str | None:

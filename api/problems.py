@@ -65,6 +65,8 @@ CODES: dict[str, tuple[int, str]] = {
     "amount_out_of_range": (422, "The amount is more than is due"),
     "outcome_not_applicable": (422, "The outcome is none that this can have"),
     "invalid_promotion": (422, "The promotion does not fit together"),
+    "time_out_of_range": (422, "A time lies outside what can be kept"),
+    "too_many_buckets": (422, "The statistics would have more than 5,000 buckets"),
     "invalid_amount": (422, "The amount can't be used"),
     "invalid_currency": (422, "There is no such currency"),
     "currency_not_supported": (422, "There is no shipping price in this currency"),

@@ -61,7 +61,7 @@ def _of_lists(at: ListEndpoints) -> tuple[Operation, ...]:
         show,
         query=OrderQuery,
         success={200: Success("A page of orders", doc.OrdersDocument)},
-        errors=("invalid_cursor", "customer_not_found"),
+        errors=("invalid_cursor", "customer_not_found", "time_out_of_range"),
     )
     return (
         show(
@@ -71,6 +71,7 @@ def _of_lists(at: ListEndpoints) -> tuple[Operation, ...]:
             summary="Figures over many orders",
             query=StatisticsQuery,
             success={200: Success("The figures", doc.StatisticsDocument)},
+            errors=("time_out_of_range", "too_many_buckets"),
         ),
         page(id="ObtenerHistorialDePedidos", path=ORDERS, handler=at.list_all, summary="List orders"),
         page(
@@ -85,6 +86,7 @@ def _of_lists(at: ListEndpoints) -> tuple[Operation, ...]:
 def _of_promotions(at: PromotionEndpoints) -> tuple[Operation, ...]:
     promotions = partial(Operation, tag="promotions", scopes=(PROMOTIONS_WRITE,))
     the_promotion = Success("The promotion", doc.PromotionDocument)
+    of_terms = ("invalid_currency", "invalid_amount", "invalid_quantity", "invalid_promotion", "time_out_of_range")
     return (
         promotions(
             id="ListarPromociones",
@@ -105,7 +107,7 @@ def _of_promotions(at: PromotionEndpoints) -> tuple[Operation, ...]:
             body=promotion_schemas.NewPromotion,
             key="optional",
             success={201: Success("It is made", doc.PromotionDocument, ("Location",))},
-            errors=("promotion_exists", "invalid_currency", "invalid_amount", "invalid_quantity", "invalid_promotion"),
+            errors=("promotion_exists", *of_terms),
         ),
         promotions(
             id="ObtenerPromocion",
@@ -125,14 +127,7 @@ def _of_promotions(at: PromotionEndpoints) -> tuple[Operation, ...]:
             body=promotion_schemas.PromotionChange,
             key="optional",
             success={200: the_promotion},
-            errors=(
-                "promotion_not_found",
-                "promotion_changing",
-                "invalid_currency",
-                "invalid_amount",
-                "invalid_quantity",
-                "invalid_promotion",
-            ),
+            errors=("promotion_not_found", "promotion_changing", *of_terms),
         ),
         promotions(
             id="BorrarPromocion",

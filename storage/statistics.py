@@ -174,6 +174,8 @@ async def read_statistics(
 def _whole_days(since: datetime, until: datetime) -> tuple[datetime, datetime]:
     """The days of UTC that lie wholly in a span, from the first until before the second; none: twice its end."""
     first, end = _day(since), _day(until)
+    if first >= end:
+        return until, until
     if first < since:
         first += timedelta(days=1)
     return (first, end) if first < end else (until, until)

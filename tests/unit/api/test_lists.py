@@ -167,7 +167,6 @@ async def test_statistics_reach_thirty_days_back_unless_told_otherwise(world: Wo
     "query",
     [
         "from=2026-11-24&to=2026-11-23",
-        "from=2020-01-01&to=2026-01-01&bucket=hour",
         "bucket=week",
         "group_by=customer",
         "since=2026-01-01",
@@ -176,3 +175,70 @@ async def test_statistics_reach_thirty_days_back_unless_told_otherwise(world: Wo
 async def test_statistics_that_can_not_be_made_are_refused(world: World, query: str) -> None:
     answered = await world.ask("GET", "/api/orders/statistics", query=query)
     assert (answered.status, answered.code) == (422, "invalid_parameter")
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("from=2026-01-01T00:00:00Z&to=2026-07-28T08:00:00Z&bucket=hour", 200),
+        ("from=2026-01-01T00:00:00Z&to=2026-07-28T08:00:00.000001Z&bucket=hour", 422),
+        # As long, but it touches one hour more.
+        ("from=2026-01-01T00:30:00Z&to=2026-07-28T08:30:00Z&bucket=hour", 422),
+        ("from=2000-01-01&to=2013-09-09&bucket=day", 200),
+        ("from=2000-01-01&to=2013-09-10&bucket=day", 422),
+        ("from=1600-01-01&to=2016-09-01&bucket=month", 200),
+        ("from=1600-01-01&to=2016-09-02&bucket=month", 422),
+        ("from=0001-01-01&to=9999-12-31T23:59:59.999999Z&bucket=month", 422),
+        ("from=0001-01-01&to=9999-12-31T23:59:59.999999Z", 200),
+        ("from=2026-01-01&to=2026-01-01&bucket=hour", 200),
+    ],
+)
+async def test_there_are_five_thousand_buckets_at_most(world: World, query: str, status: int) -> None:
+    answered = await world.ask("GET", "/api/orders/statistics", query=query)
+    assert answered.status == status
+    if status != 200:
+        assert answered.code == "too_many_buckets"
+        assert answered.json["errors"][0]["pointer"] == "/bucket"
+
+
+OUT_OF_RANGE = (
+    "0001-01-01T00:00:00%2B01:00",
+    "0001-01-01T00:00:00+14:00",
+    "0000-01-01",
+    "9999-12-31T23:59:59-00:01",
+    "9999-12-31T23:59:59.999999-12:00",
+)
+
+
+@pytest.mark.parametrize("text", OUT_OF_RANGE)
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/api/orders", "created_from"),
+        ("/api/orders", "created_to"),
+        ("/api/customers/c-1/orders", "created_from"),
+        ("/api/customers/c-1/orders", "created_to"),
+        ("/api/orders/statistics", "from"),
+        ("/api/orders/statistics", "to"),
+    ],
+)
+async def test_a_time_that_is_no_instant_of_ours_is_named(world: World, path: str, name: str, text: str) -> None:
+    """Bringing it to UTC overflowed, which was told as 500."""
+    answered = await world.ask("GET", path, query=f"{name}={text}")
+    assert (answered.status, answered.code) == (422, "time_out_of_range")
+    assert answered.json["errors"][0]["pointer"] == f"/{name}"
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "0000-12-31T23:00:00-01:00", "0001-01-15"])
+async def test_statistics_up_to_the_first_times_begin_with_the_first(world: World, text: str) -> None:
+    """``from`` left out is thirty days before ``to``, of which there need not be so many."""
+    assert (await world.ask("GET", "/api/orders/statistics", query=f"to={text}")).status == 200
+    assert world.queries.reckoned[0]["since"] == datetime(1, 1, 1, tzinfo=UTC)
+
+
+async def test_the_first_and_the_last_instant_are_filters_like_others(world: World) -> None:
+    query = "created_from=0001-01-01T05:00:00%2B05:00&created_to=9999-12-31T18:59:59.999999-05:00"
+    assert (await world.ask("GET", "/api/orders", query=query)).status == 200
+    filters = world.queries.listed[0][0]
+    assert filters.created_from == datetime(1, 1, 1, tzinfo=UTC)
+    assert filters.created_to == datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
