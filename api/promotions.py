@@ -5,15 +5,14 @@ What a promotion takes off an order is reckoned by the order, not here.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from api.auth import PROMOTIONS_WRITE
-from api.bodies import problem_of
 from api.cursors import Cursor, Cursors
 from api.door import Door
 from api.exchange import Answer, Incoming, json_answer
@@ -21,7 +20,7 @@ from api.lists import PAGE_DEFAULT_ROWS, PageLimit
 from api.parameters import read_query
 from api.ports import PromotionsPort
 from api.problems import Problem
-from api.promotion_schemas import NewPromotion, OneKind, PromotionChange
+from api.promotion_schemas import SCHEMA_OF, NewPromotion, OneKind, PromotionChange
 from api.reading import encode
 from api.replays import Keep, Replays
 from domain.document import time_text
@@ -130,25 +129,36 @@ def _promotion_answer(status: int, promotion: Promotion) -> Answer:
 
 def _promotion(body: OneKind) -> Promotion:
     """Raises ``Problem`` ``invalid_promotion`` where it would end before it begins."""
-    if body.starts_at is not None and body.ends_at is not None and body.ends_at <= body.starts_at:
-        fault = FieldError("/ends_at", "invalid_window", "Not after starts_at")
-        raise Problem("invalid_promotion", "ends_at is not after starts_at.", errors=(fault,))
     values = {name: getattr(body, name) for name in type(body).model_fields}
-    return Promotion(**values | {"kind": PromotionKind(body.kind), "skus": tuple(body.skus)})
+    return _fitting(Promotion(**values | {"kind": PromotionKind(body.kind), "skus": tuple(body.skus)}))
 
 
 def _changed(before: Promotion, change: PromotionChange) -> Promotion:
-    """Put the change on the promotion; raises ``Problem`` ``invalid_promotion`` where the result would be none."""
-    values = {field.name: getattr(before, field.name) for field in fields(before)}
-    values["skus"] = list(before.skus)
-    for name in change.model_fields_set:
-        values[name] = getattr(change, name)
-    try:
-        told = {name: value for name, value in values.items() if value is not None} | {"kind": before.kind.value}
-        return _promotion(NewPromotion.model_validate(told).root)
-    except ValidationError as error:
-        faults = problem_of(error, is_choice=True)
-        raise Problem("invalid_promotion", faults.detail, errors=faults.errors) from None
+    """Put what the change names on the promotion, and nothing else; raises ``Problem`` ``invalid_promotion`` where the
+    result would be none.
+    """
+    named = {name: getattr(change, name) for name in change.model_fields_set}
+    of_kind = SCHEMA_OF[before.kind].model_fields
+    faults = []
+    for name, value in named.items():
+        if value is not None and name not in of_kind:
+            faults.append(FieldError(f"/{name}", "unknown_field", f"A promotion of kind {before.kind} has none"))
+        elif value is None and name in of_kind and of_kind[name].is_required():
+            faults.append(FieldError(f"/{name}", "required", f"A promotion of kind {before.kind} has one"))
+    if faults:
+        raise Problem("invalid_promotion", f"{faults[0].pointer}: {faults[0].message}.", errors=tuple(faults))
+    if "skus" in named:
+        named["skus"] = tuple(named["skus"])
+    after = replace(before, **named)
+    return _fitting(after) if {"starts_at", "ends_at"} & named.keys() else after
+
+
+def _fitting(promotion: Promotion) -> Promotion:
+    starts_at, ends_at = promotion.starts_at, promotion.ends_at
+    if starts_at is not None and ends_at is not None and ends_at <= starts_at:
+        fault = FieldError("/ends_at", "invalid_window", "Not after starts_at")
+        raise Problem("invalid_promotion", "ends_at is not after starts_at.", errors=(fault,))
+    return promotion
 
 
 def _not_found() -> Refused:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -150,6 +152,139 @@ async def test_a_change_that_leaves_no_promotion_is_refused(world: World, change
     before = dict(world.promotions.rows)
     assert (await world.ask("PATCH", PROMOTION, json=change)).status == 422
     assert world.promotions.rows == before
+
+
+TERMS: dict[str, dict[str, Any]] = {
+    "percentage": {"fraction": "0.1000"},
+    "fixed_amount": {"amount": 500, "currency": "EUR"},
+    "buy_x_get_y": {"buy_quantity": 2, "get_quantity": 1},
+    "free_shipping": {},
+}
+EVERYTHING: dict[str, Any] = {
+    "skus": ["A", "B"],
+    "starts_at": "2026-01-01T00:00:00.000Z",
+    "ends_at": "2027-01-01T00:00:00.000Z",
+    "min_subtotal": 1000,
+    "max_uses": 5,
+    "max_uses_per_customer": 1,
+    "combinable": True,
+    "active": False,
+}
+OTHER: dict[str, Any] = {
+    "fraction": "0.2000",
+    "amount": 700,
+    "currency": "JPY",
+    "buy_quantity": 3,
+    "get_quantity": 2,
+    "skus": ["C"],
+    "starts_at": "2026-02-01T00:00:00.000Z",
+    "ends_at": "2027-02-01T00:00:00.000Z",
+    "min_subtotal": 0,
+    "max_uses": 6,
+    "max_uses_per_customer": 2,
+    "combinable": False,
+    "active": True,
+}
+MAY_BE_ABSENT = {"starts_at", "ends_at", "min_subtotal", "max_uses", "max_uses_per_customer"}
+
+
+@pytest.mark.parametrize("name", sorted(OTHER))
+@pytest.mark.parametrize("kind", sorted(TERMS))
+async def test_a_change_of_one_field_leaves_every_other_as_it_was(world: World, kind: str, name: str) -> None:
+    """A client that wanted to set ``max_uses`` switched a promotion on again that was switched off."""
+    made = (
+        await world.ask("POST", "/api/promotions", json={"code": "P", "kind": kind, **TERMS[kind], **EVERYTHING})
+    ).json
+    assert made == {"code": "P", "kind": kind, **TERMS[kind], **EVERYTHING}
+    of_kind = name in made
+    changed = await world.ask("PATCH", "/api/promotions/P", json={name: OTHER[name]})
+    assert changed.status == (200 if of_kind else 422)
+    after = (await world.ask("GET", "/api/promotions/P")).json
+    assert after == ({**made, name: OTHER[name]} if of_kind else made)
+
+
+@pytest.mark.parametrize("name", sorted(OTHER))
+@pytest.mark.parametrize("kind", sorted(TERMS))
+async def test_null_takes_away_what_may_be_absent_and_nothing_else(world: World, kind: str, name: str) -> None:
+    made = (
+        await world.ask("POST", "/api/promotions", json={"code": "P", "kind": kind, **TERMS[kind], **EVERYTHING})
+    ).json
+    changed = await world.ask("PATCH", "/api/promotions/P", json={name: None})
+    after = (await world.ask("GET", "/api/promotions/P")).json
+    if name in MAY_BE_ABSENT:
+        assert changed.status == 200
+        assert after == {key: value for key, value in made.items() if key != name}
+    else:
+        # What the kind does not use is absent already; the rest is never absent.
+        assert changed.status == (422 if name in made else 200)
+        assert after == made
+
+
+async def test_a_body_with_every_field_null_changes_nothing_at_all(world: World) -> None:
+    """A generator that writes what was not set as null wiped ``min_subtotal``, ``skus`` and the limit of a customer."""
+    made = (await world.ask("POST", "/api/promotions", json={**NEW, **EVERYTHING})).json
+    answered = await world.ask("PATCH", PROMOTION, json={**dict.fromkeys(OTHER), "max_uses": 9})
+    assert answered.status == 422
+    assert {each["pointer"] for each in answered.json["errors"]} >= {"/skus", "/combinable", "/active"}
+    assert (await world.ask("GET", PROMOTION)).json == made
+
+
+async def test_an_empty_change_changes_nothing(world: World) -> None:
+    made = (await world.ask("POST", "/api/promotions", json={**NEW, **EVERYTHING})).json
+    assert (await world.ask("PATCH", PROMOTION, json={})).json == made
+
+
+async def test_the_schema_of_a_change_has_no_default_for_a_client_to_send(world: World) -> None:
+    schema = (await world.ask("GET", "/openapi.json")).json["components"]["schemas"]["PromotionChange"]
+    assert set(schema["properties"]) == set(OTHER)
+    assert not schema.get("required")
+    for name, of_field in schema["properties"].items():
+        assert "default" not in of_field
+        may_be_null = {"type": "null"} in of_field.get("anyOf", [])
+        assert may_be_null is (name not in {"skus", "combinable", "active"})
+
+
+async def test_what_was_stored_before_a_rule_came_does_not_keep_a_promotion_from_being_switched_off(
+    world: World,
+) -> None:
+    old = Promotion(
+        code="WELCOME10", kind=PromotionKind.PERCENTAGE, fraction="0.1", starts_at=datetime(1960, 1, 1, tzinfo=UTC)
+    )
+    world.promotions.rows["WELCOME10"] = old
+    assert (await world.ask("PATCH", PROMOTION, json={"active": False})).status == 200
+    assert world.promotions.rows["WELCOME10"] == replace(old, active=False)
+
+
+@pytest.mark.parametrize("name", ["starts_at", "ends_at"])
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("1970-01-01T00:00:00Z", 200),
+        ("1970-01-01T05:00:00+05:00", 200),
+        ("9000-12-31T23:59:59Z", 200),
+        ("1969-12-31T23:59:59.999999Z", 422),
+        ("1970-01-01T00:00:00+00:01", 422),
+        ("9001-01-01T00:00:00Z", 422),
+        ("9000-12-31T23:59:59-00:01", 422),
+        ("0001-01-01T00:00:00Z", 422),
+        ("0001-01-01T00:00:00+01:00", 422),
+        ("0000-12-31T23:00:00-01:00", 422),
+        ("9999-12-31T23:59:59.999999Z", 422),
+        ("9999-12-31T23:59:59-12:00", 422),
+    ],
+)
+async def test_a_promotions_times_lie_between_1970_and_9000(world: World, name: str, text: str, status: int) -> None:
+    """At the ends of Python's range PostgreSQL keeps infinity, which nobody could read again."""
+    await world.ask("POST", "/api/promotions", json={**NEW, "code": "OTHER"})
+    for method, path, body, made in (
+        ("POST", "/api/promotions", NEW, 201),
+        ("PATCH", "/api/promotions/OTHER", {}, 200),
+    ):
+        answered = await world.ask(method, path, json={**body, name: text})
+        assert answered.status == (made if status == 200 else 422)
+        if status != 200:
+            assert answered.code == "time_out_of_range"
+            assert [each["pointer"] for each in answered.json["errors"]] == [f"/{name}"]
 
 
 async def test_a_change_that_lost_a_race_is_made_on_what_is_there_then(world: World) -> None:
