@@ -42,6 +42,11 @@ class Caller:
     token_id: str
     is_admin: bool
 
+    @property
+    def sees_internals(self) -> bool:
+        """Tell whether the caller is shown what is for staff only; an admin's token that has a customer is that customer's."""
+        return self.is_admin and self.customer_id is None
+
     def may(self, *scopes: str) -> bool:
         """Tell whether the caller has one of the scopes."""
         return self.is_admin or not self.scopes.isdisjoint(scopes)

@@ -11,6 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from actors.replies import Reply
+from api.audience import reply_to
 from api.auth import Authenticator, Caller
 from api.bodies import checked, read_json
 from api.conditions import expected_version
@@ -73,7 +74,7 @@ class Door:
         return await self.send(asked, wish, order_id_of(asked), body, by_staff=by_staff)
 
     async def send(self, asked: Incoming, wish: Wish, order_id: str, body: Body, *, by_staff: bool = False) -> Reply:
-        """Send a command to an order and give its answer.
+        """Send a command to an order and give its answer, as the caller may see it.
 
         Raises ``Refused``, ``Unavailable``, ``OutcomeUnknown``, or ``Problem`` when ``If-Match`` can't be understood.
         """
@@ -93,7 +94,7 @@ class Door:
         reply = await self._router.ask(order_id, message)
         if reply.replayed:
             asked.told.append((b"idempotent-replayed", b"true"))
-        return reply
+        return reply_to(caller, reply)
 
 
 def require(caller: Caller, *scopes: str) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from api.audience import shown_to
 from api.auth import ORDERS_READ, Caller
 from api.cursors import Cursor, Cursors
 from api.door import Door
@@ -21,7 +22,6 @@ from api.parameters import read_query
 from api.ports import QueriesPort, RememberPort
 from api.problems import Problem
 from api.reading import encode
-from domain.document import represent
 from domain.errors import FieldError, RefusalKind, Refused
 from domain.money import AMOUNT_MAX_MINOR
 from domain.order import Status
@@ -97,7 +97,7 @@ class ListEndpoints:
         """ObtenerHistorialDePedidos."""
         caller = await self._door.admit(asked, ORDERS_READ)
         query = read_query(OrderQuery, asked)
-        return await self._page(query, _customer(caller, query.customer_id))
+        return await self._page(caller, query, _customer(caller, query.customer_id))
 
     async def list_of_customer(self, asked: Incoming) -> Answer:
         """ListarPedidosDeCliente."""
@@ -109,9 +109,9 @@ class ListEndpoints:
         customer_id = _customer(caller, named)
         if query.customer_id not in (None, customer_id):
             return _page_answer([], None)  # No order is two customers' at once.
-        return await self._page(query, customer_id)
+        return await self._page(caller, query, customer_id)
 
-    async def _page(self, query: OrderQuery, customer_id: str | None) -> Answer:
+    async def _page(self, caller: Caller, query: OrderQuery, customer_id: str | None) -> Answer:
         filters = OrderFilters(
             customer_id=customer_id,
             statuses=tuple(sorted({status.value for status in query.status})),
@@ -130,7 +130,7 @@ class ListEndpoints:
             after = _key(query.sort, self._cursors.open(bound_to, query.cursor))
         page = await self._queries.orders(filters, sort=query.sort, limit=query.limit, after=after)
         cursor = None if page.next is None else self._cursors.seal(bound_to, _position(page.next))
-        return _page_answer([represent(order) for order in page.orders], cursor)
+        return _page_answer([shown_to(caller, order) for order in page.orders], cursor)
 
     async def statistics(self, asked: Incoming) -> Answer:
         """ObtenerEstadísticasPedidos. What is answered may be as old as it says in ``as_of``."""

@@ -131,7 +131,7 @@ class ShipmentDocument(Document):
 
 
 class SagaDocument(Document):
-    """Where the order is on its way, and how its steps are doing."""
+    """Where the order is on its way, and how its steps are doing. ``last_error`` is null for all but staff."""
 
     stage: Stage
     state: Literal["running", "waiting", "retrying", "needs_attention"]
@@ -141,7 +141,7 @@ class SagaDocument(Document):
 
 
 class ValidationErrorDocument(Document):
-    """Why the order can't be validated."""
+    """Why the order can't be validated. Where ``detail`` is a partner's own text, it is empty for all but staff."""
 
     code: str
     sku: str | None
@@ -227,14 +227,14 @@ class PaymentStatusDocument(Document):
 
 
 class ActorDocument(Document):
-    """Who caused it."""
+    """Who caused it. Which of the ``staff`` it was is shown to staff only."""
 
     type: Literal["client", "staff", "partner", "saga", "timer"]
-    id: str
+    id: str | None = None
 
 
 class TimelineEntryDocument(Document):
-    """An event; ``changed`` is filled for updates."""
+    """An event; ``changed`` is filled for updates. ``note`` is what staff noted with it, and shown to staff only."""
 
     sequence: int
     type: str
@@ -242,6 +242,7 @@ class TimelineEntryDocument(Document):
     version: int
     actor: ActorDocument
     changed: list[str]
+    note: str | None = None
 
 
 class StageDocument(Document):

@@ -13,6 +13,7 @@ from typing import assert_never
 from pydantic import BaseModel, ConfigDict
 
 from actors.replies import Reply
+from api.audience import reply_to
 from api.auth import ORDERS_READ, ORDERS_WRITE, SHIPMENTS_WRITE, Caller
 from api.conditions import is_unmodified, require_version, wait_s
 from api.door import Door, Wish, require
@@ -74,6 +75,8 @@ class OrderEndpoints:
         with suppress(StorageUnavailable, UndecodableSnapshot, Refused):
             with asked.load.aside():
                 become = await self._router.wait(order_id, "validated", seconds)
+            if become is not None:
+                become = reply_to(wish.caller, become)
             shown = become or await self._reader.shown(order_id, wish.caller)
             version, document = shown.version, shown.document
         return json_answer(201, document, etag(version), location, preference_applied(seconds))

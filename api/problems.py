@@ -199,8 +199,16 @@ def answer_to(asked: Incoming, error: Exception) -> Answer:
         case Unavailable():
             # Inside there are more reasons than clients are told of: those that are not in the table are one to them.
             code = error.code if error.code in CODES else "unavailable"
-            _log.warning("request_unavailable", code=error.code, route=asked.route, trace_id=asked.trace.trace_id)
-            return render(asked, CODES[code][0], code, error.detail, headers=(retry_after(error.retry_after_s),))
+            # So are the words: they may be an exception's.
+            _log.warning(
+                "request_unavailable",
+                code=error.code,
+                why=error.detail,
+                route=asked.route,
+                trace_id=asked.trace.trace_id,
+            )
+            status, title = CODES[code]
+            return render(asked, status, code, f"{title}.", headers=(retry_after(error.retry_after_s),))
         case OutcomeUnknown():
             _log.warning("request_outcome_unknown", route=asked.route, trace_id=asked.trace.trace_id)
             return render(asked, 504, "outcome_unknown", error.detail)

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
+from api.audience import shown_to
 from api.auth import Caller
 from api.order_ids import order_not_found
 from api.ports import QueriesPort
-from domain.document import represent
 from domain.order import Order
 
 RENDERED_MAX_ORDERS = 512
@@ -35,7 +35,7 @@ class OrderReader:
 
     def __init__(self, queries: QueriesPort) -> None:
         self._queries = queries
-        self._last: dict[str, tuple[Order, Shown]] = {}
+        self._last: dict[tuple[str, bool], tuple[Order, Shown]] = {}
 
     async def order(self, order_id: str, caller: Caller) -> Order:
         """Give an order; raises ``Refused`` ``order_not_found`` where it does not exist for the caller."""
@@ -48,17 +48,18 @@ class OrderReader:
         """Tell whether there is such an order, whosever it is."""
         return await self._queries.order(order_id) is not None
 
-    async def shown(self, order_id: str, caller: Caller, how: Callable[[Order], dict[str, Any]] = represent) -> Shown:
-        """Give what ``how`` makes of an order, encoded; raises as ``order`` does."""
+    async def shown(self, order_id: str, caller: Caller, how: Callable[[Order], dict[str, Any]] | None = None) -> Shown:
+        """Give the order's document, or what ``how`` makes of the order, encoded; raises as ``order`` does."""
         order = await self.order(order_id, caller)
-        return self._represented(order) if how is represent else Shown(order.version, encode(how(order)))
+        return self._represented(order, caller) if how is None else Shown(order.version, encode(how(order)))
 
-    def _represented(self, order: Order) -> Shown:
+    def _represented(self, order: Order, caller: Caller) -> Shown:
         """Render an order, or give what was made of it the last time: reads of an unchanged order give the same object."""
-        last = self._last.pop(order.id, None)
+        key = (order.id, caller.sees_internals)
+        last = self._last.pop(key, None)
         if last is None or last[0] is not order:
             if len(self._last) >= RENDERED_MAX_ORDERS:
                 del self._last[next(iter(self._last))]
-            last = (order, Shown(order.version, encode(represent(order))))
-        self._last[order.id] = last
+            last = (order, Shown(order.version, encode(shown_to(caller, order))))
+        self._last[key] = last
         return last[1]

@@ -17,6 +17,7 @@ from api.exchange import Answer, Incoming, json_answer
 from api.order_ids import order_id_of
 from api.ports import QueriesPort
 from api.reading import OrderReader, encode
+from domain.commands import ActorType
 from domain.document import time_text
 from domain.order import Order, Stage, Status
 from storage.commits import StoredEvent
@@ -25,6 +26,7 @@ from storage.commits import StoredEvent
 class _Data(msgspec.Struct):
     status: str = ""
     changed: list[str] = []
+    note: str | None = None
 
 
 class _Body(msgspec.Struct):
@@ -49,28 +51,38 @@ class TimelineEndpoints:
         caller = await self._door.admit(asked, ORDERS_READ)
         order = await self._reader.order(order_id_of(asked), caller)
         events = await self._queries.timeline(order.id)
-        return json_answer(200, encode(represent_timeline(order, events)))
+        return json_answer(200, encode(represent_timeline(order, events, to_staff=caller.sees_internals)))
 
 
-def represent_timeline(order: Order, events: tuple[StoredEvent, ...]) -> dict[str, Any]:
-    """Give the timeline's document: ``data`` oldest first, ``stages`` in the order they were gone through."""
+def represent_timeline(order: Order, events: tuple[StoredEvent, ...], *, to_staff: bool) -> dict[str, Any]:
+    """Give the timeline's document: ``data`` oldest first, ``stages`` in the order they were gone through.
+
+    Who of the staff it was, and what they noted, is shown ``to_staff`` only.
+    """
     data: list[dict[str, Any]] = []
     gave_up_at: datetime | None = None
     for event in events:
         said = _body(event.body).data
         if gave_up_at is None and said.status in (Status.CANCELLING, Status.CANCELLED):
             gave_up_at = event.at
-        data.append(
-            {
-                "sequence": event.sequence,
-                "type": event.type,
-                "at": time_text(event.at),
-                "version": event.version,
-                "actor": {"type": event.actor_type, "id": event.actor_id},
-                "changed": said.changed,
-            }
-        )
+        row = {
+            "sequence": event.sequence,
+            "type": event.type,
+            "at": time_text(event.at),
+            "version": event.version,
+            "actor": _actor(event, to_staff=to_staff),
+            "changed": said.changed,
+        }
+        if to_staff and said.note is not None:
+            row["note"] = said.note
+        data.append(row)
     return {"data": data, "stages": _stages(order, gave_up_at or order.cancelled_at)}
+
+
+def _actor(event: StoredEvent, *, to_staff: bool) -> dict[str, str]:
+    if event.actor_type == ActorType.STAFF and not to_staff:
+        return {"type": event.actor_type}
+    return {"type": event.actor_type, "id": event.actor_id}
 
 
 def _stages(order: Order, gave_up_at: datetime | None) -> list[dict[str, Any]]:

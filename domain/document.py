@@ -19,7 +19,7 @@ from domain.derived import (
     payment_status,
     totals,
 )
-from domain.order import Address, Order, OrderLine, Stage, Status, StepState
+from domain.order import Address, CancelReason, Order, OrderLine, Stage, Status, StepState
 from domain.payments import Payment, PaymentStatus, Transaction
 from domain.promotions import Discount
 from domain.shipments import Shipment
@@ -40,10 +40,22 @@ __all__ = [
     "represent_totals",
     "time_text",
     "totals",
+    "without_internals",
 ]
 
 Json = dict[str, Any]
 TIMES_MAX = 4096  # a document has some ten times, most of which stay as they are from one commit to the next
+
+# Of faults with these codes the text is our own, as it is of each that names a sku; of others it may be a partner's.
+OWN_FAULTS = frozenset(
+    {
+        "address_unknown",
+        "currency_not_supported",
+        "customer_blocked",
+        "customer_unknown",
+        "total_too_large",
+    }
+)
 
 STAGE_AHEAD: dict[Status, Stage] = {
     Status.CREATED: Stage.VALIDATE,
@@ -102,6 +114,24 @@ def represent(order: Order) -> Json:
         "delivered_at": _time(order.delivered_at),
         "cancelled_at": _time(order.cancelled_at),
     }
+
+
+def without_internals(document: Json) -> Json:
+    """Give an order's document as it is for all but staff: without what partners said went wrong and what staff wrote.
+
+    Codes and states stay; the texts go. ``document`` is what ``represent`` made, be it in an earlier release.
+    """
+    shown = dict(document)
+    if shown.get("cancel_reason") == CancelReason.STAFF:
+        shown["cancel_note"] = None
+    if "saga" in shown:
+        shown["saga"] = shown["saga"] | {"last_error": None}
+    if shown.get("validation_errors"):
+        shown["validation_errors"] = [
+            fault if fault["sku"] is not None or fault["code"] in OWN_FAULTS else fault | {"detail": ""}
+            for fault in shown["validation_errors"]
+        ]
+    return shown
 
 
 def represent_item(line: OrderLine) -> Json:
