@@ -7,6 +7,7 @@ against what became of it (L13).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -27,16 +28,20 @@ from domain.commands import (
     Message,
     NewLine,
     Pay,
+    Record,
     RemoveDiscount,
     RemoveItem,
     RetryNow,
     Ship,
     SkipToCompensation,
 )
+from domain.derived import IN_FLIGHT, money_kept, totals
 from domain.errors import OutcomeUnknown, Refused, Unavailable
 from domain.order import CancelReason, Order, Status
+from domain.payments import RefundStatus
 from domain.shipments import ShipmentLine
 from storage.codec import decode_order
+from tests.faults.simulation.laws import CLIENTS_KEY
 from tests.faults.simulation.network import PeersDouble
 from tests.faults.simulation.partners import SKUS
 from tests.faults.simulation.weather import NETWORK_MS
@@ -46,7 +51,11 @@ if TYPE_CHECKING:
 
 CODES = ("TEN", "ONCE", "NOSHIP")
 CUSTOMERS = ("c-1001", "c-1002", "c-1003")
+NOT_WELCOME = ("c-blocked", "c-no-address", "c-nobody")
+NOT_FOR_SALE = ("sku-not-sellable", "sku-nowhere")
 PATIENCE_TRIES = 6
+# What staff have to see to although the order goes on asking by itself.
+FOR_STAFF = frozenset(("refund_rejected", "payment_undecided", "refund_undecided"))
 
 
 @dataclass(slots=True)
@@ -83,6 +92,8 @@ class Clients:
         made = await self._want(order_id, self._creation(order_id))
         if made is None:
             return
+        if self._world.weather.strikes(self._world.weather.chances.prices_fall):
+            await self._overpay(order_id, until_s)
         while loop.time() < until_s and random.random() > 0.03:
             await asyncio.sleep(random.expovariate(0.7))
             order = self._read(order_id)
@@ -91,6 +102,34 @@ class Clients:
             elif random.random() < 0.5:
                 break
             await self._look_back()
+
+    async def _overpay(self, order_id: str, until_s: float) -> None:
+        """Pay a part, have the prices fall below it and cancel while the surplus is on its way back: two refunds of one payment."""
+        random = self._random
+        order = await self._until(order_id, lambda order: order.status is Status.VALIDATED, until_s)
+        total = 0 if order is None else totals(order).total
+        if order is None or total < 2:
+            return
+        await self._want(order_id, Pay("card", "tok", 1 + random.randrange(total - 1)))
+        order = await self._until(order_id, lambda order: money_kept(order) > 0, until_s)
+        if order is None or order.status is not Status.VALIDATED:
+            return
+        for line in order.lines:
+            self._world.partners.change_price(line.sku, 0)
+        await self._want(order_id, AddItem("sku-gift", 1))
+        order = await self._until(order_id, lambda order: any(p.refunds for p in order.payments), until_s)
+        if order is not None:
+            await asyncio.sleep(random.expovariate(5.0))
+            await self._want(order_id, Cancel(CancelReason.CUSTOMER))
+
+    async def _until(self, order_id: str, is_so: Callable[[Order], bool], until_s: float) -> Order | None:
+        """The order once it is so, or None at the end."""
+        while self._world.loop.time() < until_s:
+            order = self._read(order_id)
+            if order is not None and (is_so(order) or order.is_closed):
+                return order if is_so(order) else None
+            await asyncio.sleep(0.1)
+        return None
 
     async def _act(self, order: Order) -> None:
         random = self._random
@@ -113,8 +152,10 @@ class Clients:
         random = self._random
         skus = random.sample(SKUS, random.randint(1, 2))
         codes = (random.choice(CODES),) if random.random() < 0.3 else ()
+        if random.random() < 0.03:
+            skus.append(random.choice(NOT_FOR_SALE))
         return CreateOrder(
-            customer_id=random.choice(CUSTOMERS),
+            customer_id=random.choice(NOT_WELCOME if random.random() < 0.03 else CUSTOMERS),
             currency="EUR",
             lines=tuple(NewLine(sku, random.randint(1, 3)) for sku in skus),
             discount_codes=codes,
@@ -169,7 +210,7 @@ class Clients:
         """Ask until it is answered, or patience ends."""
         self._number += 1
         message = Message(
-            id=f"key-{self._number}",
+            id=f"{CLIENTS_KEY}{self._number}",
             body=body,
             actor=Actor(ActorType.STAFF if isinstance(body, Ship | Deliver) else ActorType.CLIENT, "somebody"),
             keyed=True,
@@ -178,6 +219,8 @@ class Clients:
         )
         wish = Wish(order_id, message)
         self._wishes.append(wish)
+        if isinstance(body, Cancel | SkipToCompensation):
+            self._world.laws.words.cancel_asked(order_id)
         for _ in range(PATIENCE_TRIES):
             is_answered = await self._ask(wish)
             if is_answered:
@@ -246,13 +289,30 @@ class Clients:
 
     async def look_after(self, order: Order) -> None:
         """Staff see to an order that needs attention, or that waits for them."""
-        is_mismatched = any(note.reason == "payment_mismatched" for note in order.attention)
-        if is_mismatched and order.status in (Status.CREATED, Status.VALIDATED):
+        reasons = {note.reason for note in order.attention}
+        if reasons & {"payment_undecided", "refund_undecided"}:
+            await self._record(order)
+        elif "payment_mismatched" in reasons and order.status in (Status.CREATED, Status.VALIDATED):
             await self._want(order.id, SkipToCompensation("another amount"))
         elif order.attention:
             await self._want(order.id, RetryNow())
         elif order.status in (Status.PREPARED, Status.SHIPPED) and self._random.random() < 0.5:
             await self._want(order.id, self._handle(order))
+
+    async def _record(self, order: Order) -> None:
+        """Staff ask PaymentSvc by telephone about what it leaves undecided, and write down what they are told."""
+        books, words = self._world.partners, self._world.laws.words
+        for payment in order.payments:
+            if payment.status in IN_FLIGHT:
+                outcome = self._random.choice(("confirmed", "rejected"))
+                outcome = books.decide_silently(payment.payment_id, outcome)
+                words.recorded(payment.payment_id, outcome)
+                await self._want(order.id, _word(payment.payment_id, outcome, payment.amount))
+            for refund in payment.refunds:
+                if refund.status is RefundStatus.PROCESSING:
+                    books.payments.settle_refund(refund.refund_id)
+                    words.recorded(refund.refund_id, "refunded")
+                    await self._want(order.id, _word(refund.refund_id, "refunded", refund.amount))
 
     async def knock(self) -> None:
         """Every order still answers: its creation, asked again, is answered as it was."""
@@ -275,6 +335,10 @@ class Clients:
                 self._world.laws.breaks("L1", f"{wish.message.id} was answered and is not remembered")
             if wish.reply is None and is_done and wish.is_certainly_undone:
                 self._world.laws.breaks("L13", f"{wish.message.id} was told as not done, and was done")
+
+
+def _word(subject: str, outcome: str, amount: int) -> Record:
+    return Record(subject=subject, outcome=outcome, amount=amount, reference="by telephone", note="PaymentSvc says so")
 
 
 def _serve(world: World, api: PeersDouble, answer: asyncio.Future[Reply], order_id: str, message: Message) -> None:

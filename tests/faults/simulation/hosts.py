@@ -41,7 +41,7 @@ from storage.copies import CustomerNews, ProductNews
 from storage.errors import CommitUnknown, StorageUnavailable
 from tests.faults.simulation.loop import OWNER, ProcessDied
 from tests.faults.simulation.network import PeersDouble, ShardsDouble
-from tests.faults.simulation.partners import SimulatedHttp
+from tests.faults.simulation.partner_network import SimulatedHttp
 from tests.faults.simulation.store import StoreClient
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ RULES = Rules(
     payment_window_s=60.0,
     payment_settle_s=15.0,
     payment_watch_s=120.0,
+    payment_attention_s=40.0,
     step_retry_first_s=0.5,
     step_retry_max_s=10.0,
     call_lost_s=14.0,

@@ -1,4 +1,4 @@
-"""The laws of the service (L1 to L11, L13), checked as things happen and once everything has come to rest.
+"""The laws of the service (L1 to L14), checked as things happen and once everything has come to rest.
 
 They look at what is stored, at the partners' own books, at what arrived on the broker, and at what clients were told; never
 at what a process thinks. Each broken law is a line that begins with its name.
@@ -6,10 +6,12 @@ at what a process thinks. Each broken law is a line that begins with its name.
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from yarl import URL
 
 from domain.derived import totals
 from domain.order import CancelReason, Order, Status
@@ -20,21 +22,27 @@ from partners.resilience import CIRCUIT_OPEN
 from storage.codec import decode_order
 from storage.commits import Commit
 from tests.faults.simulation.database import Row
+from tests.faults.simulation.words import Words
 from tests.unit.sagas.lawful import LEGAL
 
 if TYPE_CHECKING:
     from tests.faults.simulation.world import World
 
 WAITS_FOR_SOMEBODY = (Status.PREPARED, Status.SHIPPED)
+COMMITS_A_SECOND_MAX = 20
+CLIENTS_KEY = "key-"
 _envelope = msgspec.json.Decoder(dict[str, Any])
 
 
 class Laws:
     """What was seen of a run, and what was against a law."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, settle_s: float) -> None:
+        """``settle_s``: after which time a payment that PaymentSvc does not know counts as never made."""
         self.broken: list[str] = []
+        self.words = Words(world, settle_s)
         self._world = world
+        self._committed_s: dict[str, deque[float]] = {}
         self._statuses: dict[str, str | None] = {}
         self._published: dict[str, int] = {}
         self._ids: dict[str, bytes] = {}
@@ -61,6 +69,9 @@ class Laws:
         self._check_events(commit)
         if was is None:
             return
+        self._check_pace(commit)
+        for what in self.words.unfounded(order, was):
+            self.breaks("L14", f"{order.id}: {what}")
         expired = order.cancel_reason is CancelReason.EXPIRED and was.cancel_reason is None
         if expired and self._world.now() < was.expires_at:
             self.breaks("L11", f"{order.id} expired {was.expires_at - self._world.now()} early")
@@ -71,6 +82,17 @@ class Laws:
             may_come_early = commit.message_id is not None or former.last_error == CIRCUIT_OPEN.detail
             if self._world.now() < former.next_try_at and not may_come_early:
                 self.breaks("L11", f"{order.id} tried {step.key} {former.next_try_at - self._world.now()} early")
+
+    def _check_pace(self, commit: Commit) -> None:
+        """What an order does by itself it does with waits between, however partners answer (L12)."""
+        if commit.message_id is not None and commit.message_id.startswith(CLIENTS_KEY):
+            return
+        now_s = self._world.loop.time()
+        committed_s = self._committed_s.setdefault(commit.order.id, deque(maxlen=COMMITS_A_SECOND_MAX + 1))
+        committed_s.append(now_s)
+        if len(committed_s) > COMMITS_A_SECOND_MAX and now_s - committed_s[0] < 1.0:
+            committed_s.clear()
+            self.breaks("L12", f"{commit.order.id} committed more than {COMMITS_A_SECOND_MAX} times in a second")
 
     def _check_events(self, commit: Commit) -> None:
         order_id = commit.order.id
@@ -103,6 +125,11 @@ class Laws:
         self._published[source] = max(highest, sequence)
         if self._ids.setdefault(message_id, body) != body:
             self.breaks("L7", f"{message_id} came again with other content")
+
+    def asked(self, method: str, url: URL, body: bytes | None) -> None:
+        """A partner is asked for something."""
+        for what in self.words.asked(method, url, body):
+            self.breaks("L14", what)
 
     def told(self, order_id: str, version: int) -> None:
         """A client was told of a version: it is stored, and every later read shows it or more."""

@@ -1,37 +1,25 @@
-"""ProductSvc, PaymentSvc and UserSvc: the sandbox's own books and rules behind a network that loses, repeats and delays.
-
-The clients of ``partners/`` run as they are, and ``PartnerHttp`` with them; its session is the one that is replaced.
-"""
+"""ProductSvc, PaymentSvc and UserSvc: the sandbox's own books and rules; they refuse, keep silent, and say things twice or late."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-import aiohttp
 import msgspec
 from yarl import URL
 
-from local.sandbox.answers import Answer
+from local.sandbox.answers import Answer, conflict, problem
 from local.sandbox.customers import Customers
 from local.sandbox.payments import Payments, Plan, read_charge, read_refund
 from local.sandbox.records import RefundRecord
 from local.sandbox.stock import Stock
-from partners import http
-from partners.http import PartnerHttp
-from tests.faults.simulation.weather import NETWORK_MS, PARTNER_MS
 
 if TYPE_CHECKING:
     from tests.faults.simulation.world import World
 
-SLOW_MS = (500.0, 6000.0)
-LATE_MS = (100.0, 9000.0)
-VERY_LATE_MS = (9000.0, 40_000.0)
 UNDECIDED_MS = (300.0, 20_000.0)
 EVENT_MS = (1.0, 300.0)
 LATE_EVENT_MS = (1000.0, 30_000.0)
@@ -48,6 +36,9 @@ class PartnersDouble:
         self.stock = Stock(self.now_ms, lambda _: None)
         self.payments = Payments(self.now_ms, lambda _: None)
         self.customers = Customers(lambda _: None)
+        self.asked = 0
+        self._refused: dict[str, bool] = {}
+        self._undecided_for_ever: set[str] = set()
 
     def now_ms(self) -> int:
         """Milliseconds since 1970."""
@@ -56,6 +47,7 @@ class PartnersDouble:
     def serve(self, method: str, url: URL, body: bytes | None) -> Answer:
         """Do a request, now and once."""
         path = url.raw_path.split("/")[1:]
+        self.asked += 1
         self._world.note("partner", method, url.raw_path)
         match (method, path):
             case ("GET", ["products"]):
@@ -67,6 +59,8 @@ class PartnersDouble:
                 return self.stock.delete(order_id)
             case ("POST", ["holds", order_id, "commit"]):
                 return self.stock.commit(order_id, body or b"")
+            case ("GET", ["holds", order_id]):
+                return self.stock.get(order_id)
             case ("GET", ["customers", customer_id]):
                 return self.customers.get(customer_id)
             case ("POST", ["payments"]):
@@ -90,19 +84,37 @@ class PartnersDouble:
         self._changed(sku, unit_price={"amount": price, "currency": "EUR"})
 
     def settle_all(self) -> None:
-        """Every payment and refund that is undecided comes to its end."""
+        """Every payment and refund that is undecided comes to its end, but for those that never do."""
         for record in list(self.payments.records()):
-            if record.status == "processing":
-                if isinstance(record, RefundRecord):
+            if record.status != "processing":
+                continue
+            if isinstance(record, RefundRecord):
+                if record.refund_id not in self._undecided_for_ever:
                     self.payments.settle_refund(record.refund_id)
-                else:
-                    self._settle(record.payment_id, "confirmed")
+            elif record.payment_id not in self._undecided_for_ever:
+                self._settle(record.payment_id, "confirmed")
+
+    def decide_silently(self, payment_id: str, word: str) -> str:
+        """Somebody at PaymentSvc decides about a payment that is undecided, and tells staff by telephone only: what it is now."""
+        self.payments.settle(payment_id, "confirmed" if word == "confirmed" else "rejected")
+        payment = self.payments.payment(payment_id)
+        return "rejected" if payment is None else payment.status
+
+    def _is_refused(self, name: str, chance: float) -> bool:
+        """Whether this charge or refund is refused with a 4xx: always, or never."""
+        if name not in self._refused:
+            self._refused[name] = self._world.weather.strikes(chance)
+        return self._refused[name]
 
     def _charge(self, body: bytes) -> Answer:
         weather, chances = self._world.weather, self._world.weather.chances
         asked = read_charge(body)
         assert not isinstance(asked, Answer), asked
         is_new = self.payments.payment(asked.payment_id) is None
+        if is_new and self._is_refused(asked.payment_id, chances.charge_refused):
+            return problem(422, "invalid_request", "no such token")
+        if not is_new and weather.strikes(chances.repeat_refused):
+            return conflict("conflict", "this id was used before")
         undecided = weather.strikes(chances.partner_undecided)
         answer = self.payments.charge(
             asked,
@@ -112,7 +124,9 @@ class PartnersDouble:
                 after_ms=-1 if undecided else None,
             ),
         )
-        if is_new and undecided:
+        if is_new and undecided and weather.strikes(chances.undecided_for_ever):
+            self._undecided_for_ever.add(asked.payment_id)
+        elif is_new and undecided:
             word = "rejected" if weather.strikes(chances.charge_rejected * 2) else "confirmed"
             self._world.later(weather.among(UNDECIDED_MS), self._settle, asked.payment_id, word)
         elif is_new:
@@ -123,10 +137,17 @@ class PartnersDouble:
         weather, chances = self._world.weather, self._world.weather.chances
         asked = read_refund(body)
         assert not isinstance(asked, Answer), asked
+        is_new = self.payments.refund(asked.refund_id) is None
+        if is_new and self._is_refused(asked.refund_id, chances.refund_refused):
+            return conflict("exceeds_captured", "nothing is left of this payment, says the ledger")
+        if not is_new and weather.strikes(chances.repeat_refused):
+            return conflict("exceeds_captured", "nothing is left of this payment")
         undecided = weather.strikes(chances.partner_undecided)
         plan = Plan(is_accepted=not weather.strikes(chances.refund_rejected), after_ms=-1 if undecided else None)
         answer = self.payments.give_back(asked, plan)
-        if undecided:
+        if is_new and undecided and weather.strikes(chances.undecided_for_ever):
+            self._undecided_for_ever.add(asked.refund_id)
+        elif is_new and undecided:
             self._world.later(weather.among(UNDECIDED_MS), self.payments.settle_refund, asked.refund_id)
         return answer
 
@@ -169,78 +190,7 @@ class PartnersDouble:
         }
         body = msgspec.json.encode(envelope)
         copies = 2 if weather.strikes(weather.chances.event_repeated) else 1
+        self._world.laws.words.announced(kind, data)
         for _ in range(copies):
             is_late = weather.strikes(weather.chances.event_late)
             self._world.later(weather.among(LATE_EVENT_MS if is_late else EVENT_MS), self._hear, body)
-
-
-class SimulatedHttp(PartnerHttp):
-    """``PartnerHttp`` as it is, but for its connections."""
-
-    def __init__(self, world: World) -> None:
-        self._base = "http://partner"
-        self._session: Any = _Session(world)
-
-
-class _Session:
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def request(self, method: str, url: URL, *, data: bytes | None, allow_redirects: bool) -> _Exchange:
-        return _Exchange(self._world, method, url, data)
-
-
-class _Exchange:
-    """One request: not sent, done and answered, or done (or not, or later) without an answer."""
-
-    def __init__(self, world: World, method: str, url: URL, body: bytes | None) -> None:
-        self._world = world
-        self._request = (method, url, body)
-
-    async def __aenter__(self) -> _Response:
-        world, weather, chances = self._world, self._world.weather, self._world.weather.chances
-        if weather.strikes(chances.partner_not_reached):
-            await asyncio.sleep(weather.among(NETWORK_MS))
-            raise aiohttp.ConnectionTimeoutError
-        if weather.strikes(chances.partner_answer_lost):
-            fate = weather.random.choice(("done", "later", "much later", "failed", "never"))
-            if fate == "done":
-                world.partners.serve(*self._request)
-            elif fate in ("later", "much later"):
-                late_s = weather.among(LATE_MS if fate == "later" else VERY_LATE_MS)
-                world.later(late_s, world.partners.serve, *self._request)
-            elif fate == "failed":
-                await asyncio.sleep(weather.among(PARTNER_MS))
-                return _Response(Answer(503, b""))
-            await asyncio.sleep(weather.among(PARTNER_MS))
-            raise http._LostAfterSendingError("ServerDisconnectedError")
-        await asyncio.sleep(weather.among(PARTNER_MS) / 2)
-        answer: asyncio.Future[Answer] = world.loop.create_future()
-        there = asyncio.get_running_loop().call_later(0.0, _do, world, self._request, answer, context=world.context)
-        assert there is not None
-        told = await answer
-        back_s = weather.among(SLOW_MS if weather.strikes(chances.partner_slow) else PARTNER_MS) / 2
-        await asyncio.sleep(back_s)
-        return _Response(told)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing to give back."""
-
-
-class _Response:
-    def __init__(self, answer: Answer) -> None:
-        self.status = answer.status
-        self.headers: dict[str, str] = {}
-        self.content_length = max(len(answer.body), 1)
-        self._body = answer.body
-
-    async def read(self) -> bytes:
-        return self._body
-
-
-def _do(world: World, request: tuple[str, URL, bytes | None], answer: asyncio.Future[Answer]) -> None:
-    told = world.partners.serve(*request)
-    if not answer.done():
-        answer.set_result(told)

@@ -12,7 +12,7 @@ import structlog
 
 from domain.promotions import Promotion, PromotionKind
 from tests.faults.simulation.broker import hand_in
-from tests.faults.simulation.clients import Clients
+from tests.faults.simulation.clients import FOR_STAFF, Clients
 from tests.faults.simulation.loop import Standstill
 from tests.faults.simulation.storms import Storms
 from tests.faults.simulation.world import World
@@ -115,7 +115,7 @@ async def _rest(world: World, clients: Clients) -> None:
             if not order.is_closed and not order.steps and (order.id, order.version) not in is_looked_after:
                 is_looked_after.add((order.id, order.version))
                 await clients.look_after(order)
-            elif any(note.reason == "refund_rejected" for note in order.attention):
+            elif any(note.reason in FOR_STAFF for note in order.attention):
                 await clients.look_after(order)
         if _is_at_rest(world):
             return

@@ -32,16 +32,22 @@ class Chances:
     partner_not_reached: float
     partner_answer_lost: float
     partner_slow: float
+    partner_page: float
     partner_undecided: float
+    undecided_for_ever: float
     charge_rejected: float
+    charge_refused: float
     charge_mismatched: float
     refund_rejected: float
+    refund_refused: float
+    repeat_refused: float
     event_lost: float
     event_repeated: float
     event_late: float
     hold_lost_every_s: float
     price_every_s: float
     passivate_every_s: float
+    prices_fall: float
 
 
 USUAL = Chances(
@@ -59,16 +65,22 @@ USUAL = Chances(
     partner_not_reached=0.04,
     partner_answer_lost=0.12,
     partner_slow=0.05,
+    partner_page=0.0,
     partner_undecided=0.15,
+    undecided_for_ever=0.0,
     charge_rejected=0.12,
+    charge_refused=0.0,
     charge_mismatched=0.03,
     refund_rejected=0.03,
+    refund_refused=0.03,
+    repeat_refused=0.0,
     event_lost=0.3,
     event_repeated=0.3,
     event_late=0.2,
     hold_lost_every_s=15.0,
     price_every_s=10.0,
     passivate_every_s=8.0,
+    prices_fall=0.0,
 )
 NEVER = 1e9
 

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from tests.faults.simulation.broker import Broker
-from tests.faults.simulation.hosts import KINDS, NAMES, START_FAILS
+from tests.faults.simulation.hosts import KINDS, NAMES, RULES, START_FAILS
 from tests.faults.simulation.laws import Laws
 from tests.faults.simulation.loop import Process, Standstill, VirtualLoop
 from tests.faults.simulation.network import SILENCE_S, PeersDouble
@@ -78,7 +78,7 @@ class World:
         self.seed = seed
         self.loop = VirtualLoop()
         self.weather = Weather(seed, often)
-        self.laws = Laws(self)
+        self.laws = Laws(self, RULES.payment_settle_s)
         self.database = Database(self)
         self.broker = Broker(self)
         self.inbox = Inbox(self)
