@@ -19,6 +19,7 @@ from domain.commands import Message
 from domain.errors import RefusalKind, Refused
 from domain.order import Order, StepState
 from sagas.decision import Answer, Decision
+from sagas.refusals import require_visible
 
 
 class Host(Protocol):
@@ -99,13 +100,10 @@ class OrderActor:
 
     def _handle(self, letter: Letter) -> None:
         message = letter.message
-        if message.keyed and (fingerprint := self.keys.get(message.id)) is not None:
-            if fingerprint == message.fingerprint:
-                self._host.replay(letter)
-            else:
-                self._host.confirm(letter, _key_reused())
-            return
         try:
+            if message.keyed and (remembered := self._remembered(message)) is not None:
+                self._repeat(letter, remembered)
+                return
             decision = self._host.decide(self.order, message)
             self._act_on(letter, decision)
         except Refused as refusal:
@@ -113,6 +111,20 @@ class OrderActor:
         except Exception as error:  # noqa: BLE001 - a fault in the rules must end neither the shard nor the neighbours
             self._committing = None
             self._host.fail(self, letter, error)
+
+    def _remembered(self, message: Message) -> str | None:
+        """The id under which an earlier delivery of the message is remembered, or None."""
+        return next((each for each in (message.id, *message.former_ids) if each in self.keys), None)
+
+    def _repeat(self, letter: Letter, remembered: str) -> None:
+        """Answer a repeat; raises ``Refused`` for a sender for whom the order does not exist, as the command itself would."""
+        message = letter.message
+        if self.order is not None:
+            require_visible(self.order, message)
+        if self.keys[remembered] != message.fingerprint:
+            raise _key_reused()
+        letter.message = amended(message, id=remembered)
+        self._host.replay(letter)
 
     def _act_on(self, letter: Letter, decision: Decision) -> None:
         if self.order is None and decision.order is None:

@@ -41,6 +41,7 @@ class _Letter(msgspec.Struct, array_like=True):
     expected_version: int | None
     customer_scope: str | None
     traceparent: str | None
+    former_ids: tuple[str, ...] = ()
 
 
 class _Answered(msgspec.Struct, array_like=True):
@@ -137,6 +138,7 @@ def encode_letters(letters: Sequence[tuple[str, Message]]) -> bytes:
                 m.expected_version,
                 m.customer_scope,
                 m.traceparent,
+                m.former_ids,
             )
             for order_id, m in letters
         ]
@@ -157,6 +159,7 @@ def decode_letters(data: bytes) -> list[tuple[str, Message]]:
                 expected_version=x.expected_version,
                 customer_scope=x.customer_scope,
                 traceparent=x.traceparent,
+                former_ids=x.former_ids,
             ),
         )
         for x in _letters.decode(data)

@@ -16,7 +16,7 @@ from api.auth import Authenticator, Caller
 from api.bodies import checked, read_json
 from api.conditions import expected_version
 from api.exchange import Incoming
-from api.idempotency import fingerprint, message_id_for, new_message_id, read_key
+from api.idempotency import MessageIds, fingerprint, message_ids_of, new_message_id, read_key
 from api.limits import RateLimits
 from api.order_ids import order_id_of
 from api.ports import RouterPort
@@ -28,11 +28,20 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A request that would change something: who wants it, under which key, and what its body says."""
+    """A request that would change something: who wants it, under which key, and what its body says.
+
+    ``content`` has what was sent and no defaults, each value as it was understood: 3.0 as 3, a UUID in lower case.
+    """
 
     caller: Caller
     key: str | None
     content: object
+
+    def message_ids(self, asked: Incoming) -> MessageIds:
+        """The ids of the message that the request becomes; a new one where it has no key."""
+        if self.key is None:
+            return MessageIds(new_message_id(), ())
+        return message_ids_of(self.caller.subject, self.caller.customer_id, asked.method, asked.path, self.key)
 
 
 class Door:
@@ -66,8 +75,9 @@ class Door:
     ) -> tuple[Wish, M]:
         """Let in a request with a body; raises what ``wish`` raises and every problem of a body."""
         wish = await self.wish(asked, *scopes, key_required=key_required)
-        raw, content = await read_json(asked, self._body_max_bytes)
-        return Wish(wish.caller, wish.key, content), checked(model, raw)
+        body = checked(model, await read_json(asked, self._body_max_bytes))
+        content = body.model_dump(exclude_unset=True, by_alias=True) if wish.key else None
+        return Wish(wish.caller, wish.key, content), body
 
     async def command(self, asked: Incoming, wish: Wish, body: Body, *, by_staff: bool = False) -> Reply:
         """Send a command to the order that the path names."""
@@ -81,8 +91,10 @@ class Door:
         caller = wish.caller
         actor_type = ActorType.STAFF if by_staff or caller.is_admin else ActorType.CLIENT
         keyed = wish.key is not None
+        ids = wish.message_ids(asked)
         message = Message(
-            id=message_id_for(caller.subject, asked.method, asked.path, wish.key) if wish.key else new_message_id(),
+            id=ids.id,
+            former_ids=ids.former,
             body=body,
             actor=Actor(actor_type, caller.subject),
             keyed=keyed,

@@ -114,8 +114,12 @@ class Incoming:
         return None if value is None else value.decode("latin-1").strip()
 
     def param(self, name: str) -> str:
-        """Give a path parameter."""
+        """Give a path parameter as it was written."""
         return self._params[name]
+
+    def id_param(self, name: str) -> str:
+        """Give a path parameter that is an id of ours: UUIDs are compared without case."""
+        return self._params[name].lower()
 
     def query(self) -> list[tuple[str, str]]:
         """Give the query's pairs in the order they were written; raises ``ValueError`` when there are too many."""

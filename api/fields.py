@@ -52,12 +52,6 @@ def _metadata(metadata: dict[str, str]) -> dict[str, str]:
     return metadata
 
 
-def _whole(number: object) -> object:
-    """JSON knows one kind of number: 2.0 is the integer 2 (and exactly so, for nothing larger is let in)."""
-    is_whole = isinstance(number, float) and number.is_integer() and abs(number) <= AMOUNT_MAX_MINOR
-    return int(number) if is_whole else number  # type: ignore[call-overload]
-
-
 def _moment(told: object) -> datetime:
     """Only RFC 3339: pydantic would also take a number for a time, and fail at the edges of what Python knows."""
     return _read(read_time, told)
@@ -99,6 +93,8 @@ Uuid = Annotated[
     AfterValidator(str.lower),
     WithJsonSchema({"type": "string", "format": "uuid"}),
 ]
+# The id of a part of an order: a UUID of ours, compared without case.
+PartId = Annotated[Identifier, AfterValidator(str.lower)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=TEXT_MAX_CHARACTERS, pattern=NO_CONTROL)]
 Note = Annotated[str, StringConstraints(min_length=1, max_length=NOTE_MAX_CHARACTERS, pattern=_NO_NUL)]
 CODE_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{CODE_MAX_CHARACTERS - 1}}}$"
@@ -108,13 +104,10 @@ Currency = Annotated[
     AfterValidator(_currency),
     Field(examples=["EUR"], description="ISO 4217", json_schema_extra={"enum": [*sorted(CURRENCIES)]}),
 ]
-WHOLE = BeforeValidator(_whole)
-Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX, examples=[2]), WHOLE]
-Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX_MINOR, description="int64 minor units"), WHOLE]
-AmountOrZero = Annotated[
-    int, Field(ge=0, le=AMOUNT_MAX_MINOR, description="int64 minor units; 0: no money moved"), WHOLE
-]
-Uses = Annotated[int, Field(ge=1, le=USES_MAX), WHOLE]
+Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX, examples=[2])]
+Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX_MINOR, description="int64 minor units")]
+AmountOrZero = Annotated[int, Field(ge=0, le=AMOUNT_MAX_MINOR, description="int64 minor units; 0: no money moved")]
+Uses = Annotated[int, Field(ge=1, le=USES_MAX)]
 Fraction = Annotated[
     str,
     StringConstraints(pattern=rf"^(0(\.[0-9]{{1,{FRACTION_MAX_DIGITS}}})?|1(\.0{{1,{FRACTION_MAX_DIGITS}}})?)$"),

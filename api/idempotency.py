@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from dataclasses import dataclass
 
 import msgspec
 
+from api.order_ids import as_uuid
 from api.problems import Problem
 
 KEY_MAX_CHARACTERS = 255
@@ -36,15 +38,47 @@ def read_key(header: str | None, *, required: bool) -> str | None:
     return key
 
 
-def order_id_for(subject: str, key: str) -> str:
-    """The id of the order that ``subject`` makes with ``key``: asked twice, it is the same order."""
-    return _derived_uuid(f"5:order{len(subject)}:{subject}{len(key)}:{key}")
+def order_id_for(subject: str, key: str, customer_id: str | None = None) -> str:
+    """The id of the order that a caller makes with ``key``: asked twice, it is the same order.
+
+    ``customer_id`` is the token's. Without it the id is the one that the first release gave to every caller.
+    """
+    return _derived_uuid("order", subject, key, customer_id)
 
 
-def message_id_for(subject: str, method: str, path: str, key: str) -> str:
-    """The id of the message that a keyed request becomes; a key belongs to its subject, method and path."""
-    text = f"7:message{len(subject)}:{subject}{len(method)}:{method}{len(path)}:{path}{len(key)}:{key}"
-    return _derived_uuid(text)
+def message_id_for(subject: str, method: str, path: str, key: str, customer_id: str | None = None) -> str:
+    """The id of the message that a keyed request becomes; a key belongs to its subject, the token's customer, method and path.
+
+    Without ``customer_id`` the id is the one that the first release gave to every caller.
+    """
+    return _derived_uuid("message", subject, method, path, key, customer_id)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageIds:
+    """``id`` of the message that a keyed request becomes; ``former``: those that its first sending may be remembered by."""
+
+    id: str
+    former: tuple[str, ...]
+
+
+def message_ids_of(subject: str, customer_id: str | None, method: str, path: str, key: str) -> MessageIds:
+    """Derive a message's id, however the ids in its path are written, and those that the first release derived.
+
+    That took the path as it was written, and no notice of the token's customer.
+    """
+    plain = canonical_path(path)
+    own = message_id_for(subject, method, plain, key, customer_id)
+    paths = (plain,) if plain == path else (plain, path)
+    former = (message_id_for(subject, method, each, key) for each in paths)
+    return MessageIds(own, tuple(each for each in former if each != own))
+
+
+def canonical_path(path: str) -> str:
+    """Write the UUIDs of a path in lower case: a key belongs to an order, not to how its id was written."""
+    if path.islower():
+        return path
+    return "/".join([as_uuid(part) or part for part in path.split("/")])
 
 
 def new_message_id() -> str:
@@ -57,7 +91,8 @@ def fingerprint(content: object, query: list[tuple[str, str]]) -> str:
     return hashlib.blake2b(_canonical((content, sorted(query))), digest_size=16).hexdigest()
 
 
-def _derived_uuid(text: str) -> str:
-    """A UUID of version 8 (RFC 9562) from a digest. In ``text`` each part follows its length, so no two lists of parts are alike."""
+def _derived_uuid(*parts: str | None) -> str:
+    """A UUID of version 8 (RFC 9562) from a digest. Each part follows its length, so no two lists of parts are alike."""
+    text = "".join([f"{len(part)}:{part}" for part in parts if part is not None])
     h = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     return f"{h[:8]}-{h[8:12]}-8{h[13:16]}-{'89ab'[int(h[16], 16) & 3]}{h[17:20]}-{h[20:]}"

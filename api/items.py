@@ -27,13 +27,13 @@ class ItemEndpoints:
     async def change_quantity(self, asked: Incoming) -> Answer:
         """Want more or fewer of a line."""
         wish, body = await self._door.wish_with(asked, NewQuantity, ORDERS_WRITE)
-        command = ChangeQuantity(asked.param("item_id"), body.quantity)
+        command = ChangeQuantity(asked.id_param("item_id"), body.quantity)
         return order_answer(200, await self._door.command(asked, wish, command))
 
     async def remove(self, asked: Incoming) -> Answer:
         """Take a line away."""
         wish = await self._door.wish(asked, ORDERS_WRITE)
-        return order_answer(200, await self._door.command(asked, wish, RemoveItem(asked.param("item_id"))))
+        return order_answer(200, await self._door.command(asked, wish, RemoveItem(asked.id_param("item_id"))))
 
     async def apply_discount(self, asked: Incoming) -> Answer:
         """AplicarDescuento."""

@@ -61,7 +61,7 @@ class OrderEndpoints:
     async def create(self, asked: Incoming) -> Answer:
         """CrearPedido. The order's id follows from the caller and the key, so that a repeat meets the same order."""
         wish, body = await self._door.wish_with(asked, NewOrder, ORDERS_WRITE, key_required=True)
-        order_id = order_id_for(wish.caller.subject, wish.key or "")
+        order_id = await self._id_of_new(wish)
         creation = self._creation(wish.caller, body, order_id)
         if asked.header(b"if-match") is not None:
             await self._check_version(asked, order_id)
@@ -80,6 +80,18 @@ class OrderEndpoints:
             shown = become or await self._reader.shown(order_id, wish.caller)
             version, document = shown.version, shown.document
         return json_answer(201, document, etag(version), location, preference_applied(seconds))
+
+    async def _id_of_new(self, wish: Wish) -> str:
+        """The id of the order that is to be made.
+
+        The first release took no notice of the token's customer: an order of that customer which it made with the key is
+        the one that is meant, so that no repeat makes a second one.
+        """
+        caller, key = wish.caller, wish.key or ""
+        former = order_id_for(caller.subject, key)
+        if caller.customer_id is None or await self._reader.is_of(former, caller.customer_id):
+            return former
+        return order_id_for(caller.subject, key, caller.customer_id)
 
     async def _check_version(self, asked: Incoming, order_id: str) -> None:
         """Before it is made an order has no version that ``If-Match`` could name; after that, a repeat is a replay."""

@@ -67,7 +67,7 @@ class PaymentEndpoints:
         """Show one payment."""
         caller = await self._door.admit(asked, ORDERS_READ)
         order = await self._reader.order(order_id_of(asked), caller)
-        return json_answer(200, encode(represent_payment(_find(order.payments, asked.param("payment_id").lower()))))
+        return json_answer(200, encode(represent_payment(_find(order.payments, asked.id_param("payment_id")))))
 
 
 def _find(payments: tuple[Payment, ...], payment_id: str) -> Payment:

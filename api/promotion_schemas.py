@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, RootModel
 from pydantic_core import PydanticCustomError
 
-from api.fields import WHOLE, Amount, Body, Code, Currency, Fraction, Identifier, Moment, Quantity, Uses
+from api.fields import Amount, Body, Code, Currency, Fraction, Identifier, Moment, Quantity, Uses
 from domain.money import AMOUNT_MAX_MINOR
 from domain.promotions import PromotionKind
 
@@ -28,7 +28,7 @@ def _of_our_time(at: datetime) -> datetime:
 
 
 Window = Annotated[Moment, AfterValidator(_of_our_time)]
-Subtotal = Annotated[int, Field(ge=0, le=AMOUNT_MAX_MINOR), WHOLE]
+Subtotal = Annotated[int, Field(ge=0, le=AMOUNT_MAX_MINOR)]
 Skus = Annotated[list[Identifier], Field(max_length=SKUS_MAX)]
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from api.door import Wish
 from api.exchange import Answer, Incoming
-from api.idempotency import fingerprint, message_id_for
+from api.idempotency import MessageIds, fingerprint
 from api.ports import AnswersPort
 from api.problems import Problem
 from domain.errors import Refused
@@ -48,16 +48,16 @@ class Replays:
         """
         if wish.key is None:
             return await work(lambda _: None)
-        answer_id = message_id_for(wish.caller.subject, asked.method, asked.path, wish.key)
+        ids = wish.message_ids(asked)
         digest = fingerprint(wish.content, asked.query())
-        replay = await self._replay(asked, answer_id, digest)
+        replay = await self._replay(asked, ids, digest)
         if replay is not None:
             return replay
         try:
-            answer = await work(lambda told: KeptAnswer(answer_id, digest, _encode_answer(told)))
+            answer = await work(lambda told: KeptAnswer(ids.id, digest, _encode_answer(told)))
         except (Problem, Refused):
             # A repeat that came while the first was running finds its work done, and is answered as the first.
-            replay = await self._replay(asked, answer_id, digest)
+            replay = await self._replay(asked, ids, digest)
             if replay is None:
                 raise
             return replay
@@ -65,9 +65,12 @@ class Replays:
             await self._answers.forget(KEPT_DAYS)
         return answer
 
-    async def _replay(self, asked: Incoming, answer_id: str, digest: str) -> Answer | None:
-        kept = await self._answers.find(answer_id)
-        if kept is None:
+    async def _replay(self, asked: Incoming, ids: MessageIds, digest: str) -> Answer | None:
+        for answer_id in (ids.id, *ids.former):
+            kept = await self._answers.find(answer_id)
+            if kept is not None:
+                break
+        else:
             return None
         if kept.fingerprint != digest:
             raise Problem("idempotency_key_reused", "The key was used with other content.")

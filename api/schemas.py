@@ -9,7 +9,20 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, RootModel, StringConstraints
 
-from api.fields import Amount, AmountOrZero, Body, Code, Currency, Identifier, Metadata, Note, Quantity, Text, Uuid
+from api.fields import (
+    Amount,
+    AmountOrZero,
+    Body,
+    Code,
+    Currency,
+    Identifier,
+    Metadata,
+    Note,
+    PartId,
+    Quantity,
+    Text,
+    Uuid,
+)
 
 LINES_MAX = 200
 CODES_MAX = 20
@@ -81,7 +94,7 @@ class NewPayment(Body):
 class ShippedLine(Body):
     """How many of a line are in the parcel."""
 
-    item_id: Identifier
+    item_id: PartId
     quantity: Quantity
 
 
@@ -103,7 +116,7 @@ class Delivered(Body):
     """MarcarPedidoComoEntregado. ``shipment_id`` left out: every shipment under way."""
 
     status: Literal["delivered"]
-    shipment_id: Identifier | None = None
+    shipment_id: PartId | None = None
 
 
 class Cancelled(Body):

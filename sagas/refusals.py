@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from domain.commands import Message
 from domain.derived import allowed
 from domain.errors import FieldError, RefusalKind, Refused
 from domain.order import Order
@@ -31,3 +32,9 @@ def unprocessable(code: str, detail: str, pointer: str) -> Refused:
 def not_found(code: str, detail: str) -> Refused:
     """There is no such thing (404)."""
     return Refused(RefusalKind.NOT_FOUND, code, detail)
+
+
+def require_visible(order: Order, message: Message) -> None:
+    """Raise ``Refused`` ``order_not_found`` where the order does not exist for the sender: it is another customer's."""
+    if message.customer_scope is not None and message.customer_scope != order.customer_id:
+        raise not_found("order_not_found", "there is no such order")

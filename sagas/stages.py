@@ -43,7 +43,7 @@ from sagas import compensation, editing, paying, preparing, refunds, shipping, s
 from sagas.deadlines import deadline, resume
 from sagas.decision import Answer, Decision, Rules
 from sagas.draft import Draft
-from sagas.refusals import illegal, not_found
+from sagas.refusals import illegal, not_found, require_visible
 from sagas.waking import ask_again, wake
 
 __all__ = ["deadline", "decide", "resume"]
@@ -92,8 +92,7 @@ def decide(order: Order | None, message: Message, now: datetime, rules: Rules) -
 
 def _let_in(order: Order, message: Message) -> None:
     """Raise ``Refused`` for an order that does not exist for the sender, or that is not as the sender saw it."""
-    if message.customer_scope is not None and message.customer_scope != order.customer_id:
-        raise not_found("order_not_found", "there is no such order")
+    require_visible(order, message)
     if message.expected_version is not None and message.expected_version != order.version:
         raise Refused(
             RefusalKind.STALE,

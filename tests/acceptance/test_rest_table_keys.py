@@ -148,3 +148,49 @@ def test_of_payments_at_once_with_keys_of_their_own_one_is_in_flight(shop: Shop)
         assert sorted(pool.map(start, range(5))) == [202, 409, 409, 409, 409]
     shop.reached(order["id"], "prepared")
     assert len(do(shop, "GET", f"/api/orders/{order['id']}/payments")["ledger"]) == 1
+
+
+def test_one_key_pays_once_however_the_orders_id_is_written(shop: Shop) -> None:
+    """The same payment to the order's id in capitals was a second charge."""
+    order, key = shop.create(), str(uuid4())
+    part = {"method": "card", "token": "tok_visa", "amount": 100}
+    status, first, _ = shop.ask("POST", f"/api/orders/{order['id']}/payments", part, key=key, Prefer="wait=10")
+    assert status == 201, first
+    status, again, headers = shop.ask(
+        "POST", f"/api/orders/{order['id'].upper()}/payments", {**part, "amount": 100.0}, key=key, Prefer="wait=10"
+    )
+    assert (status, again, headers["idempotent-replayed"]) == (201, first, "true")
+    assert len(shop.ask("GET", f"/api/orders/{order['id']}/payments")[1]["payments"]) == 1
+
+
+def test_a_line_is_changed_and_shipped_by_its_id_in_capitals(shop: Shop) -> None:
+    order = shop.create()
+    item = order["items"][0]["id"].upper()
+    status, told, _ = shop.ask("PUT", f"/api/orders/{order['id'].upper()}/items/{item}/quantity", {"quantity": 3})
+    assert (status, told["items"][0]["quantity"]) == (200, 3)
+    order = prepared(shop)
+    lines = [{"item_id": order["items"][0]["id"].upper(), "quantity": 1}]
+    status, shipped, _ = shop.ask("PUT", f"/api/orders/{order['id']}/status", {**SHIPPED, "lines": lines})
+    assert status == 200, shipped
+    parcel = shipped["shipments"][0]["shipment_id"].upper()
+    delivered = {"status": "delivered", "shipment_id": parcel}
+    assert shop.ask("PUT", f"/api/orders/{order['id']}/status", delivered)[0] == 200
+
+
+def test_a_shared_subject_is_replayed_to_the_same_customer_only(shop: Shop) -> None:
+    key, gateway = str(uuid4()), f"gateway-{uuid4()}"
+    scope = "orders:read orders:write"
+    one, two = (shop.token(scope, customer=customer, subject=gateway) for customer in (CUSTOMER, "c-1002"))
+    body = {"currency": "EUR", "items": ITEMS}
+    _, first, _ = shop.ask("POST", "/api/orders", body, key=key, token=one)
+    _, again, headers = shop.ask("POST", "/api/orders", body, key=key, token=one)
+    assert (again, headers["idempotent-replayed"]) == (first, "true")
+    status, other, headers = shop.ask("POST", "/api/orders", body, key=key, token=two)
+    assert (status, other["customer"]["id"], "idempotent-replayed" in headers) == (201, "c-1002", False)
+    path = f"/api/orders/{first['id']}/items"
+    line = {"sku": "load-sku-1", "quantity": 1}
+    assert shop.ask("POST", path, line, key=key, token=one)[0] == 201
+    status, told, _ = shop.ask("POST", path, line, key=key, token=two)
+    assert (status, told["code"]) == (404, "order_not_found")
+    status, told, _ = shop.ask("POST", path, {**line, "quantity": 2}, key=key, token=two)
+    assert (status, told["code"]) == (404, "order_not_found")

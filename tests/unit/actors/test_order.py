@@ -179,3 +179,36 @@ async def test_an_actor_that_leaves_gives_back_what_nobody_has_read() -> None:
     assert actor.leave() == [second]
     actor.committed()
     assert len(host.proposed) == 1
+
+
+async def test_a_repeat_is_found_by_the_id_that_an_earlier_release_gave_it() -> None:
+    """Otherwise a payment that is repeated across an upgrade would be a second one."""
+    host = RecordingHost()
+    actor = an_actor(host)
+    actor.receive(letter(key="former"))
+    actor.committed()
+    again = letter(key="k")
+    again.message = replace(again.message, former_ids=("never", "former"))
+    actor.receive(again)
+    assert [each.message.id for each in host.replayed] == ["former"]
+    assert len(host.proposed) == 1
+
+
+@pytest.mark.parametrize("fingerprint", ["f", "other"])
+async def test_a_repeat_from_another_customer_is_refused_as_the_command_would_be(fingerprint: str) -> None:
+    """A replay showed the order to whoever knew the key; and that a key was used is nobody's business either."""
+    host = RecordingHost()
+    actor = an_actor(host)
+    actor.receive(letter(key="k"))
+    actor.committed()
+    again = letter(key="k", fingerprint=fingerprint)
+    again.message = replace(again.message, customer_scope="c-2")
+    actor.receive(again)
+    assert not host.replayed
+    refusal = host.confirmed[0]
+    assert isinstance(refusal, Refused)
+    assert refusal.code == "order_not_found"
+    own = letter(key="k")
+    own.message = replace(own.message, customer_scope="c-1")
+    actor.receive(own)
+    assert len(host.replayed) == 1

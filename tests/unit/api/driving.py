@@ -32,6 +32,7 @@ from storage.filters import OrderFilters, PageKey, Sort
 from storage.queries import Bucket, GroupBy, OrderPage
 
 KEY = "a key that is long enough for HS256, and for nothing else"
+FAR_FUTURE = 4_102_444_800  # 2100
 NOW = datetime(2026, 11, 24, 10, 15, 30, 123000, tzinfo=UTC)
 ORDER_ID = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"
 PAYMENT_ID = "0198f7a2-8fff-7001-8f0e-2f8f6d3c1b77"
@@ -42,7 +43,7 @@ _encode = msgspec.json.Encoder().encode
 
 def token(scope: str = EVERY_SCOPE, *, key: str = KEY, sub: str = "tester", **claims: Any) -> str:
     """A signed token."""
-    return jwt.encode({"sub": sub, "scope": scope, **claims}, key, algorithm="HS256")
+    return jwt.encode({"sub": sub, "scope": scope, "exp": FAR_FUTURE, **claims}, key, algorithm="HS256")
 
 
 def an_order(**changes: Any) -> Order:
