@@ -14,6 +14,7 @@ from typing import Any
 
 import jwt
 
+from api.fields import is_identifier
 from api.keys import KeySet
 from api.problems import Problem
 
@@ -25,7 +26,11 @@ SHIPMENTS_WRITE = "shipments:write"
 PROMOTIONS_WRITE = "promotions:write"
 SCOPES = (ORDERS_READ, ORDERS_WRITE, PAYMENTS_WRITE, SHIPMENTS_WRITE, PROMOTIONS_WRITE, ADMIN)
 
+METRICS_READ = "metrics:read"
 TOKEN_MAX_CHARACTERS = 8192
+SUBJECT_MAX_CHARACTERS = 255
+TIME_MAX_S = 253_402_300_799  # the last second of the year 9999
+LEEWAY_S = 30.0
 KEY_MIN_BYTES = 32
 
 
@@ -56,7 +61,7 @@ class Caller:
 class TokenRules:
     """``key``: the HS256 key, or empty; ``issuer`` and ``audience`` are checked where they are not empty.
 
-    ``remembered_max_s``: how long a checked token is trusted without checking it again (never past its ``exp``).
+    ``remembered_max_s``: how long a checked token is trusted without checking it again (never past its end).
     """
 
     key: str = ""
@@ -94,8 +99,9 @@ class Authenticator:
         if remembered is not None and now < remembered[1]:
             return remembered[0]
         claims = await self._claims(token)
+        ends_s = _end_s(claims, now)
         caller = _caller_of(claims, hashlib.blake2b(token.encode("latin-1"), digest_size=16).hexdigest())
-        self._remember(token, caller, min(now + self._rules.remembered_max_s, float(claims.get("exp", "inf"))))
+        self._remember(token, caller, min(now + self._rules.remembered_max_s, ends_s))
         return caller
 
     def _remember(self, token: str, caller: Caller, until: float) -> None:
@@ -125,14 +131,15 @@ class Authenticator:
                 issuer=rules.issuer or None,
                 audience=rules.audience or None,
                 options={
-                    "require": ["sub", *(["iss"] if rules.issuer else []), *(["aud"] if rules.audience else [])],
+                    "require": ["sub", "exp", *(["iss"] if rules.issuer else []), *(["aud"] if rules.audience else [])],
                     "verify_aud": bool(rules.audience),
                     "verify_iss": bool(rules.issuer),
+                    # Times are checked here: what PyJWT takes for one has no end.
+                    "verify_exp": False,
+                    "verify_nbf": False,
                     "verify_iat": False,
                 },
             )
-        except jwt.ExpiredSignatureError:
-            raise _invalid("it has expired") from None
         except jwt.PyJWTError as error:
             raise _invalid(str(error) or "it can't be read") from None
         except (ValueError, TypeError, AttributeError, RecursionError):
@@ -154,22 +161,44 @@ def _bearer(authorization: str | None) -> str:
 
 def _caller_of(claims: dict[str, Any], token_id: str) -> Caller:
     subject = claims["sub"]
+    if not isinstance(subject, str) or not is_identifier(subject, SUBJECT_MAX_CHARACTERS):
+        raise _invalid("its sub can't be used")
     customer_id = claims.get("customer_id")
-    if not isinstance(subject, str) or not subject:
-        raise _invalid("its sub is empty")
-    if customer_id is not None and (not isinstance(customer_id, str) or not customer_id):
-        raise _invalid("its customer_id is not a text")
-    scopes = _scopes(claims.get("scope")) | _scopes(claims.get("scp"))
+    if "customer_id" in claims and (not isinstance(customer_id, str) or not is_identifier(customer_id)):
+        raise _invalid("its customer_id can't be used")
+    scopes = _scopes(claims, "scope") | _scopes(claims, "scp")
     return Caller(subject=subject, scopes=scopes, customer_id=customer_id, token_id=token_id, is_admin=ADMIN in scopes)
 
 
-def _scopes(claim: object) -> frozenset[str]:
+def _end_s(claims: dict[str, Any], now_s: float) -> float:
+    """When the token ends, with the leeway; raises ``Problem`` where it has ended, is not valid yet, or its times are none."""
+    ends_s = _time_s(claims, "exp") + LEEWAY_S
+    if now_s >= ends_s:
+        raise _invalid("it has expired")
+    if "nbf" in claims and now_s < _time_s(claims, "nbf") - LEEWAY_S:
+        raise _invalid("it is not valid yet")
+    if "iat" in claims:
+        _time_s(claims, "iat")
+    return ends_s
+
+
+def _time_s(claims: dict[str, Any], name: str) -> float:
+    """Read a NumericDate (RFC 7519): seconds, with a fraction or without."""
+    value = claims[name]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= TIME_MAX_S:
+        raise _invalid(f"its {name} is no time")
+    return float(value)
+
+
+def _scopes(claims: dict[str, Any], name: str) -> frozenset[str]:
     """Scopes as one text with blanks between (RFC 9068), or as a list of texts."""
+    claim = claims.get(name, "")
     if isinstance(claim, str):
         return frozenset(claim.split())
-    if isinstance(claim, list):
-        return frozenset(scope for scope in claim if isinstance(scope, str))
-    return frozenset()
+    if isinstance(claim, list) and all(isinstance(scope, str) for scope in claim):
+        return frozenset(claim)
+    raise _invalid(f"its {name} is neither a text nor a list of texts")
 
 
 def _invalid(why: str) -> Problem:

@@ -83,6 +83,7 @@ def _fraction(text: str) -> str:
 
 # PostgreSQL's texts have no NUL; ids have no control characters at all.
 _NO_NUL = r"^[^\x00]*$"
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character; JSON can write it
 NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=IDENTIFIER_MAX_CHARACTERS, pattern=NO_CONTROL)]
@@ -137,9 +138,11 @@ Metadata = Annotated[
 ]
 
 
-def is_identifier(text: str) -> bool:
-    """Tell whether a text from a path could be anybody's id."""
-    return len(text) <= IDENTIFIER_MAX_CHARACTERS and re.fullmatch(NO_CONTROL, text) is not None
+def is_identifier(text: str, max_characters: int = IDENTIFIER_MAX_CHARACTERS) -> bool:
+    """Tell whether a text from a path or a token could be anybody's id: what a body may have as one, and UTF-8 can write."""
+    return (
+        0 < len(text) <= max_characters and re.fullmatch(NO_CONTROL, text) is not None and not _SURROGATE.search(text)
+    )
 
 
 class Body(BaseModel):

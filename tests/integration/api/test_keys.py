@@ -15,7 +15,7 @@ from api.keys import KeySet, fetcher_of
 from domain.errors import Unavailable
 
 KEY = Ed25519PrivateKey.generate()
-TOKEN = "Bearer " + jwt.encode({"sub": "s"}, KEY, algorithm="EdDSA", headers={"kid": "k"})
+TOKEN = "Bearer " + jwt.encode({"sub": "s", "exp": 4_102_444_800}, KEY, algorithm="EdDSA", headers={"kid": "k"})
 
 
 def key_set_bytes() -> bytes:
