@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SHIPPING_PRICES_DEFAULT = {
@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     ray_address: str = ""
     http_host: str = "127.0.0.1"
     http_port: int = 8000
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=0, ge=0, le=65_535)
     api_processes: int = Field(default=1, ge=1, le=64)
     shards: int = Field(default=2, ge=1, le=1024)
     state_dir: Path = Path(".state")
@@ -99,6 +101,15 @@ class Settings(BaseSettings):
     http_under_way_max_requests: int = Field(default=1024, ge=1)
     request_body_max_bytes: int = 262_144
     prefer_wait_max_s: float = 30.0
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _is_for_us(cls, jwks_url: str, info: ValidationInfo) -> str:
+        """An identity provider makes tokens for many services: those for others must not be good here."""
+        missing = [name for name in ("jwt_issuer", "jwt_audience") if not info.data.get(name)]
+        if jwks_url and missing:
+            raise ValueError("needs " + " and ".join(f"ORDERSVC_{name.upper()}" for name in missing) + " beside it")
+        return jwks_url
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -71,7 +71,7 @@ class Collaborators:
 class Rules:
     """The settings that the front door goes by; each has its unit last in its name.
 
-    ``cursor_secret`` is the same in every process. ``metrics_are_open``: no token is wanted for ``/metrics``.
+    ``cursor_secret`` is the same in every process.
     """
 
     shipping_prices: Mapping[str, Mapping[str, int]]
@@ -81,7 +81,6 @@ class Rules:
     prefer_wait_max_s: float = 30.0
     statistics_cache_s: float = 5.0
     under_way_max_requests: int = 1024
-    metrics_are_open: bool = field(default=False)
 
 
 class Service(FastAPI):
@@ -151,7 +150,7 @@ def _endpoints(with_: Collaborators, rules: Rules) -> Endpoints:
         timeline=TimelineEndpoints(door, with_.queries, reader),
         promotions=PromotionEndpoints(door, with_.promotions, cursors, Replays(with_.answers)),
         staff=StaffEndpoints(door, with_.dead_letters, with_.answers),
-        health=HealthEndpoints(door, with_.health, with_.figures, metrics_are_open=rules.metrics_are_open),
+        health=HealthEndpoints(door, with_.health, with_.figures),
     )
 
 

@@ -27,6 +27,7 @@ from api.configuration import authenticator_of, metrics_folder, rules_of
 from api.dependencies import Check, HealthChecks, accepts_connections
 from api.figures import TASKS_FAILED, Figures
 from api.letters import DeadLetters
+from api.metrics_port import serving_metrics
 from messaging import asyncapi
 from settings import Settings, settings
 from storage.answers import Answers
@@ -56,7 +57,14 @@ def service() -> Service:
     async def lifespan(app: Service) -> AsyncIterator[None]:
         set_up_logs(config.log_level, process=APPLICATION_NAME)
         async with AsyncExitStack() as stack:
-            furnish(app, await _open(config, stack), rules)
+            collaborators = await _open(config, stack)
+            furnish(app, collaborators, rules)
+            if config.metrics_port:
+                await stack.enter_async_context(
+                    serving_metrics(
+                        collaborators.figures, config.metrics_host, config.metrics_port, shared=config.api_processes > 1
+                    )
+                )
             keep_garbage_collection_rare()
             yield
 

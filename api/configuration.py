@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from pathlib import Path
 
 from api.app import Rules
@@ -23,7 +22,6 @@ def rules_of(config: Settings) -> Rules:
         prefer_wait_max_s=config.prefer_wait_max_s,
         statistics_cache_s=config.statistics_cache_s,
         under_way_max_requests=config.http_under_way_max_requests,
-        metrics_are_open=is_loopback(config.http_host),
     )
 
 
@@ -34,14 +32,6 @@ def authenticator_of(config: Settings) -> Authenticator:
         raise ValueError("set ORDERSVC_JWT_KEY or ORDERSVC_JWKS_URL: without a key no token can be checked")
     key_set = KeySet(fetcher_of(config.jwks_url)) if config.jwks_url else None
     return Authenticator(TokenRules(key=key, issuer=config.jwt_issuer, audience=config.jwt_audience), key_set)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a listening address is reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def metrics_folder(config: Settings) -> Path | None:

@@ -1,13 +1,13 @@
 """How the service is: alive, ready, and its metrics.
 
-Open to all but the metrics, which want an admin's token unless the service listens on loopback only.
+Open to all but the metrics, which want a scope of their own (``metrics_port.py`` shows them without a token).
 """
 
 from __future__ import annotations
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from api.auth import ADMIN
+from api.auth import METRICS_READ
 from api.door import Door
 from api.exchange import Answer, Incoming, json_answer
 from api.ports import FiguresPort, HealthPort
@@ -20,11 +20,10 @@ NEEDED = ("postgresql", "shards")
 class HealthEndpoints:
     """The handlers of ``/health/live``, ``/health/ready`` and ``/metrics``."""
 
-    def __init__(self, door: Door, health: HealthPort, figures: FiguresPort, *, metrics_are_open: bool) -> None:
+    def __init__(self, door: Door, health: HealthPort, figures: FiguresPort) -> None:
         self._door = door
         self._health = health
         self._figures = figures
-        self.metrics_are_open = metrics_are_open
 
     async def live(self, asked: Incoming) -> Answer:  # noqa: ARG002 - it answers, that is all
         """The process answers."""
@@ -46,6 +45,5 @@ class HealthEndpoints:
 
     async def metrics(self, asked: Incoming) -> Answer:
         """Prometheus text, of all processes of the API together."""
-        if not self.metrics_are_open:
-            await self._door.admit(asked, ADMIN)
+        await self._door.admit(asked, METRICS_READ)
         return Answer(200, await self._figures.text(), [(b"content-type", CONTENT_TYPE_LATEST.encode())])

@@ -11,7 +11,7 @@ from functools import partial
 
 from api import documents as doc
 from api import promotion_schemas, schemas
-from api.auth import ADMIN, ORDERS_READ, PROMOTIONS_WRITE
+from api.auth import ADMIN, METRICS_READ, ORDERS_READ, PROMOTIONS_WRITE
 from api.health import HealthEndpoints
 from api.items import ItemEndpoints
 from api.lists import ListEndpoints, OrderQuery, StatisticsQuery
@@ -222,8 +222,8 @@ def _of_health(at: HealthEndpoints) -> tuple[Operation, ...]:
             path="/metrics",
             handler=at.metrics,
             summary="Metrics, as Prometheus text",
-            description="Open while the service listens on loopback only; else for admins.",
-            scopes=() if at.metrics_are_open else (ADMIN,),
+            description="`METRICS_PORT` shows the same without a token.",
+            scopes=(METRICS_READ,),
             success={200: Success("The metrics", media_type="text/plain")},
         ),
     )

@@ -168,13 +168,14 @@ def test_a_line_is_changed_and_shipped_by_its_id_in_capitals(shop: Shop) -> None
     item = order["items"][0]["id"].upper()
     status, told, _ = shop.ask("PUT", f"/api/orders/{order['id'].upper()}/items/{item}/quantity", {"quantity": 3})
     assert (status, told["items"][0]["quantity"]) == (200, 3)
-    order = prepared(shop)
-    lines = [{"item_id": order["items"][0]["id"].upper(), "quantity": 1}]
-    status, shipped, _ = shop.ask("PUT", f"/api/orders/{order['id']}/status", {**SHIPPED, "lines": lines})
+    given = prepared(shop)
+    path = f"/api/orders/{given['order']}/status"
+    lines = [{"item_id": given["item"].upper(), "quantity": 1}]
+    status, shipped, _ = shop.ask("PUT", path, {**SHIPPED, "lines": lines})
     assert status == 200, shipped
     parcel = shipped["shipments"][0]["shipment_id"].upper()
     delivered = {"status": "delivered", "shipment_id": parcel}
-    assert shop.ask("PUT", f"/api/orders/{order['id']}/status", delivered)[0] == 200
+    assert shop.ask("PUT", path, delivered)[0] == 200
 
 
 def test_a_shared_subject_is_replayed_to_the_same_customer_only(shop: Shop) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
-from pydantic import SecretStr
+import pytest
+from pydantic import SecretStr, ValidationError
 
 from settings import Settings
 
@@ -25,3 +27,14 @@ def test_the_operators_page_has_every_setting_with_its_default() -> None:
     told = [(name, default) for name, default, _ in ROW.findall(PAGE.read_text())]
     defaults = {name: field.get_default(call_default_factory=True) for name, field in Settings.model_fields.items()}
     assert told == [(name.upper(), written(default)) for name, default in defaults.items()]
+
+
+@pytest.mark.parametrize("given", [{}, {"jwt_issuer": "us"}, {"jwt_audience": "ordersvc"}])
+def test_a_key_set_needs_an_issuer_and_an_audience(given: dict[str, Any]) -> None:
+    """Without them any token of the identity provider was good here, an administrator's of another service too."""
+    with pytest.raises(ValidationError) as caught:
+        Settings(jwks_url="https://identity.example/keys", **given)
+    text = str(caught.value)
+    for name in ("jwt_issuer", "jwt_audience"):
+        assert (f"ORDERSVC_{name.upper()}" in text) == (name not in given)
+    assert Settings(jwks_url="https://identity.example/keys", jwt_issuer="us", jwt_audience="ordersvc").jwks_url

@@ -1,0 +1,82 @@
+"""The port that serves metrics without a token, over real connections."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from api.metrics_port import CONNECTIONS_MAX, serving_metrics
+from tests.unit.api.driving import FakeFigures
+
+HOST = "127.0.0.1"
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        number: int = free.getsockname()[1]
+    async with serving_metrics(FakeFigures(), HOST, number, shared=False):
+        yield number
+
+
+async def asked(port: int, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(HOST, port)
+    writer.write(request)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_it_serves_the_metrics_without_a_token(port: int) -> None:
+    answer = await asked(port, b"GET /metrics?name=x HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"\r\n\r\nfigures 1\n")
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"GET / HTTP/1.1", b"404"),
+        (b"GET /api/orders HTTP/1.1", b"404"),
+        (b"GET /health/live HTTP/1.1", b"404"),
+        (b"GET /metrics/ HTTP/1.1", b"404"),
+        (b"POST /metrics HTTP/1.1", b"405"),
+        (b"HEAD /metrics HTTP/1.1", b"200"),
+        (b"nonsense", b"404"),
+    ],
+)
+async def test_it_serves_nothing_else(port: int, request_line: bytes, status: bytes) -> None:
+    answer = await asked(port, request_line + b"\r\n\r\n")
+    assert answer.split(b" ")[1] == status
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_connections_are_bounded_and_a_head_too(port: int) -> None:
+    held = [await asyncio.open_connection(HOST, port) for _ in range(CONNECTIONS_MAX)]
+    assert await asked(port, b"") == b""
+    for _, writer in held:
+        writer.close()
+        await writer.wait_closed()
+    assert await asked(port, b"GET /metrics HTTP/1.1\r\nx: " + b"y" * 40_000) == b""
+    assert b"figures" in await asked(port, b"GET /metrics HTTP/1.1\r\n\r\n")
+
+
+async def test_a_port_that_is_taken_is_named_by_its_variable(port: int) -> None:
+    with pytest.raises(OSError, match="ORDERSVC_METRICS_PORT"):
+        async with serving_metrics(FakeFigures(), HOST, port, shared=False):
+            pass
+
+
+async def test_processes_may_share_it() -> None:
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        number: int = free.getsockname()[1]
+    async with (
+        serving_metrics(FakeFigures(), HOST, number, shared=True),
+        serving_metrics(FakeFigures(), HOST, number, shared=True),
+    ):
+        assert b"figures" in await asked(number, b"GET /metrics HTTP/1.1\r\n\r\n")
