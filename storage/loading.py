@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from domain.slices import SLICES
 from storage.codec import decode_order
 from storage.commits import Loaded, StoredEvent
 from storage.errors import UndecodableSnapshot
@@ -26,13 +27,18 @@ select e.order_id::text as order_id, e.seq, e.type, e.version, e.at, e.actor_typ
 from unpublished_events u join order_events e on e.order_id = u.order_id and e.seq = u.seq
 where u.order_id = any($1::uuid[]) order by u.order_id, u.seq
 """
-UNPUBLISHED_ORDERS = """
+# The oldest events of each slice of the group, and of these the orders: it reads no more however many wait, its own or others'.
+UNPUBLISHED_ORDERS = f"""
 select order_id::text from (
-    select order_id, min(at) as oldest from unpublished_events
-    where slice % $2::integer = $1::integer and at < statement_timestamp() - make_interval(secs => $3)
-    group by order_id
-) late order by oldest limit $4
-"""
+    select oldest.order_id, min(oldest.at) as since
+    from generate_series($1::integer, {SLICES - 1}, $2::integer) as own (slice), lateral (
+        select order_id, at from unpublished_events u
+        where u.slice = own.slice and u.at < statement_timestamp() - make_interval(secs => $3)
+        order by u.at limit $5
+    ) oldest
+    group by oldest.order_id
+) late order by since limit $4
+"""  # noqa: S608
 PUBLISHED = """
 delete from unpublished_events where (order_id, seq) in (
     select u.order_id, u.seq from unpublished_events u join unnest($1::uuid[], $2::integer[]) as p (order_id, seq)
@@ -69,6 +75,7 @@ where check_at is not null and is_running
 order by check_at, id limit $5
 """
 CORRECTED_AT_ONCE_MAX_ORDERS = 2000
+SWEPT_AT_ONCE_MAX_EVENTS = 8192
 BEFORE_ALL = (datetime(1970, 1, 1, tzinfo=UTC), "00000000-0000-0000-0000-000000000000")
 
 
@@ -116,8 +123,12 @@ class Loading:
         return [(row[0], row[1]) for row in rows]
 
     async def unpublished_orders(self, group: tuple[int, int], older_than_s: float, limit: int) -> list[str]:
-        """Orders that have had an unpublished event for longer than ``older_than_s`` seconds, the oldest first."""
-        return [row[0] for row in await self._database.fetch(UNPUBLISHED_ORDERS, *group, older_than_s, limit)]
+        """Orders that have had an unpublished event for longer than ``older_than_s`` seconds, the oldest first. Where many
+        events wait they are those of the oldest ``SWEPT_AT_ONCE_MAX_EVENTS``, a like number of each slice.
+        """
+        of_each_slice = max(1, SWEPT_AT_ONCE_MAX_EVENTS * group[1] // SLICES)
+        rows = await self._database.fetch(UNPUBLISHED_ORDERS, *group, older_than_s, limit, of_each_slice)
+        return [row[0] for row in rows]
 
     async def unpublished(self, order_ids: Sequence[str]) -> dict[str, tuple[StoredEvent, ...]]:
         """The unpublished events of orders, by sequence; an order without any is absent."""

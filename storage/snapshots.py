@@ -27,8 +27,11 @@ log = structlog.get_logger()
 
 OWNS = "select exists (select from owners where grp = $1 and epoch = $2)"
 TAKE_NUMBERS = "update order_numbers set next = next + $1 returning next - $1"
-SET_ASIDE = "update orders set set_aside = $2, needs_attention = true where id = $1 and set_aside is distinct from $2"
-TAKE_UP_AGAIN = "update orders set set_aside = null where id = $1"
+# Nothing is checked of an order that is set aside: it would stay at the head of what polls read.
+SET_ASIDE = """
+update orders set set_aside = $2, needs_attention = true, check_at = null where id = $1 and set_aside is distinct from $2
+"""
+TAKE_UP_AGAIN = "update orders set set_aside = null, check_at = deadline where id = $1"
 HAS_ORDER = "select exists (select from orders where id = $1)"
 INBOX_CONSTRAINT = "message_has_effect_once"
 

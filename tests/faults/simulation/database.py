@@ -316,12 +316,13 @@ class MemoryStore:
     def set_aside(self, order_id: str, reason: str) -> None:
         """Mark an order that nothing can be done with."""
         if order_id in self.rows:
-            self.rows[order_id] = replace(self.rows[order_id], set_aside=reason)
+            self.rows[order_id] = replace(self.rows[order_id], set_aside=reason, check_at=None)
 
     def take_up_again(self, order_id: str) -> None:
         """Staff have mended it."""
-        if order_id in self.rows:
-            self.rows[order_id] = replace(self.rows[order_id], set_aside=None)
+        row = self.rows.get(order_id)
+        if row is not None:
+            self.rows[order_id] = replace(row, set_aside=None, check_at=row.deadline)
 
 
 def _broken_row(commit: Commit) -> str:

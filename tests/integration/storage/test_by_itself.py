@@ -1,0 +1,269 @@
+"""What runs by itself, whatever anybody asks for: polls, sweeps, rounds and chores. None of it may read a table that grows.
+
+Each statement is run on grown tables, with the plan that the service would have: by a writer's settings, whose plans are made once
+for any argument. What counts is how many rows it looked at, not how long that took.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+import storage
+from storage import answers, catalogue, figures, flush, housekeeping, loading, ownership, snapshots
+from storage.figures import COUNTED_AFTER_S
+from storage.postgres import WRITER_SETTINGS
+from tests.conftest import run_now
+from tests.integration.storage.grown import OPEN_ORDERS, grow
+from tests.integration.storage.orders import a_commit, an_order, next_of
+
+ORDERS = 60_000
+GROUP_OF_FOUR = "'1', '4'"
+SOME = "array['00000000-0000-8000-8000-000000000001', '00000000-0000-8000-8000-00000001d4bf']::uuid[]"
+ONE = "'00000000-0000-8000-8000-000000000001'"
+DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A statement that runs by itself, and how much it may look at: rows of tables and entries of indexes."""
+
+    of: str
+    statement: str
+    arguments: str
+    rows_max: int
+
+
+# The second is how much is to be done at once; a statement may look at a few times that, whatever is stored beside it.
+BY_ITSELF = {
+    "loading.CORRECT": Running("poll of a shard", loading.CORRECT, f"{GROUP_OF_FOUR}, 5, 2000", 4 * OPEN_ORDERS),
+    "loading.DUE": Running("poll of a shard", loading.DUE, f"{GROUP_OF_FOUR}, 5, 500", 2 * OPEN_ORDERS),
+    "loading.OVERDUE": Running("round of the supervisor", loading.OVERDUE, "8, 200", 2 * OPEN_ORDERS),
+    "loading.RUNNING": Running(
+        "start of a group",
+        loading.RUNNING,
+        f"{GROUP_OF_FOUR}, '1970-01-01', '00000000-0000-0000-0000-000000000000', 500",
+        2 * OPEN_ORDERS,
+    ),
+    "loading.UNPUBLISHED_ORDERS": Running(
+        "sweep of a shard",
+        loading.UNPUBLISHED_ORDERS,
+        f"{GROUP_OF_FOUR}, 5, 1000, {loading.SWEPT_AT_ONCE_MAX_EVENTS * 4 // 1024}",
+        loading.SWEPT_AT_ONCE_MAX_EVENTS,
+    ),
+    "loading.UNPUBLISHED": Running("sweep of a shard", loading.UNPUBLISHED, SOME, 10),
+    "loading.PUBLISHED": Running("publisher", loading.PUBLISHED, f"{SOME}, array[1, 1]", 20),
+    "loading.LOAD": Running("loader of a shard", loading.LOAD, SOME, 20),
+    "ownership.OWNERS": Running("router", ownership.OWNERS, "", 10),
+    "ownership.TAKE": Running("start of a group", ownership.TAKE, "'slices-1-of-4', 'order-shard-1'", 10),
+    "ownership.RENEW": Running("commit whose outcome is unknown", ownership.RENEW, "'slices-0-of-4', 1", 10),
+    "ownership.DEDICATED": Running("round of the supervisor", ownership.DEDICATED, "", 10),
+    "ownership.UNDEDICATE": Running("round of the supervisor", ownership.UNDEDICATE, f"{ONE}, 'order-1'", 10),
+    "ownership.FORGET": Running("round of the supervisor", ownership.FORGET, "'order-1'", 10),
+    "ownership.DEDICATE": Running("start of a dedicated process", ownership.DEDICATE, f"{ONE}, 'order-1'", 10),
+    "snapshots.OWNS": Running("look at an idle group", snapshots.OWNS, "'slices-0-of-4', 1", 10),
+    "snapshots.TAKE_NUMBERS": Running("block of order numbers", snapshots.TAKE_NUMBERS, "100", 10),
+    "snapshots.SET_ASIDE": Running("commit that can't be", snapshots.SET_ASIDE, f"{ONE}, 'poison'", 10),
+    "housekeeping.FORGET": Running("hourly chore", housekeeping.FORGET, "7, 500", 2_500),
+    "answers.FORGET": Running("keyed request of staff", answers.FORGET, "7, 100", 500),
+    "figures.COUNTED_UNTIL": Running("statistics", figures.COUNTED_UNTIL, "", 10),
+    "figures.LOCKED_UNTIL": Running("chore", figures.LOCKED_UNTIL, "", 10),
+    "figures.NEXT_UNTIL": Running("chore", figures.NEXT_UNTIL, f"'-infinity', {COUNTED_AFTER_S}, 4999", 10_000),
+    "figures.MOVE_ON": Running("chore", figures.MOVE_ON, "now()", 10),
+    "figures.STALE": Running("chore", figures.STALE, "", 10),
+    "catalogue.PRODUCTS": Running("bulkhead", catalogue.PRODUCTS, "array['sku-1', 'sku-7'], 'EUR', 30", 10),
+    "catalogue.CUSTOMERS": Running("bulkhead", catalogue.CUSTOMERS, "array['c-1', 'c-7'], 30", 10),
+    "catalogue.KEEP_PRODUCTS": Running(
+        "bulkhead",
+        catalogue.KEEP_PRODUCTS,
+        "array['sku-1'], array['EUR'], array[2::bigint], array[1::bigint], array[1::bigint], array[true], array['n'], array['0'], 0",
+        20,
+    ),
+    "catalogue.KEEP_CUSTOMERS": Running(
+        "bulkhead",
+        catalogue.KEEP_CUSTOMERS,
+        "array['c-1'], array[2::bigint], array['n'], array['e'], array['active'], array[null::bytea], 0",
+        20,
+    ),
+    "catalogue.TELL_PRODUCT": Running("event", catalogue.TELL_PRODUCT, "'sku-1', 2, 5, 'EUR', 100, null, null", 20),
+    "catalogue.TELL_CUSTOMER": Running("event", catalogue.TELL_CUSTOMER, "'c-1', 2, 'n', null, null, null", 20),
+}
+# These have tests of their own, as their arguments hang together.
+ELSEWHERE = {"figures.COUNT", "figures.COUNT_DAY", "figures.FORGET", "flush.FLUSH"}
+# These are run because somebody asked for something; what lists may read is held down in test_lists.py.
+FOR_A_CALLER = {
+    "answers.FIND", "answers.KEEP_ALONE", "claims.OWN", "claims.LOCK", "claims.HELD", "claims.CLAIM", "claims.RELEASE",
+    "loading.REPLY", "promotions.FIND", "promotions.PAGE", "promotions.DELETE", "promotions.USED", "promotions.CREATE",
+    "promotions.CHANGE", "queries.BY_IDS", "queries.TIMELINE", "queries.LEDGER", "snapshots.TAKE_UP_AGAIN", "snapshots.HAS_ORDER",
+    "statistics.STATISTICS", "statistics.NO_GROUPS",
+}  # fmt: skip
+# Parts of statements, and what is run once on empty tables.
+NOT_RUN = {
+    "figures.HOURS", "figures.TIMES", "figures.SKUS", "figures._ROUNDED_TIMES", "migrate.MAKE_TABLE",
+    "postgres.TOUCH_TYPES", "statistics._COUNTED_HOURS", "statistics._CHOSEN",
+}  # fmt: skip
+VERBS = ("select ", "insert ", "update ", "delete ", "with ", "with\n", "create table ")
+GROWING = {"orders", "order_events", "unpublished_events", "inbox", "order_skus", "transactions", "promotion_uses",
+           "products", "product_versions", "customers", "answers"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def grown_url(postgres_url: str, migrated_database: str) -> Iterator[str]:
+    """The URL of a database whose tables have grown; what tests change in it they undo."""
+    name = f"test_{secrets.token_hex(8)}"
+    url = urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
+
+    async def execute(statement: str) -> None:
+        connection = await asyncpg.connect(postgres_url)
+        await connection.execute(statement)
+        await connection.close()
+
+    async def fill() -> None:
+        connection = await asyncpg.connect(url)
+        await grow(connection, ORDERS)
+        await connection.close()
+
+    run_now(execute(f"create database {name} template {migrated_database}"))
+    run_now(fill())
+    yield url
+    run_now(execute(f"drop database {name} with (force)"))
+
+
+@pytest.fixture
+async def grown(grown_url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """A connection with a writer's settings to those tables."""
+    connection = await asyncpg.connect(grown_url, server_settings={"jit": "off", **WRITER_SETTINGS})
+    yield connection
+    await connection.close()
+
+
+@asynccontextmanager
+async def undone(connection: asyncpg.Connection[Any]) -> AsyncIterator[None]:
+    """Whatever is changed within is undone."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    finally:
+        await transaction.rollback()
+
+
+async def looked_at(
+    connection: asyncpg.Connection[Any], statement: str, arguments: str
+) -> tuple[int, float, list[Any]]:
+    """Run a statement by the plan that is kept for it: how many rows it looked at, its milliseconds, and its scans."""
+    await connection.execute(f"prepare by_itself as {statement}")
+    try:
+        execute = f"execute by_itself({arguments})" if arguments else "execute by_itself"
+        told = await connection.fetchval(f"explain (analyze, buffers, format json) {execute}")
+    finally:
+        await connection.execute("deallocate by_itself")
+    told = json.loads(told)[0]
+    scans = [node for node in nodes(told["Plan"]) if "Relation Name" in node or "Index Name" in node]
+    rows = sum((scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"] for scan in scans)
+    return rows, told["Execution Time"], scans
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from nodes(inner)
+
+
+def whole_tables(scans: list[Any]) -> list[str]:
+    """The growing tables that were read from end to end."""
+    return [
+        scan["Relation Name"] for scan in scans if scan["Node Type"] == "Seq Scan" and scan["Relation Name"] in GROWING
+    ]
+
+
+async def test_nothing_that_runs_by_itself_reads_a_table_that_grows(grown: asyncpg.Connection[Any]) -> None:
+    too_much: dict[str, object] = {}
+    for name, running in BY_ITSELF.items():
+        async with undone(grown):
+            rows, _, scans = await looked_at(grown, running.statement, running.arguments)
+        if whole_tables(scans) or rows > running.rows_max:
+            too_much[name] = (running.of, rows, running.rows_max, whole_tables(scans))
+    assert not too_much
+
+
+async def test_a_commit_reads_what_it_changes(grown: asyncpg.Connection[Any]) -> None:
+    order = an_order()
+    async with undone(grown):
+        for commit in (a_commit(order, message_id="first"), a_commit(next_of(order), message_id="next")):
+            assert (await flush.flush_once(grown, "slices-0-of-4", 1, [commit]))[1] == {order.id}
+        rows = await grown.fetch("select relname, seq_tup_read, idx_tup_fetch from pg_stat_xact_user_tables")
+        assert {
+            row["relname"]: row["seq_tup_read"] for row in rows if row["relname"] in GROWING and row["seq_tup_read"]
+        } == {}
+        assert sum(row["idx_tup_fetch"] or 0 for row in rows) <= 100
+
+
+async def test_counting_closed_orders_reads_the_piece_that_is_counted(grown: asyncpg.Connection[Any]) -> None:
+    until = await grown.fetchval(figures.NEXT_UNTIL, datetime(2000, 1, 1, tzinfo=UTC), COUNTED_AFTER_S, 4999)
+    async with undone(grown):
+        rows, _, scans = await looked_at(grown, figures.COUNT, f"'2000-01-01', '{until.isoformat()}'")
+        assert not whole_tables(scans)
+        # The orders, and for each of them the rows of figures that it is added to.
+        assert 5000 <= rows <= 60_000
+    async with undone(grown):
+        for forget in figures.FORGET:
+            rows, _, scans = await looked_at(grown, forget, f"'{DAY.isoformat()}'")
+            assert not whole_tables(scans)
+    of_day = await grown.fetchval(
+        "select count(*) from orders where created_at >= $1 and created_at < $2", DAY, DAY + timedelta(days=1)
+    )
+    async with undone(grown):
+        rows, _, scans = await looked_at(grown, figures.COUNT_DAY, f"'{DAY.isoformat()}', now()")
+        assert not whole_tables(scans)
+        assert rows <= of_day + 60_000
+
+
+async def test_the_sweep_of_a_group_is_not_held_up_by_the_backlogs_of_others(grown: asyncpg.Connection[Any]) -> None:
+    """A broker that was away for a night left ten million events; every sweep of every group read them all."""
+    async with undone(grown):
+        await grown.execute("delete from unpublished_events where slice % 4 = 1")
+        rows, _, _ = await looked_at(
+            grown,
+            loading.UNPUBLISHED_ORDERS,
+            f"{GROUP_OF_FOUR}, 5, 1000, {loading.SWEPT_AT_ONCE_MAX_EVENTS * 4 // 1024}",
+        )
+        assert rows <= 1024
+
+
+async def test_orders_that_are_set_aside_are_not_read_by_polls(grown: asyncpg.Connection[Any]) -> None:
+    async with undone(grown):
+        for order_id in await grown.fetch("select id from orders where is_open"):
+            await grown.execute(snapshots.SET_ASIDE, order_id["id"], "unreadable")
+        for name in ("loading.CORRECT", "loading.DUE", "loading.OVERDUE"):
+            rows, _, _ = await looked_at(grown, BY_ITSELF[name].statement, BY_ITSELF[name].arguments)
+            assert rows == 0, name
+        await grown.execute(snapshots.TAKE_UP_AGAIN, "00000000-0000-8000-8000-000000000004")
+        assert await grown.fetchval(
+            "select check_at = deadline from orders where id = '00000000-0000-8000-8000-000000000004'"
+        )
+
+
+def test_every_statement_of_storage_is_known_to_run_by_itself_or_for_a_caller() -> None:
+    """Whoever adds one says here which of the two it does; the first are looked at above."""
+    stated = set()
+    for found in pkgutil.iter_modules(storage.__path__):
+        module = importlib.import_module(f"storage.{found.name}")
+        for name, value in vars(module).items():
+            text = value[0] if isinstance(value, tuple) and value and isinstance(value[0], str) else value
+            if name == name.upper() and isinstance(text, str) and text.strip().lower().startswith(VERBS):
+                is_imported = found.name != "figures" and getattr(figures, name, None) is value
+                stated.add(f"{'figures' if is_imported else found.name}.{name}")
+    stated -= {"flush.OPEN_TO_EDITS"}  # a status begins like a verb
+    assert stated == BY_ITSELF.keys() | ELSEWHERE | FOR_A_CALLER | NOT_RUN
