@@ -175,7 +175,21 @@ def test_nothing_to_allocate_to_is_an_error() -> None:
         allocate(1, (0, 0))
 
 
-@pytest.mark.parametrize("text", ["", "x", "-0.1", "1.1", "NaN", "Infinity"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "x", "-0.1", "1.1", "NaN", "Infinity", "0_1", "0_0", "0.2_1", "٠.٢١", "0.٢١", "１", "０.1", " 0.1", "0.1 ", "0.1\n",
+        "+0.1", "1e-1", "0x1", ".1", "0.", "00.1", "1.0000001", "-0", "0,1", "0.1\x00", "0." + "1" * 5000,
+    ],
+)  # fmt: skip
 def test_what_is_no_fraction_is_an_error(text: str) -> None:
+    """A tax rate of "0_1" was read as 1, which is 100 %, and the digits of other alphabets were taken."""
     with pytest.raises(ValueError, match="fraction"):
         part(100, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "tax"), [("0", 0), ("0.0", 0), ("1", 100), ("1.000", 100), ("0.21", 21), ("0.210000000000000000", 21)]
+)
+def test_a_fraction_is_digits_with_a_point(text: str, tax: int) -> None:
+    assert part(100, text) == tax
