@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
 encode = msgspec.json.Encoder().encode
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # what a decoder raises for a body of any kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +39,20 @@ def conflict(code: str, detail: str = "", **more: Any) -> Answer:
 
 
 def not_found(what: str) -> Answer:
-    """Give a 404."""
-    return problem(HTTPStatus.NOT_FOUND, "not_found", f"no such {what}")
+    """Give a 404, its code by the name of what is not there: ``payment_not_found``."""
+    return problem(HTTPStatus.NOT_FOUND, f"{what}_not_found", f"no such {what}")
 
 
 def invalid(detail: str) -> Answer:
-    """Give a 400."""
-    return problem(HTTPStatus.BAD_REQUEST, "invalid_request", detail)
+    """Give a 422."""
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", detail)
 
 
 def instant(at_ms: int) -> str:
     """Write milliseconds since 1970 as RFC 3339 UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return (EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def exact_instant(at_us: int) -> str:
+    """Write microseconds since 1970 as RFC 3339 UTC."""
+    return (EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds")[:-6] + "Z"

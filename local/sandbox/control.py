@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
-from local.sandbox.answers import Answer, conflict, invalid, not_found, ok
+from local.sandbox.answers import UNREADABLE, Answer, conflict, invalid, not_found, ok
 from local.sandbox.customers import shown
 from local.sandbox.desk import Desk
 from local.sandbox.knobs import Knob
@@ -69,7 +69,7 @@ class Control:
                     return self._end_hold(order_id, is_told=how == "lose")
                 case "POST", ["payments", payment_id, ("settle" | "announce") as how]:
                     return self._tell_of_payment(payment_id, how, body)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (*UNREADABLE, ValueError) as error:
             return invalid(str(error))
         return not_found("resource")
 

@@ -82,7 +82,7 @@ class Desk:
                 return Facts(operation=operation, customer_id=subject)
             case "put_hold":
                 return Facts(operation=operation, order_id=subject, skus=self.stock.asked_skus(body))
-            case _:
+            case "get_hold" | "delete_hold" | "commit_hold":
                 return Facts(operation=operation, order_id=subject)
         return Facts(operation=operation)
 
@@ -101,6 +101,8 @@ class Desk:
                 return self.stock.products(asked.get("sku", ()), asked.get("currency", [""])[0])
             case "put_hold":
                 return self._put_hold(subject, body, effects)
+            case "list_holds":
+                return self.stock.list_holds(query)
             case "get_hold":
                 return self.stock.get(subject)
             case "delete_hold":
@@ -111,10 +113,14 @@ class Desk:
                 return self.stock.commit(subject, body)
             case "charge":
                 return await self._charge(body, effects)
+            case "list_payments":
+                return self.payments.list_payments(query)
             case "get_payment":
                 return self.payments.get(subject)
             case "refund":
                 return self._refund(body, effects)
+            case "list_refunds":
+                return self.payments.list_refunds(query)
             case "get_refund":
                 return self.payments.get_refund(subject)
             case "get_customer":

@@ -51,12 +51,15 @@ ERROR_FROM: Final = 400
 OPERATIONS: Final = {
     "list_products": "product",
     "put_hold": "product",
+    "list_holds": "product",
     "get_hold": "product",
     "delete_hold": "product",
     "commit_hold": "product",
     "charge": "payment",
+    "list_payments": "payment",
     "get_payment": "payment",
     "refund": "payment",
+    "list_refunds": "payment",
     "get_refund": "payment",
     "get_customer": "user",
 }

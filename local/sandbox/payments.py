@@ -13,9 +13,12 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from local.sandbox.answers import Answer, conflict, invalid, not_found, ok
+from local.sandbox.answers import UNREADABLE, Answer, conflict, exact_instant, invalid, not_found, ok
+from local.sandbox.changes import Changes
 from local.sandbox.records import PaymentRecord, RefundRecord
 
+PAYMENT: Final = "payment:"
+REFUND: Final = "refund:"
 Positive = Annotated[int, msgspec.Meta(gt=0, le=2**63 - 1)]
 
 
@@ -70,6 +73,7 @@ class Payments:
         self._keep = keep
         self._payments: dict[str, PaymentRecord] = {}
         self._refunds: dict[str, RefundRecord] = {}
+        self._changes = Changes()
         self.conflicts: list[str] = []  # ids that came again with other content: always a fault of whoever asked
 
     def payment(self, payment_id: str) -> PaymentRecord | None:
@@ -99,8 +103,7 @@ class Payments:
                 settles_at_ms=now_ms + max(plan.after_ms or 0, 0),
                 at_ms=now_ms,
             )
-            self._keep(payment)
-            self._payments[asked.payment_id] = payment
+            self._store(payment)
         elif payment.asked != content:
             self.conflicts.append(asked.payment_id)
             return conflict("conflict", "the payment id is known with other content")
@@ -110,6 +113,24 @@ class Payments:
         """GET /payments/{payment_id}."""
         payment = self._payments.get(payment_id)
         return not_found("payment") if payment is None else ok(shown(payment))
+
+    def list_payments(self, query: str) -> Answer:
+        """GET /payments."""
+
+        def show(changed_at_us: int, key: str) -> dict[str, Any] | None:
+            payment = self._payments.get(key.removeprefix(PAYMENT))
+            return shown(payment) if payment and payment.changed_at_us == changed_at_us else None
+
+        return self._changes.page(query, show)
+
+    def list_refunds(self, query: str) -> Answer:
+        """GET /refunds."""
+
+        def show(changed_at_us: int, key: str) -> dict[str, Any] | None:
+            refund = self._refunds.get(key.removeprefix(REFUND))
+            return _shown_refund(refund) if refund and refund.changed_at_us == changed_at_us else None
+
+        return self._changes.page(query, show)
 
     def give_back(self, asked: RefundBody, plan: Plan) -> Answer:
         """POST /refunds."""
@@ -153,8 +174,7 @@ class Payments:
             return False
         code = None if word == "confirmed" else code or payment.code or "card_declined"
         settled = msgspec.structs.replace(payment, status=word, code=code, settles_as=None)
-        self._keep(settled)
-        self._payments[payment_id] = settled
+        self._store(settled)
         return True
 
     def settle_refund(self, refund_id: str) -> bool:
@@ -171,20 +191,32 @@ class Payments:
         yield from (one for one in self._refunds.values() if one.status == "processing" and one.settles_at_ms)
 
     def restore(self, record: PaymentRecord | RefundRecord) -> None:
-        """Take back in what was kept. What was refunded follows from the refunds."""
-        if isinstance(record, PaymentRecord):
-            known = self._payments.get(record.payment_id)
-            record.refunded = known.refunded if known else 0
-            self._payments[record.payment_id] = record
-        else:
+        """Take back in what was kept. What was refunded, and that the payment changed by it, follows from the refunds."""
+        record.changed_at_us = record.changed_at_us or self._changes.next_us(record.at_ms)
+        if isinstance(record, RefundRecord):
             self._count(record)
+            return
+        known = self._payments.get(record.payment_id)
+        record.refunded = known.refunded if known else 0
+        record.changed_at_us = max(record.changed_at_us, known.changed_at_us if known else 0)
+        self._take(record)
 
     def records(self) -> Iterator[PaymentRecord | RefundRecord]:
         """Everything there is to keep; payments first, since refunds are counted on them."""
         yield from self._payments.values()
         yield from self._refunds.values()
 
+    def _store(self, payment: PaymentRecord) -> None:
+        payment.changed_at_us = self._changes.next_us(self._now_ms())
+        self._keep(payment)
+        self._take(payment)
+
+    def _take(self, payment: PaymentRecord) -> None:
+        self._payments[payment.payment_id] = payment
+        self._changes.note(payment.changed_at_us, PAYMENT + payment.payment_id)
+
     def _store_refund(self, refund: RefundRecord) -> None:
+        refund.changed_at_us = self._changes.next_us(self._now_ms())
         self._keep(refund)
         self._count(refund)
 
@@ -197,13 +229,16 @@ class Payments:
         if refund.status != "rejected":
             payment.refunded += refund.amount
         self._refunds[refund.refund_id] = refund
+        self._changes.note(refund.changed_at_us, REFUND + refund.refund_id)
+        payment.changed_at_us = max(payment.changed_at_us, refund.changed_at_us)
+        self._take(payment)
 
 
 def read_charge(body: bytes) -> ChargeBody | Answer:
     """Read the body of a charge, or say what is wrong with it."""
     try:
         return _CHARGE.decode(body)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         return invalid(str(error))
 
 
@@ -211,7 +246,7 @@ def read_refund(body: bytes) -> RefundBody | Answer:
     """Read the body of a refund, or say what is wrong with it."""
     try:
         return _REFUND.decode(body)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         return invalid(str(error))
 
 
@@ -224,6 +259,7 @@ def shown(payment: PaymentRecord) -> dict[str, Any]:
         "amount": {"amount": payment.amount, "currency": payment.currency},
         "refunded": {"amount": payment.refunded, "currency": payment.currency},
         "gateway_ref": f"gw-{payment.payment_id}",
+        "updated_at": exact_instant(payment.changed_at_us),
     }
     if payment.status == "rejected":
         body["code"] = payment.code
@@ -236,6 +272,7 @@ def _shown_refund(refund: RefundRecord) -> dict[str, Any]:
         "payment_id": refund.payment_id,
         "status": refund.status,
         "amount": {"amount": refund.amount, "currency": refund.currency},
+        "updated_at": exact_instant(refund.changed_at_us),
     }
 
 

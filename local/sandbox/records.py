@@ -1,7 +1,8 @@
 """What the sandbox remembers: one record for each product, hold, payment, refund and customer.
 
 The records are the state in memory and the lines of the journal alike; a later record of the same key replaces the
-earlier one. How much of a product is held or committed is not kept: it follows from the holds.
+earlier one. How much of a product is held or committed is not kept: it follows from the holds. ``changed_at_us``:
+microseconds since 1970; 0 in what an earlier sandbox wrote.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class HoldRecord(msgspec.Struct, tag="hold"):
     asked_expires_at_ms: int = 0
     asked_lines: dict[str, int] = {}
     shortages: dict[str, int] | None = None
+    changed_at_us: int = 0
 
 
 class PaymentRecord(msgspec.Struct, tag="payment", kw_only=True):
@@ -61,6 +63,7 @@ class PaymentRecord(msgspec.Struct, tag="payment", kw_only=True):
     settles_as: PaymentWord | None = None
     settles_at_ms: int = 0
     at_ms: int
+    changed_at_us: int = 0
 
 
 class RefundRecord(msgspec.Struct, tag="refund", kw_only=True):
@@ -74,6 +77,7 @@ class RefundRecord(msgspec.Struct, tag="refund", kw_only=True):
     status: RefundWord
     settles_at_ms: int = 0
     at_ms: int
+    changed_at_us: int = 0
 
 
 class CustomerRecord(msgspec.Struct, tag="customer", kw_only=True):

@@ -26,13 +26,16 @@ RETRY_AFTER_STATUS: Final = 429
 # (partner, resource, method, number of parts after the resource, verb): operation
 ROUTES: Final = {
     ("product", "products", "GET", 0, ""): "list_products",
+    ("product", "holds", "GET", 0, ""): "list_holds",
     ("product", "holds", "PUT", 1, ""): "put_hold",
     ("product", "holds", "GET", 1, ""): "get_hold",
     ("product", "holds", "DELETE", 1, ""): "delete_hold",
     ("product", "holds", "POST", 2, "commit"): "commit_hold",
     ("payment", "payments", "POST", 0, ""): "charge",
+    ("payment", "payments", "GET", 0, ""): "list_payments",
     ("payment", "payments", "GET", 1, ""): "get_payment",
     ("payment", "refunds", "POST", 0, ""): "refund",
+    ("payment", "refunds", "GET", 0, ""): "list_refunds",
     ("payment", "refunds", "GET", 1, ""): "get_refund",
     ("user", "customers", "GET", 1, ""): "get_customer",
 }

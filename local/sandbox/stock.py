@@ -13,7 +13,8 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from local.sandbox import catalogue
-from local.sandbox.answers import Answer, conflict, instant, invalid, not_found, ok
+from local.sandbox.answers import UNREADABLE, Answer, conflict, exact_instant, instant, invalid, not_found, ok
+from local.sandbox.changes import Changes
 from local.sandbox.records import HoldRecord, ProductRecord
 
 SKUS_A_REQUEST_MAX: Final = 200
@@ -50,6 +51,7 @@ class Stock:
         self._keep = keep
         self._products = {product.sku: product for product in catalogue.products()}
         self._holds: dict[str, HoldRecord] = {}
+        self._changes = Changes()
         self._held: dict[str, int] = {}
         self._committed: dict[str, int] = {}
         self._ends: list[tuple[int, str, int]] = []
@@ -58,18 +60,18 @@ class Stock:
 
     def products(self, skus: Iterable[str], currency: str) -> Answer:
         """GET /products; a product without a price in ``currency`` is absent like an unknown one."""
-        wanted = dict.fromkeys(skus)
-        if not wanted or len(wanted) > SKUS_A_REQUEST_MAX:
-            return invalid(f"1 to {SKUS_A_REQUEST_MAX} skus are wanted")
+        wanted = list(skus)
+        if not currency or not wanted or len(wanted) > SKUS_A_REQUEST_MAX:
+            return invalid(f"a currency and 1 to {SKUS_A_REQUEST_MAX} skus are wanted")
         self._expire_due()
-        found = (self.product(sku) for sku in wanted)
+        found = (self.product(sku) for sku in dict.fromkeys(wanted))
         return ok({"products": [self._shown(one, currency) for one in found if one and currency in one.prices]})
 
     def put(self, order_id: str, body: bytes, *, refuse: bool = False) -> Answer:
         """PUT /holds/{order_id}. ``refuse``: as if nothing were left of anything."""
         try:
             asked = _HOLD_BODY.decode(body)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             return invalid(str(error))
         self._expire_due()
         lines: dict[str, int] = {}
@@ -93,6 +95,16 @@ class Stock:
         hold = self._holds.get(order_id)
         return not_found("hold") if hold is None or hold.state == "none" else ok(_shown_hold(hold))
 
+    def list_holds(self, query: str) -> Answer:
+        """GET /holds; what was only refused is no hold."""
+        self._expire_due()
+
+        def show(changed_at_us: int, order_id: str) -> dict[str, Any] | None:
+            hold = self._holds[order_id]
+            return _shown_hold(hold) if hold.changed_at_us == changed_at_us and hold.state != "none" else None
+
+        return self._changes.page(query, show)
+
     def delete(self, order_id: str) -> Answer:
         """DELETE /holds/{order_id}: also remembered for an order that never held."""
         self._expire_due()
@@ -105,7 +117,7 @@ class Stock:
         """POST /holds/{order_id}/commit."""
         try:
             revision = _COMMIT_BODY.decode(body).revision
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             return invalid(str(error))
         self._expire_due()
         hold = self._holds.get(order_id)
@@ -150,7 +162,7 @@ class Stock:
         """Which skus the body of a PUT names; none when it can't be read."""
         try:
             return tuple(line.sku for line in _HOLD_BODY.decode(body).lines)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return ()
 
     def product(self, sku: str) -> ProductRecord | None:
@@ -171,6 +183,7 @@ class Stock:
         if isinstance(record, ProductRecord):
             self._products[record.sku] = record
         else:
+            record.changed_at_us = record.changed_at_us or self._changes.next_us(self._now_ms())
             self._exchange(record)
 
     def records(self) -> Iterator[ProductRecord | HoldRecord]:
@@ -238,6 +251,9 @@ class Stock:
         return ok(_shown_hold(self._holds[held.order_id]))
 
     def _become(self, hold: HoldRecord) -> None:
+        before = self._holds.get(hold.order_id)
+        if before is None or _content(before) != _content(hold):
+            hold.changed_at_us = self._changes.next_us(self._now_ms())
         self._keep(hold)
         self._exchange(hold)
 
@@ -247,6 +263,7 @@ class Stock:
         if before is not None:
             self._count(before, -1)
         self._holds[hold.order_id] = hold
+        self._changes.note(hold.changed_at_us, hold.order_id)
         self._count(hold, +1)
         if hold.state == "held":
             heapq.heappush(self._ends, (hold.expires_at_ms, hold.order_id, hold.revision))
@@ -271,10 +288,15 @@ class Stock:
                 self._become(msgspec.structs.replace(hold, state="expired"))
 
 
+def _content(hold: HoldRecord) -> tuple[object, ...]:
+    return hold.state, hold.revision, hold.expires_at_ms, hold.lines
+
+
 def _shown_hold(hold: HoldRecord) -> dict[str, Any]:
     shown: dict[str, Any] = {"order_id": hold.order_id, "revision": hold.revision, "state": hold.state}
     if hold.expires_at_ms:
         shown["expires_at"] = instant(hold.expires_at_ms)
+    shown["updated_at"] = exact_instant(hold.changed_at_us)
     return shown
 
 

@@ -175,7 +175,7 @@ async def test_knobs_are_listed_with_their_hits_added_to_and_removed(caller: Any
 )
 async def test_a_knob_that_makes_no_sense_is_refused(caller: Any, body: Any) -> None:
     status, answer = await caller.ask("PUT", "/sandbox/knobs", body)
-    assert (status, answer["code"]) == (400, "invalid_request")
+    assert (status, answer["code"]) == (422, "invalid_request")
 
 
 @pytest.mark.parametrize("path", ["/", "/product", "/product/holds/a/b/c", "/user/payments/x", "/sandbox/nothing"])

@@ -1,14 +1,22 @@
-"""contracts/partners.openapi.yaml over HTTP through our clients: every operation, every status, against any partners."""
+"""contracts/partners.openapi.yaml over HTTP: every operation, every status and code, the lists, against any partners.
+
+Through our clients, which take nothing that the contract does not describe; what they never ask for, in plain requests.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
+import aiohttp
 import pytest
+from yarl import URL
 
 from domain.calls import (
     Charge,
@@ -35,10 +43,15 @@ from domain.order import Product
 
 SETTLE_LIMIT_S = 20.0
 PRICE = Money(7125, "EUR")
+PAGE_MAX_ROWS = 200
 
 
 def _new_id() -> str:
     return str(uuid.uuid4())
+
+
+def _text(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _in(minutes: float) -> datetime:
@@ -316,3 +329,190 @@ async def test_a_customer_is_active_and_has_an_address(partners: Any) -> None:
 @pytest.mark.parametrize("customer_id", ["no-such-customer", "..", "a/b?c#d", "ü"])
 async def test_an_unknown_customer_is_not_known(partners: Any, customer_id: str) -> None:
     assert await partners.user.perform(_new_id(), FetchCustomer(customer_id)) == NotKnown()
+
+
+# What is the same everywhere: refusals are problems with a code, answers are JSON.
+
+NEW = "{new}"  # stands for an id that nobody has seen
+REFUND_OF_NOTHING = {"refund_id": NEW, "payment_id": NEW, "amount": {"amount": 1, "currency": "EUR"}}
+BAD_AMOUNT = {"payment_id": NEW, "order_id": NEW, "customer_id": "c", "method": "card", "amount": {"amount": "1"}}
+SINCE = "updated_since=2026-01-01T00:00:00Z"
+
+
+@dataclass
+class Plain:
+    """Requests as they are written, with no client of ours in between."""
+
+    urls: Any
+    session: aiohttp.ClientSession
+
+    async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, str, Any]:
+        """Send one request to ``partner/path`` and give status, media type and body; ``{new}`` is an id, a new one each time."""
+        partner, _, rest = path.replace(NEW, _new_id()).partition("/")
+        content = body if isinstance(body, bytes) else None if body is None else json.dumps(body)
+        if isinstance(content, str):
+            while NEW in content:
+                content = content.replace(NEW, _new_id(), 1)
+        url = URL(f"{getattr(self.urls, partner).rstrip('/')}/{rest}", encoded=True)
+        headers = {"Content-Type": "application/json"}
+        async with self.session.request(method, url, data=content, headers=headers, allow_redirects=False) as response:
+            return response.status, response.content_type, await response.json(content_type=None)
+
+    async def rows(self, path: str, since: str, until: str | None = None) -> list[dict[str, Any]]:
+        """Read a list to its end, page by page."""
+        query = f"{path}?updated_since={since}" + (f"&updated_until={until}" if until else "")
+        rows: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            status, media_type, page = await self.ask("GET", query + cursor)
+            assert (status, media_type) == (200, "application/json"), page
+            assert len(page["data"]) <= PAGE_MAX_ROWS
+            rows += page["data"]
+            if page["next_cursor"] is None:
+                return rows
+            cursor = f"&cursor={quote(page['next_cursor'], safe='')}"
+
+
+@pytest.fixture
+async def plain(partner_urls: Any) -> AsyncIterator[Plain]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SETTLE_LIMIT_S)) as session:
+        yield Plain(partner_urls, session)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "code"),
+    [
+        ("GET", "product/holds/{new}", None, "hold_not_found"),
+        ("POST", "product/holds/{new}/commit", {"revision": 1}, "hold_not_found"),
+        ("GET", "payment/payments/{new}", None, "payment_not_found"),
+        ("POST", "payment/refunds", REFUND_OF_NOTHING, "payment_not_found"),
+        ("GET", "payment/refunds/{new}", None, "refund_not_found"),
+        ("GET", "user/customers/no-{new}", None, "customer_not_found"),
+    ],
+)
+async def test_what_is_not_there_is_a_problem_with_its_code(
+    plain: Any, method: str, path: str, body: Any, code: str
+) -> None:
+    """A bare 404 may have been said by anything that stands in between, and is nobody's word."""
+    status, media_type, answer = await plain.ask(method, path, body)
+    assert (status, media_type, answer["code"]) == (404, "application/problem+json", code)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "product/products?currency=EUR", None),
+        ("GET", "product/products?sku=a", None),
+        ("PUT", "product/holds/{new}", {}),
+        ("PUT", "product/holds/{new}", b"no JSON"),
+        ("PUT", "product/holds/{new}", {"revision": 1, "expires_at": "soon", "lines": []}),
+        ("POST", "product/holds/{new}/commit", {}),
+        ("POST", "product/holds/{new}/commit", b"\xff"),
+        ("POST", "payment/payments", {}),
+        ("POST", "payment/payments", BAD_AMOUNT),
+        ("POST", "payment/payments", b"[" * 10_000),
+        ("POST", "payment/refunds", {}),
+        ("POST", "payment/refunds", b""),
+        ("GET", "product/holds", None),
+        ("GET", "payment/payments", None),
+        ("GET", "payment/refunds", None),
+        ("GET", "product/holds?updated_since=yesterday", None),
+        ("GET", f"payment/payments?{SINCE}&updated_until=2026-01-01", None),
+        ("GET", f"payment/refunds?{SINCE}&cursor=%00", None),
+    ],
+)
+async def test_what_breaks_the_shape_of_a_request_is_422_invalid_request(
+    plain: Any, method: str, path: str, body: Any
+) -> None:
+    status, media_type, answer = await plain.ask(method, path, body)
+    assert (status, media_type, answer["code"]) == (422, "application/problem+json", "invalid_request")
+
+
+# Lists by the time of the last change
+
+
+async def _charges(partners: Any, count: int) -> list[str]:
+    charges = [_charge(partners, amount=Money(1, "EUR")) for _ in range(count)]
+    for at in range(0, count, 50):
+        await asyncio.gather(*(partners.payment.perform(_new_id(), charge) for charge in charges[at : at + 50]))
+    return [charge.payment_id for charge in charges]
+
+
+async def _refunds(partners: Any, count: int) -> list[str]:
+    charge = _charge(partners)
+    await partners.payment.perform(_new_id(), charge)
+    refunds = [
+        GiveBack(refund_id=_new_id(), payment_id=charge.payment_id, amount=Money(1, "EUR"), reason="x")
+        for _ in range(count)
+    ]
+    for at in range(0, count, 50):
+        await asyncio.gather(*(partners.payment.perform(_new_id(), refund) for refund in refunds[at : at + 50]))
+    return [refund.refund_id for refund in refunds]
+
+
+async def _holds(partners: Any, count: int) -> list[str]:
+    orders = [_new_id() for _ in range(count)]
+    for at in range(0, count, 50):
+        await asyncio.gather(*(partners.product.perform(order, ReleaseHold()) for order in orders[at : at + 50]))
+    return orders
+
+
+LISTS = [
+    ("payment/payments", "payment_id", _charges),
+    ("payment/refunds", "refund_id", _refunds),
+    ("product/holds", "order_id", _holds),
+]
+
+
+@pytest.mark.parametrize(("path", "key", "make"), LISTS)
+async def test_a_list_shows_each_change_since_then_once_the_newest_last_in_pages_of_200(
+    plain: Any, partners: Any, path: str, key: str, make: Any
+) -> None:
+    since = _text(datetime.now(UTC) - timedelta(minutes=1))
+    made = set(await make(partners, PAGE_MAX_ROWS + 5))
+    rows = await plain.rows(path, since)
+    assert made <= {row[key] for row in rows}
+    assert len(rows) == len({row[key] for row in rows})
+    times = [datetime.fromisoformat(row["updated_at"]) for row in rows]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize(("path", "key", "make"), LISTS)
+async def test_a_list_begins_with_updated_since_and_ends_before_updated_until(
+    plain: Any, partners: Any, path: str, key: str, make: Any
+) -> None:
+    since = _text(datetime.now(UTC) - timedelta(minutes=1))
+    (made,) = await make(partners, 1)
+    row = next(row for row in await plain.rows(path, since) if row[key] == made)
+    at = quote(row["updated_at"], safe="")
+    assert made in {row[key] for row in await plain.rows(path, at)}
+    assert made not in {row[key] for row in await plain.rows(path, since, at)}
+    after = quote((datetime.fromisoformat(row["updated_at"]) + timedelta(milliseconds=1)).isoformat(), safe="")
+    assert made in {row[key] for row in await plain.rows(path, since, after)}
+    assert await plain.rows(path, after, at) == []
+
+
+async def test_what_changes_again_moves_to_the_end_of_its_list(plain: Any, partners: Any) -> None:
+    since = _text(datetime.now(UTC) - timedelta(minutes=1))
+    first, second = _new_id(), _new_id()
+    for order in (first, second):
+        await partners.product.perform(order, _hold(partners.sku))
+    await partners.product.perform(first, CommitHold(1))
+    rows = [row for row in await plain.rows("product/holds", since) if row["order_id"] in (first, second)]
+    assert [(row["order_id"], row["state"]) for row in rows] == [(second, "held"), (first, "committed")]
+    for order in (first, second):
+        await partners.product.perform(order, ReleaseHold())
+
+
+async def test_a_listed_payment_is_the_payment_and_says_what_was_given_back(plain: Any, partners: Any) -> None:
+    since = _text(datetime.now(UTC) - timedelta(minutes=1))
+    charge = _charge(partners)
+    await partners.payment.perform(_new_id(), charge)
+    refund = GiveBack(refund_id=_new_id(), payment_id=charge.payment_id, amount=Money(25, "EUR"), reason="x")
+    await partners.payment.perform(_new_id(), refund)
+    (payment,) = [row for row in await plain.rows("payment/payments", since) if row["payment_id"] == charge.payment_id]
+    assert (payment["status"], payment["amount"]) == ("confirmed", {"amount": 7125, "currency": "EUR"})
+    assert payment["refunded"] == {"amount": 25, "currency": "EUR"}
+    assert (await plain.ask("GET", f"payment/payments/{charge.payment_id}"))[2] == payment
+    (given_back,) = [row for row in await plain.rows("payment/refunds", since) if row["refund_id"] == refund.refund_id]
+    assert (await plain.ask("GET", f"payment/refunds/{refund.refund_id}"))[2] == given_back

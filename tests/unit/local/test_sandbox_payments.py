@@ -123,4 +123,4 @@ def test_what_is_no_amount_is_a_bad_request(amount: object) -> None:
     body = {"payment_id": "p", "order_id": "o", "customer_id": "c", "method": "card"}
     answer = read_charge(json.dumps(body | {"amount": {"amount": amount, "currency": "EUR"}}).encode())
     assert isinstance(answer, Answer)
-    assert answer.status == 400
+    assert answer.status == 422

@@ -141,7 +141,7 @@ def test_lines_of_the_same_sku_count_together(world: World) -> None:
     ],
 )
 def test_a_hold_that_can_not_be_read_is_a_bad_request(world: World, body: bytes) -> None:
-    assert _read(world.stock.put("o", body)) == (400, "invalid_request")
+    assert _read(world.stock.put("o", body)) == (422, "invalid_request")
 
 
 def test_what_can_not_be_kept_does_not_happen() -> None:
