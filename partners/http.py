@@ -1,43 +1,28 @@
-"""One exchange with a partner, and the contract's rules about what an answer means.
+"""One exchange with a partner.
 
 Everything that could go wrong on the way becomes a value of ``domain.calls``: a caller never sees an exception of the
 network. This file knows nothing of products, payments or customers; it sends each request exactly once, because whether
-to send again is decided in one place only (partners/resilience.py).
+to send again is decided in one place only (partners/resilience.py). What an answer means, partners/answers.py says.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Container
-from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Final, TypeVar
 from urllib.parse import quote
 
 import aiohttp
-import msgspec
 from aiohttp.client_middlewares import ClientHandlerType
 from yarl import URL
 
-from domain.calls import Declined, NotKnown, NotSent, Shortage, Unknown
+from domain.calls import NotSent, Unknown
+from partners.answers import Answer, NoAnswer, meaning
+from partners.contract import Operation
 
 ANSWER_MAX_BYTES: Final = 1_048_576
-DETAIL_MAX_CHARACTERS: Final = 300
-CODE_MAX_CHARACTERS: Final = 80
-SHORTAGES_MAX: Final = 200
-RETRY_AFTER_MAX_S: Final = 60.0
 CONNECT_SHARE_OF_TIMEOUT: Final = 0.5
 KEEPALIVE_S: Final = 15.0  # below what servers usually keep, so that a connection is seldom closed under a request
 
 T = TypeVar("T")
-NoAnswer = NotKnown | Declined | NotSent | Unknown
-
-
-@dataclass(frozen=True, slots=True)
-class Throttled(Unknown):
-    """429: outcome unknown like any other, but the partner said when it wants to be asked again."""
-
-    retry_after_s: float = 0.0
 
 
 class _LostAfterSendingError(Exception):
@@ -46,20 +31,6 @@ class _LostAfterSendingError(Exception):
     Not an ``aiohttp`` error on purpose: those make aiohttp send idempotent requests a second time by itself, and after
     that a refused connection proves nothing.
     """
-
-
-class _ShortageShape(msgspec.Struct):
-    sku: str
-    available: int
-
-
-class _ProblemShape(msgspec.Struct):
-    code: str
-    detail: str = ""
-    shortages: list[_ShortageShape] = []  # msgspec copies the default for each value
-
-
-_PROBLEM: Final = msgspec.json.Decoder(_ProblemShape)
 
 
 async def _mark_lost(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
@@ -93,7 +64,7 @@ class PartnerHttp:
             connector=aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=KEEPALIVE_S),
             timeout=aiohttp.ClientTimeout(total=call_timeout_s, connect=call_timeout_s * CONNECT_SHARE_OF_TIMEOUT),
             headers={
-                "Accept": "application/json",
+                "Accept": "application/json, application/problem+json",
                 "Accept-Encoding": "identity",
                 "Content-Type": "application/json",
                 "User-Agent": "ordersvc",
@@ -107,23 +78,15 @@ class PartnerHttp:
         """Close the connections; exchanges under way fail as unknown."""
         await self._session.close()
 
-    async def ask(
-        self,
-        method: str,
-        path: str,
-        shape: msgspec.json.Decoder[T],
-        *,
-        body: bytes | None = None,
-        success: Container[int] = (200,),
-    ) -> T | NoAnswer:
-        """Send one request and read the answer as ``shape``. ``path`` is quoted already and begins with a slash.
+    async def ask(self, operation: Operation[T], path: str, *, body: bytes | None = None) -> T | NoAnswer:
+        """Send one request and give what its answer means. ``path`` is quoted already and begins with a slash.
 
-        404 is ``NotKnown``; any other 4xx but 429 is ``Declined``; a connection that never came about is ``NotSent``;
-        everything else that is not a status of ``success`` with a body of that shape is ``Unknown``.
+        A connection that never came about is ``NotSent``; one that broke, a timeout, and an answer that the contract does
+        not describe for ``operation`` are ``Unknown``.
         """
         try:
             async with self._session.request(
-                method, URL(self._base + path, encoded=True), data=body, allow_redirects=False
+                operation.method, URL(self._base + path, encoded=True), data=body, allow_redirects=False
             ) as response:
                 content = await _bounded(response)
         except aiohttp.ConnectionTimeoutError:
@@ -136,21 +99,18 @@ class PartnerHttp:
             return Unknown(f"connection lost: {error}")
         except (aiohttp.ClientError, OSError) as error:
             return Unknown(f"connection lost: {type(error).__name__}")
-        status = response.status
         if content is None:
-            return Unknown(f"{status} with more than {ANSWER_MAX_BYTES} bytes")
-        if status in success:
-            try:
-                return shape.decode(content)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                return Unknown(f"{status} with an answer against the contract: {error}"[:DETAIL_MAX_CHARACTERS])
-        if status == HTTPStatus.NOT_FOUND:
-            return NotKnown()
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return Throttled("429 throttled", retry_after_s=_retry_after_s(response.headers.get("Retry-After", "")))
-        if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return _declined(status, content)
-        return Unknown(f"answered {status}")
+            return Unknown(f"{response.status} with more than {ANSWER_MAX_BYTES} bytes")
+        headers = response.headers
+        return meaning(
+            operation,
+            Answer(
+                status=response.status,
+                content_type=headers.get("Content-Type", ""),
+                retry_after=headers.get("Retry-After", ""),
+                content=content,
+            ),
+        )
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
@@ -164,29 +124,3 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
             response.close()
             return None
     return bytes(content)
-
-
-def _retry_after_s(text: str) -> float:
-    """Read ``Retry-After`` in seconds; its other form, a date, and nonsense count as not given."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        return 0.0
-    return min(max(seconds, 0.0), RETRY_AFTER_MAX_S) if math.isfinite(seconds) else 0.0
-
-
-def _declined(status: int, content: bytes) -> Declined | Unknown:
-    """Read a problem.
-
-    What a 409 means hangs on its code, so one without a code is no word; other statuses speak for themselves.
-    """
-    try:
-        problem = _PROBLEM.decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return Unknown("409 without a code") if status == HTTPStatus.CONFLICT else Declined(status, f"http_{status}")
-    return Declined(
-        status,
-        problem.code[:CODE_MAX_CHARACTERS],
-        problem.detail[:DETAIL_MAX_CHARACTERS],
-        tuple(Shortage(shortage.sku, shortage.available) for shortage in problem.shortages[:SHORTAGES_MAX]),
-    )

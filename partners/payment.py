@@ -6,10 +6,6 @@ all (``Unknown``); one about another amount is passed on, for the order to judge
 
 from __future__ import annotations
 
-from typing import Final
-
-import msgspec
-
 from domain.calls import (
     Charge,
     GiveBack,
@@ -21,13 +17,9 @@ from domain.calls import (
     Verify,
     VerifyRefund,
 )
+from partners import contract
 from partners.http import PartnerHttp, segment
 from partners.wire import ChargeBody, MoneyShape, PaymentShape, RefundBody, RefundShape, encode, same_id
-
-SETTLED_OR_PROCESSING: Final = (200, 202)
-
-_PAYMENT: Final = msgspec.json.Decoder(PaymentShape)
-_REFUND: Final = msgspec.json.Decoder(RefundShape)
 
 
 class PaymentClient:
@@ -46,12 +38,12 @@ class PaymentClient:
             case Charge():
                 return await self._charge(order_id, request)
             case Verify(payment_id):
-                answer = await self._http.ask("GET", f"/payments/{segment(payment_id)}", _PAYMENT)
+                answer = await self._http.ask(contract.GET_PAYMENT, f"/payments/{segment(payment_id)}")
                 return _payment(answer, order_id, payment_id) if isinstance(answer, PaymentShape) else answer
             case GiveBack():
                 return await self._give_back(request)
             case VerifyRefund(refund_id):
-                refund = await self._http.ask("GET", f"/refunds/{segment(refund_id)}", _REFUND)
+                refund = await self._http.ask(contract.GET_REFUND, f"/refunds/{segment(refund_id)}")
                 return _refund(refund, refund_id) if isinstance(refund, RefundShape) else refund
         raise TypeError(f"PaymentSvc does not answer {type(request).__name__}")
 
@@ -59,12 +51,14 @@ class PaymentClient:
         body = ChargeBody(
             charge.payment_id, order_id, charge.customer_id, MoneyShape.of(charge.amount), charge.method, charge.token
         )
-        answer = await self._http.ask("POST", "/payments", _PAYMENT, body=encode(body), success=SETTLED_OR_PROCESSING)
+        answer = await self._http.ask(contract.CHARGE, "/payments", body=encode(body))
         return _payment(answer, order_id, charge.payment_id) if isinstance(answer, PaymentShape) else answer
 
     async def _give_back(self, refund: GiveBack) -> Outcome:
         body = RefundBody(refund.refund_id, refund.payment_id, MoneyShape.of(refund.amount), refund.reason)
-        answer = await self._http.ask("POST", "/refunds", _REFUND, body=encode(body), success=SETTLED_OR_PROCESSING)
+        answer = await self._http.ask(contract.REFUND, "/refunds", body=encode(body))
+        if isinstance(answer, RefundShape) and not same_id(answer.payment_id, refund.payment_id):
+            return Unknown("an answer about another payment's refund")
         return _refund(answer, refund.refund_id) if isinstance(answer, RefundShape) else answer
 
 

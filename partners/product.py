@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
-import msgspec
-
 from domain.calls import (
     CommitHold,
     FetchProducts,
@@ -24,6 +22,8 @@ from domain.calls import (
 )
 from domain.money import fraction
 from domain.order import Product
+from partners import contract
+from partners.contract import Operation
 from partners.http import PartnerHttp, segment
 from partners.wire import (
     CommitBody,
@@ -39,9 +39,6 @@ from partners.wire import (
 
 SKUS_A_REQUEST_MAX: Final = 200
 QUERY_MAX_CHARACTERS: Final = 6_000  # many servers refuse a request line above 8 KiB
-
-_PRODUCTS: Final = msgspec.json.Decoder(ProductsShape)
-_HOLD: Final = msgspec.json.Decoder(HoldShape)
 
 
 class ProductClient:
@@ -62,11 +59,11 @@ class ProductClient:
             case Hold(revision, expires_at, lines):
                 wanted = [HoldLineBody(line.sku, line.quantity) for line in lines]
                 body = HoldBody(revision, instant(expires_at), wanted)
-                return await self._hold(order_id, "PUT", "", encode(body))
+                return await self._hold(contract.PUT_HOLD, order_id, "", encode(body))
             case CommitHold(revision):
-                return await self._hold(order_id, "POST", "/commit", encode(CommitBody(revision)))
+                return await self._hold(contract.COMMIT_HOLD, order_id, "/commit", encode(CommitBody(revision)))
             case ReleaseHold():
-                return await self._hold(order_id, "DELETE", "", None)
+                return await self._hold(contract.RELEASE_HOLD, order_id, "", None)
         raise TypeError(f"ProductSvc does not answer {type(request).__name__}")
 
     async def _fetch(self, skus: tuple[str, ...], currency: str) -> Outcome:
@@ -74,7 +71,7 @@ class ProductClient:
         products: dict[str, Product] = {}
         wanted = dict.fromkeys(skus)
         for query in _queries(wanted, currency):
-            answer = await self._http.ask("GET", f"/products?{query}", _PRODUCTS)
+            answer = await self._http.ask(contract.FETCH_PRODUCTS, f"/products?{query}")
             if not isinstance(answer, ProductsShape):
                 return answer
             try:
@@ -85,8 +82,8 @@ class ProductClient:
                 return Unknown(f"200 with an answer against the contract: tax_rate: {error}")
         return ProductsFetched(tuple(products.values()))
 
-    async def _hold(self, order_id: str, method: str, verb: str, body: bytes | None) -> Outcome:
-        answer = await self._http.ask(method, f"/holds/{segment(order_id)}{verb}", _HOLD, body=body)
+    async def _hold(self, operation: Operation[HoldShape], order_id: str, verb: str, body: bytes | None) -> Outcome:
+        answer = await self._http.ask(operation, f"/holds/{segment(order_id)}{verb}", body=body)
         if not isinstance(answer, HoldShape):
             return answer
         if not same_id(answer.order_id, order_id):

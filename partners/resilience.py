@@ -18,8 +18,8 @@ import structlog
 
 from domain.calls import Call, NotSent, Outcome, Partner, Request, Unknown
 from domain.commands import CallAnswered
+from partners.answers import Throttled
 from partners.breaker import BreakerState, CircuitBreaker
-from partners.http import Throttled
 from partners.retries import Backoff, RetryBudget, is_repeatable
 
 LATENCY_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -60,7 +60,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkheadState:
-    """Plain numbers for metrics. ``outcomes`` counts finished calls by the name of their outcome, ``retries`` repeats.
+    """Plain numbers for metrics. ``outcomes`` counts finished calls by the name of their outcome, ``retries`` repeats,
+    ``credentials_refused`` tries that were answered 401 or 403.
 
     ``latency_counts`` has one count for each of ``LATENCY_BOUNDS_S`` (tries that took up to that, above the one before)
     and one for slower ones; ``latency_sum_s`` is of all tries.
@@ -72,6 +73,7 @@ class BulkheadState:
     breaker: BreakerState
     outcomes: dict[str, int]
     retries: int
+    credentials_refused: int
     latency_counts: tuple[int, ...]
     latency_sum_s: float
 
@@ -96,6 +98,7 @@ class Bulkhead:
         self._admitted = 0
         self._in_flight = 0
         self._retries = 0
+        self._credentials_refused = 0
         self._outcomes: dict[str, int] = {}
         self._latency_counts = [0] * (len(LATENCY_BOUNDS_S) + 1)
         self._latency_sum_s = 0.0
@@ -103,9 +106,11 @@ class Bulkhead:
     async def call(self, call: Call) -> CallAnswered:
         """Make ``call`` and give its one answer, within ``total_timeout_s``; never raises for anything a partner does.
 
-        ``NotSent`` comes at once when the queue is full or the circuit is open.
+        ``NotSent`` comes at once when the queue is full or the circuit is open. The answer says whether a try before the
+        one that was answered, or an earlier sending of the call, may have been done.
         """
         outcome: Outcome
+        may_have_happened = call.may_have_happened
         if self._admitted >= self._limits.concurrency_max_calls + self._limits.queue_max_calls:
             outcome = NotSent("queue full")
         elif not self._breaker.admits(asyncio.get_running_loop().time()):
@@ -113,12 +118,13 @@ class Bulkhead:
         else:
             self._admitted += 1
             try:
-                outcome = await self._until_answered(call)
+                outcome, was_repeated = await self._until_answered(call)
             finally:
                 self._admitted -= 1
+            may_have_happened = may_have_happened or was_repeated
         name = type(outcome).__name__
         self._outcomes[name] = self._outcomes.get(name, 0) + 1
-        return CallAnswered(call.key, call.attempt, outcome)
+        return CallAnswered(call.key, call.attempt, outcome, may_have_happened)
 
     def state(self) -> BulkheadState:
         """Tell how things stand."""
@@ -129,32 +135,41 @@ class Bulkhead:
             breaker=self._breaker.state(asyncio.get_running_loop().time()),
             outcomes=dict(self._outcomes),
             retries=self._retries,
+            credentials_refused=self._credentials_refused,
             latency_counts=tuple(self._latency_counts),
             latency_sum_s=self._latency_sum_s,
         )
 
-    async def _until_answered(self, call: Call) -> Outcome:
-        """Try, and try again where that is allowed, there is budget for it and the time is not up."""
+    async def _until_answered(self, call: Call) -> tuple[Outcome, bool]:
+        """Try, and try again where that is allowed, there is budget for it and the time is not up.
+
+        The second value tells whether a try before the last one was made and not answered.
+        """
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._limits.total_timeout_s
         self._budget.earn()
-        may_have_happened = False
+        unanswered: Unknown | None = None  # the last try before this one of which nothing is known
         tries = 0
         while True:
             tries += 1
             outcome, was_tried = await self._in_turn(call, deadline)
-            may_have_happened = may_have_happened or isinstance(outcome, Unknown)
+            if isinstance(outcome, Unknown) and outcome.credentials_refused:
+                self._credentials_refused += 1
+                _log.error("credentials_refused", partner=self._partner.value, detail=outcome.detail)
             if was_tried and tries < self._limits.attempts_max and is_repeatable(call.request, outcome):
                 pause_s = self._backoff.delay_s(tries, self._rng())
                 if isinstance(outcome, Throttled):
                     pause_s = max(pause_s, outcome.retry_after_s)
                 if clock() + pause_s < deadline and self._budget.spend():
+                    unanswered = outcome if isinstance(outcome, Unknown) else unanswered
                     self._retries += 1
                     await asyncio.sleep(pause_s)
                     continue
-            if isinstance(outcome, Throttled) or (may_have_happened and isinstance(outcome, NotSent)):
-                return Unknown(outcome.detail)
-            return outcome
+            if unanswered is not None and isinstance(outcome, NotSent):
+                outcome = Unknown(outcome.detail, unanswered.credentials_refused)
+            elif isinstance(outcome, Throttled):
+                outcome = Unknown(outcome.detail)
+            return outcome, unanswered is not None
 
     async def _in_turn(self, call: Call, deadline: float) -> tuple[Outcome, bool]:
         """Wait for a slot and make one try in it. The second value is False when we did not even try."""

@@ -5,16 +5,11 @@ It translates, and nothing else; whether the customer may order is decided by th
 
 from __future__ import annotations
 
-from typing import Final
-
-import msgspec
-
 from domain.calls import CustomerFetched, FetchCustomer, Outcome, Request, Unknown
 from domain.order import Address, Customer
+from partners.contract import GET_CUSTOMER
 from partners.http import PartnerHttp, segment
 from partners.wire import AddressShape, CustomerShape
-
-_CUSTOMER: Final = msgspec.json.Decoder(CustomerShape)
 
 
 class UserClient:
@@ -31,7 +26,7 @@ class UserClient:
         """Make one call. Raises ``TypeError`` for a request that is another partner's."""
         if not isinstance(request, FetchCustomer):
             raise TypeError(f"UserSvc does not answer {type(request).__name__}")
-        answer = await self._http.ask("GET", f"/customers/{segment(request.customer_id)}", _CUSTOMER)
+        answer = await self._http.ask(GET_CUSTOMER, f"/customers/{segment(request.customer_id)}")
         if not isinstance(answer, CustomerShape):
             return answer
         if answer.customer_id != request.customer_id:

@@ -1,21 +1,25 @@
 """The partners' JSON, shape by shape (contracts/partners.openapi.yaml), and the few values that several shapes share.
 
-Types are checked strictly: a boolean or a float is no amount, a text no number. Bodies that we send are encoded here
-too; the same value always gives the same bytes, since a repeat must be the same request.
+Types are checked strictly: a boolean or a fraction is no amount, a text no number; but 3, 3.0 and 3e0 are one number.
+Bodies that we send are encoded here too; the same value always gives the same bytes, since a repeat must be the same
+request.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
 
 from domain.money import Money
+from domain.numbers import number
 
+T_co = TypeVar("T_co", covariant=True)
+Text = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]*\Z")]  # PostgreSQL can't keep a NUL in a text
 Minor = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-Currency = Annotated[str, msgspec.Meta(min_length=3, max_length=3)]
+Currency = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]{3}\Z")]
 
 
 class MoneyShape(msgspec.Struct, frozen=True):
@@ -37,10 +41,10 @@ class MoneyShape(msgspec.Struct, frozen=True):
 class ProductShape(msgspec.Struct, frozen=True):
     """A product, priced in one currency."""
 
-    sku: str
-    name: str
+    sku: Text
+    name: Text
     unit_price: MoneyShape
-    tax_rate: str
+    tax_rate: Text
     available: Int64
     version: Int64
     sellable: bool = True
@@ -55,7 +59,7 @@ class ProductsShape(msgspec.Struct, frozen=True):
 class HoldShape(msgspec.Struct, frozen=True):
     """The state of an order's hold."""
 
-    order_id: str
+    order_id: Text
     revision: Int64
     state: Literal["held", "committed", "released", "expired"]
 
@@ -63,19 +67,19 @@ class HoldShape(msgspec.Struct, frozen=True):
 class PaymentShape(msgspec.Struct, frozen=True):
     """A charge and how it stands."""
 
-    payment_id: str
-    order_id: str
+    payment_id: Text
+    order_id: Text
     status: Literal["processing", "confirmed", "rejected"]
     amount: MoneyShape
-    code: str | None = None
-    gateway_ref: str | None = None
+    code: Text | None = None
+    gateway_ref: Text | None = None
 
 
 class RefundShape(msgspec.Struct, frozen=True):
     """A refund and how it stands."""
 
-    refund_id: str
-    payment_id: str
+    refund_id: Text
+    payment_id: Text
     status: Literal["processing", "refunded", "rejected"]
     amount: MoneyShape
 
@@ -83,23 +87,38 @@ class RefundShape(msgspec.Struct, frozen=True):
 class AddressShape(msgspec.Struct, frozen=True):
     """Where parcels may go."""
 
-    address_id: str
-    line1: str
-    city: str
-    postal_code: str
-    country: str
-    line2: str | None = None
+    address_id: Text
+    line1: Text
+    city: Text
+    postal_code: Text
+    country: Text
+    line2: Text | None = None
 
 
 class CustomerShape(msgspec.Struct, frozen=True):
     """A customer."""
 
-    customer_id: str
-    name: str
-    email: str
+    customer_id: Text
+    name: Text
+    email: Text
     status: Literal["active", "blocked"]
     version: Int64
     addresses: list[AddressShape]
+
+
+class ShortageShape(msgspec.Struct, frozen=True):
+    """A product of which there is less than was asked for."""
+
+    sku: Text = ""
+    available: Int64 = 0
+
+
+class ProblemShape(msgspec.Struct, frozen=True):
+    """Why a request was refused."""
+
+    code: Text
+    detail: Text | None = None
+    shortages: tuple[ShortageShape, ...] | None = None
 
 
 class HoldLineBody(msgspec.Struct, frozen=True):
@@ -144,6 +163,26 @@ class RefundBody(msgspec.Struct, frozen=True):
 
 
 encode = msgspec.json.Encoder().encode
+
+
+class Reader(Generic[T_co]):
+    """Reads bodies of one shape."""
+
+    _by_value: Final = msgspec.json.Decoder(float_hook=number)
+
+    def __init__(self, shape: type[T_co]) -> None:
+        self._shape = shape
+        self._as_written: Final = msgspec.json.Decoder(shape)
+
+    def read(self, content: bytes) -> T_co:
+        """Read ``content`` (JSON, UTF-8). Raises ``ValueError`` with the reason where it does not fit the shape."""
+        try:
+            try:
+                return self._as_written.decode(content)
+            except msgspec.ValidationError:  # perhaps for an integer that is written 3.0
+                return msgspec.convert(self._by_value.decode(content), self._shape)
+        except RecursionError as error:
+            raise ValueError("nested too deep") from error
 
 
 def instant(at: datetime) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -35,6 +34,8 @@ from domain.calls import (
 )
 from domain.money import Money
 from domain.order import Address, Customer, Product
+from partners.answers import Answer, meaning
+from partners.contract import Operation
 from partners.payment import PaymentClient
 from partners.product import ProductClient
 from partners.user import UserClient
@@ -47,24 +48,17 @@ EXPIRES = datetime(2026, 11, 24, 10, 45, 30, 123_999, tzinfo=UTC)
 
 @dataclass
 class ScriptedHttp:
-    """Stands for ``PartnerHttp``: decodes the next scripted body strictly, or gives the scripted value."""
+    """Stands for ``PartnerHttp``: reads the next scripted body as a success, or gives the scripted value."""
 
     answers: list[bytes | Outcome]
     sent: list[tuple[str, str, bytes | None]] = field(default_factory=list)
 
-    async def ask(
-        self,
-        method: str,
-        path: str,
-        shape: msgspec.json.Decoder[Any],
-        *,
-        body: bytes | None = None,
-        success: Container[int] = (200,),
-    ) -> Any:
-        assert 200 in success
+    async def ask(self, operation: Operation[Any], path: str, *, body: bytes | None = None) -> Any:
         answer = self.answers[min(len(self.sent), len(self.answers) - 1)]
-        self.sent.append((method, path, body))
-        return shape.decode(answer) if isinstance(answer, bytes) else answer
+        self.sent.append((operation.method, path, body))
+        if not isinstance(answer, bytes):
+            return answer
+        return meaning(operation, Answer(status=200, content_type="application/json", retry_after="", content=answer))
 
 
 def _perform(client_class: Any, request: Request, *answers: bytes | Outcome) -> tuple[Outcome, ScriptedHttp]:
@@ -180,7 +174,28 @@ def test_a_product_priced_in_another_currency_or_not_asked_for_is_not_there() ->
     assert [product.sku for product in outcome.products] == ["b"]
 
 
-@pytest.mark.parametrize("tax_rate", ["21%", "1.5", "-0.1", "NaN", ""])
+@pytest.mark.parametrize(
+    "tax_rate",
+    [
+        "21%",
+        "1.5",
+        "-0.1",
+        "NaN",
+        "",
+        "0_1",
+        "0.2_1",
+        "٠.٢١",
+        "0.٢١",
+        "１",
+        " 0.21",
+        "0.21\n",
+        "+0.21",
+        "2e-1",
+        "21e-2",
+        ".21",
+        "0.",
+    ],
+)
 def test_a_tax_rate_that_is_no_fraction_is_no_answer(tax_rate: str) -> None:
     answer = _products(_product("a", tax_rate=tax_rate))
     assert isinstance(_perform(ProductClient, FetchProducts(("a",), "EUR"), answer)[0], Unknown)
@@ -227,6 +242,13 @@ def test_ids_may_come_back_in_capital_letters() -> None:
     outcome, _ = _perform(PaymentClient, CHARGE, _payment(payment_id=PAYMENT.upper()))
     assert isinstance(outcome, PaymentAnswered)
     assert outcome.payment_id == PAYMENT
+
+
+def test_an_answer_about_a_refund_of_another_payment_is_no_answer() -> None:
+    amount = {"amount": 700, "currency": "EUR"}
+    answer = msgspec.json.encode({"refund_id": "r-1", "payment_id": ORDER, "status": "refunded", "amount": amount})
+    request = GiveBack(refund_id="r-1", payment_id=PAYMENT, amount=Money(700, "EUR"), reason="cancelled")
+    assert isinstance(_perform(PaymentClient, request, answer)[0], Unknown)
 
 
 def test_a_refund_is_posted_and_verified_under_its_own_id() -> None:

@@ -23,8 +23,8 @@ from domain.calls import (
 )
 from domain.commands import CallAnswered
 from domain.money import Money
+from partners.answers import Throttled
 from partners.breaker import BreakerState
-from partners.http import Throttled
 from partners.resilience import Bulkhead, Limits
 from tests.unit.conftest import Run
 
