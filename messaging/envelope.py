@@ -21,8 +21,9 @@ from domain.document import time_text
 from domain.events import Event
 from domain.ids import named_id
 from domain.money import AMOUNT_MAX_MINOR
+from domain.times import TimeOutOfRange, read_event_time
 from messaging import modes
-from messaging.values import instant, number, uuid_text
+from messaging.values import number, uuid_text
 
 CONTENT_TYPE = "application/cloudevents+json"
 NOTICE_TYPE = "SolicitudNotificacion"
@@ -297,8 +298,11 @@ def decode(
     kind = DATA_OF.get(attributes.type)
     if kind is None:
         raise Unreadable("unknown_type", f"no event of type {attributes.type!r} is consumed here")
+    time: datetime | None = None
     try:
-        time = instant(attributes.time)
+        time = read_event_time(attributes.time)
+    except TimeOutOfRange:
+        pass  # nothing depends on it here
     except ValueError as error:
         raise Unreadable("invalid_attribute", f"time is {attributes.time!r}: {error}") from None
     traceparent = attributes.traceparent
