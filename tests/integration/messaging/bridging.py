@@ -59,7 +59,7 @@ class Partner:
         """Take so many dead letters out of their queue, as soon as they are there."""
         queue = await self._channel.get_queue(topology.DEAD_LETTERS, ensure=False)
         found: list[AbstractIncomingMessage] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LIMIT_S):
             while len(found) < count:
                 message = await queue.get(fail=False)
                 if message is not None:
