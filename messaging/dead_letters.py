@@ -21,6 +21,7 @@ from messaging.decoding import tolerate_any_properties
 from messaging.link import LinkPolicy
 
 LIST_MAX_LETTERS = 1000
+LISTED_BODY_MAX_BYTES = 8192  # a thousand of the broker's largest size would fill the memory
 SCAN_MAX_LETTERS = 10_000
 KEY_BYTES = 6
 STEP_TIMEOUT_S = 10.0
@@ -28,7 +29,9 @@ STEP_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A message that was set aside, and why. ``key`` stands for its content: the same message has the same."""
+    """A message that was set aside, and why. ``key`` stands for its content: the same message has the same. ``body`` is the whole
+    one of ``size_bytes``, or in a list its beginning.
+    """
 
     key: str
     message_id: str | None
@@ -38,6 +41,7 @@ class DeadLetter:
     exchange: str
     routing_key: str
     first_received: str
+    size_bytes: int
     body: bytes
 
 
@@ -48,9 +52,12 @@ async def count_dead_letters(url: str) -> int:
 
 
 async def list_dead_letters(url: str, *, limit: int = 100) -> list[DeadLetter]:
-    """The first ``limit`` (1000 at most) of them; they stay in the queue."""
+    """The first ``limit`` (1000 at most) of them, with the first 8192 bytes of each body; they stay in the queue."""
     async with _opened(url) as (channel, queue):
-        return [_letter(message) async for message in _each(channel, queue, min(limit, LIST_MAX_LETTERS))]
+        return [
+            _letter(message, LISTED_BODY_MAX_BYTES)
+            async for message in _each(channel, queue, min(limit, LIST_MAX_LETTERS))
+        ]
 
 
 async def find_dead_letter(url: str, key: str) -> DeadLetter | None:
@@ -111,7 +118,7 @@ def _key(message: Arrived) -> str:
     return hashlib.blake2b(message.body, digest_size=KEY_BYTES, person=b"dead letter").hexdigest()
 
 
-def _letter(message: Arrived) -> DeadLetter:
+def _letter(message: Arrived, body_max_bytes: int | None = None) -> DeadLetter:
     return DeadLetter(
         key=_key(message),
         message_id=message.message_id,
@@ -121,5 +128,6 @@ def _letter(message: Arrived) -> DeadLetter:
         exchange=parcel.exchange_of(message),
         routing_key=parcel.routing_key_of(message),
         first_received=parcel.text_of(message, parcel.FIRST_RECEIVED) or "",
-        body=message.body,
+        size_bytes=len(message.body),
+        body=message.body[:body_max_bytes],
     )
