@@ -6,8 +6,16 @@ first.
 
 from __future__ import annotations
 
+import re
 from hashlib import sha1, sha256
 from uuid import UUID
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+def uuid_text(text: str) -> str:
+    """A UUID as it is compared, in lower case; any other text as it is."""
+    return text.lower() if _UUID.fullmatch(text) else text
 
 
 def derived_id(order_id: str, purpose: str) -> str:

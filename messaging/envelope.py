@@ -19,11 +19,11 @@ from msgspec.structs import force_setattr
 
 from domain.document import time_text
 from domain.events import Event
-from domain.ids import named_id
+from domain.ids import named_id, uuid_text
 from domain.money import AMOUNT_MAX_MINOR
+from domain.numbers import number
 from domain.times import TimeOutOfRange, read_event_time
 from messaging import modes
-from messaging.values import number, uuid_text
 
 CONTENT_TYPE = "application/cloudevents+json"
 NOTICE_TYPE = "SolicitudNotificacion"
