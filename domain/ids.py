@@ -62,6 +62,11 @@ def charge_transaction_id(order_id: str, charged_payment_id: str) -> str:
     return derived_id(order_id, f"charge/{charged_payment_id}")
 
 
+def correction_transaction_id(order_id: str, charged_payment_id: str) -> str:
+    """Give the id of the ledger entry for what staff say a mismatched payment took besides: one a payment."""
+    return derived_id(order_id, f"corrected/{charged_payment_id}")
+
+
 def refund_transaction_id(order_id: str, given_refund_id: str) -> str:
     """Give the id of the ledger entry for the money a refund gave back."""
     return derived_id(order_id, f"refunded/{given_refund_id}")
