@@ -4,13 +4,14 @@
 |---|---|
 | GET `/sandbox/health` | `{"status": "ok"}` |
 | GET, PUT, POST, DELETE `/sandbox/knobs` | list; replace (`{"knobs": [...]}`), add one, remove all |
-| GET `/sandbox/ledger` | charges, refunds, holds, stock, sums; `?order_id=` for one order, `?totals=1` for sums only |
+| GET `/sandbox/ledger` | charges, refunds, holds, refusals, stock, sums; `?order_id=` for one order, `?totals=1` for sums only |
 | PUT `/sandbox/products/{sku}` | `{prices?, tax_rate?, name?, stock?, sellable?}`; publishes `InventarioActualizado` |
 | PUT `/sandbox/customers/{id}` | `{name?, email?, status?, addresses?}`; publishes `ClienteActualizado` |
 | POST `/sandbox/holds/{order_id}/expire` | the hold's time is over; nothing is published |
 | POST `/sandbox/holds/{order_id}/lose` | the hold is lost; publishes `InventarioActualizado` with `lost_holds` |
 | POST `/sandbox/payments/{id}/settle` | `{status: confirmed or rejected, code?, copies?}`; publishes its end |
 | POST `/sandbox/payments/{id}/announce` | `{copies?}`; publishes its end once more |
+| POST `/sandbox/refunds/{id}/settle` | it arrives; no event tells of refunds |
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ class Control:
                     return self._end_hold(order_id, is_told=how == "lose")
                 case "POST", ["payments", payment_id, ("settle" | "announce") as how]:
                     return self._tell_of_payment(payment_id, how, body)
+                case "POST", ["refunds", refund_id, "settle"]:
+                    if not self._desk.payments.settle_refund(refund_id):
+                        return conflict("not_now", "it is not known, or has ended before")
+                    return self._desk.payments.get_refund(refund_id)
         except (*UNREADABLE, ValueError) as error:
             return invalid(str(error))
         return not_found("resource")
@@ -109,7 +114,9 @@ class Control:
         }
         if "totals" in query:
             return ok(sums)
-        return ok({"charges": charges, "refunds": refunds, "holds": desk.stock.holds(order_id)} | sums)
+        holds = desk.stock.holds(order_id)
+        refusals = [each for each in desk.refusals.values() if order_id in (None, each.order_id)]
+        return ok({"charges": charges, "refunds": refunds, "holds": holds, "refusals": refusals} | sums)
 
     def _change_product(self, sku: str, body: bytes) -> Answer:
         """Change a product and tell of it; of changed prices the first, since an event has room for one."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs
+
+import msgspec
 
 from local.sandbox.answers import Answer
 from local.sandbox.customers import Customers
@@ -19,7 +22,7 @@ from local.sandbox.events import Events
 from local.sandbox.journal import Journal
 from local.sandbox.knobs import NO_EFFECTS, TOKENS, Facts, Knob, Knobs, plan
 from local.sandbox.payments import ChargeBody, Payments, RefundBody, read_charge, read_refund
-from local.sandbox.records import CustomerRecord, PaymentRecord, Record, RefundRecord
+from local.sandbox.records import CustomerRecord, PaymentRecord, Record, RefundRecord, RefusalRecord
 from local.sandbox.stock import Stock
 
 EVENT_FIRST_MAX_S: Final = 2.0
@@ -40,6 +43,7 @@ class Desk:
         self.stock = Stock(now_ms, journal.append)
         self.payments = Payments(now_ms, journal.append)
         self.customers = Customers(journal.append)
+        self.refusals: dict[tuple[str, str], RefusalRecord] = {}
         self.requests: dict[str, int] = {}
         for record in journal.read():
             self._restore(record)
@@ -94,7 +98,16 @@ class Desk:
         return TOKENS.get(asked.token, NO_EFFECTS)
 
     async def perform(self, operation: str, subject: str, query: str, body: bytes, effects: dict[str, Knob]) -> Answer:
-        """Do what is asked and give the answer. Everything is kept before this returns."""
+        """Do what is asked and give the answer. Everything is kept before this returns, a refusal too."""
+        answer = await self._do(operation, subject, query, body, effects)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            self._keep_refusal(operation, subject, query, body, answer)
+        elif operation == "list_products":
+            for sku in self.stock.not_for_sale(parse_qs(query)):
+                self._keep_refusal(operation, sku, query, body, answer)
+        return answer
+
+    async def _do(self, operation: str, subject: str, query: str, body: bytes, effects: dict[str, Knob]) -> Answer:
         match operation:
             case "list_products":
                 asked = parse_qs(query)
@@ -151,6 +164,28 @@ class Desk:
             data |= {"code": payment.code or "card_declined"}
             self.events.offer("paymentsvc", "PagoRechazado", source, data, copies=copies)
         return True
+
+    def _keep_refusal(self, operation: str, subject: str, query: str, body: bytes, answer: Answer) -> None:
+        """Keep the last refusal of each operation about each subject; one of a body that can't be read has none."""
+        asked = read_charge(body) if operation == "charge" else read_refund(body) if operation == "refund" else None
+        named = (
+            asked.payment_id
+            if isinstance(asked, ChargeBody)
+            else asked.refund_id
+            if isinstance(asked, RefundBody)
+            else subject
+        )
+        said = msgspec.json.decode(answer.body)
+        refusal = RefusalRecord(
+            operation=operation,
+            subject=named,
+            order_id=self.facts(operation, subject, query, body).order_id,
+            status=answer.status,
+            code=said.get("code", "not_for_sale"),
+            at_ms=now_ms(),
+        )
+        self._journal.append(refusal)
+        self.refusals[operation, named] = refusal
 
     def _payment_facts(self, operation: str, payment_id: str) -> Facts:
         payment = self.payments.payment(payment_id)
@@ -215,6 +250,8 @@ class Desk:
             self.payments.restore(record)
         elif isinstance(record, CustomerRecord):
             self.customers.restore(record)
+        elif isinstance(record, RefusalRecord):
+            self.refusals[record.operation, record.subject] = record
         else:
             self.stock.restore(record)
 
@@ -222,6 +259,7 @@ class Desk:
         yield from self.stock.records()
         yield from self.payments.records()
         yield from self.customers.records()
+        yield from self.refusals.values()
 
 
 def open_desk(folder: Path, amqp_url: str) -> Desk:

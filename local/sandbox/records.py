@@ -67,12 +67,11 @@ class PaymentRecord(msgspec.Struct, tag="payment", kw_only=True):
 
 
 class RefundRecord(msgspec.Struct, tag="refund", kw_only=True):
-    """Money given back, or on its way; ``settles_at_ms`` 0: it stays on its way. ``asked`` 0: ``amount`` was asked for."""
+    """Money given back, or on its way; ``settles_at_ms`` 0: it stays on its way."""
 
     refund_id: str
     payment_id: str
     amount: int
-    asked: int = 0
     currency: str
     reason: str
     status: RefundWord
@@ -92,4 +91,18 @@ class CustomerRecord(msgspec.Struct, tag="customer", kw_only=True):
     addresses: list[dict[str, str]]
 
 
-Record = ProductRecord | HoldRecord | PaymentRecord | RefundRecord | CustomerRecord
+class RefusalRecord(msgspec.Struct, tag="refusal", kw_only=True):
+    """A request that a partner itself refused: for those who check whether somebody took anything else for its word.
+
+    ``subject``: the sku, customer, payment or refund that it was about, else the order.
+    """
+
+    operation: str
+    subject: str
+    order_id: str | None
+    status: int
+    code: str
+    at_ms: int
+
+
+Record = ProductRecord | HoldRecord | PaymentRecord | RefundRecord | CustomerRecord | RefusalRecord

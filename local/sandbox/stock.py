@@ -6,7 +6,7 @@ State and rules only: no network and no clock of its own. Every change is handed
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -168,6 +168,12 @@ class Stock:
     def product(self, sku: str) -> ProductRecord | None:
         """The product's record, not to be changed."""
         return self._products.get(sku) or catalogue.load_product(sku)
+
+    def not_for_sale(self, query: Mapping[str, Sequence[str]]) -> list[str]:
+        """Which of the skus that a query names can't be sold for its currency."""
+        currency = next(iter(query.get("currency", ())), "")
+        asked = {sku: self.product(sku) for sku in query.get("sku", ())}
+        return [sku for sku, one in asked.items() if one is None or not one.sellable or currency not in one.prices]
 
     def available(self, sku: str) -> int:
         """How many could be held now."""

@@ -23,13 +23,21 @@ async def test_what_was_answered_is_remembered_after_a_kill(caller: Any, sandbox
     await caller.ask("POST", "/payment/refunds", refund)
     await caller.ask("PUT", "/sandbox/products/sku-tea", {"prices": {"EUR": 1}})
     await caller.ask("PUT", "/sandbox/customers/c-new", {"name": "New"})
+    await caller.hold("o4", "sku-last-unit")
+    await caller.ask("GET", "/user/customers/c-nobody")
+    await caller.ask("GET", "/product/products?sku=sku-nowhere&currency=EUR")
     before = (await caller.ask("GET", "/sandbox/ledger"))[1]
     tea = (await caller.ask("GET", "/product/products?sku=sku-tea&currency=EUR"))[1]
+    assert [(each["operation"], each["subject"]) for each in before["refusals"]] == [
+        ("put_hold", "o4"),
+        ("get_customer", "c-nobody"),
+        ("list_products", "sku-nowhere"),
+    ]
     for _ in range(2):
         sandbox.kill()
         sandbox.start()
         after = (await caller.ask("GET", "/sandbox/ledger"))[1]
-        for part in ("charges", "refunds", "holds", "totals", "stock"):
+        for part in ("charges", "refunds", "holds", "refusals", "totals", "stock"):
             assert after[part] == before[part], part
         assert (await caller.ask("GET", "/product/products?sku=sku-tea&currency=EUR"))[1] == tea
     assert (await caller.ask("GET", "/user/customers/c-new"))[1]["name"] == "New"
