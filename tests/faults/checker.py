@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults import laws, laws_money, laws_told
+from tests.faults import laws, laws_money, laws_told, laws_words
 from tests.faults.evidence import Evidence
 from tests.faults.laws import Law, Violation
 
@@ -20,6 +20,7 @@ LAWS: dict[str, Law] = {
     "L11": laws.deadlines_hold,
     "L12": laws.stays_bounded,
     "L13": laws_told.unknown_is_not_told_as_known,
+    "L14": laws_words.decided_by_word,
 }
 
 

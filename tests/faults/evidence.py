@@ -72,9 +72,11 @@ class Change:
 
 @dataclass(slots=True, kw_only=True)
 class Ledger:
-    """The partners' own books. ``charges``: ``{payment_id, order_id, status, amount{amount, currency}, refunded{}}``;
+    """The partners' own books. ``charges``: ``{payment_id, order_id, status, amount{amount, currency}, refunded{}, asked{}, at_ms}``;
     ``refunds``: ``{refund_id, payment_id, amount, currency, status}``; ``holds``: ``{order_id, state, lines{sku: n}}``;
-    ``stock``: sku -> ``{stock, available, held, committed}``; ``conflicts``: ids that came again with other content.
+    ``stock``: sku -> ``{stock, available, held, committed}``; ``conflicts``: ids that came again with other content;
+    ``refusals``: what they themselves refused, ``{operation, subject, order_id}``, where ``subject`` is the id of what was
+    asked for: a sku, a customer, an order's hold, a payment, a refund.
     """
 
     charges: list[dict[str, Any]]
@@ -82,6 +84,7 @@ class Ledger:
     holds: list[dict[str, Any]]
     stock: dict[str, dict[str, int]]
     conflicts: list[str]
+    refusals: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -166,6 +169,7 @@ async def read_sandbox_ledger(session: aiohttp.ClientSession, sandbox_url: str) 
         holds=book["holds"],
         stock=book["stock"],
         conflicts=book["conflicts"],
+        refusals=book["refusals"],
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -31,12 +32,14 @@ class Outcome(StrEnum):
 class Wish:
     """What a request is for. ``action`` is one of ``create, add, quantity, remove, pay, cancel, ship, deliver, attend``, or
     one of the readings ``show, list, payments``. ``lines``: sku -> quantity, of a creation all, else of the line it is about.
-    ``waits``: the answer may show the order as it has become, so repeats may differ.
+    ``waits``: the answer may show the order as it has become, so repeats may differ. ``says``: payment or refund id -> what became
+    of it, by staff's word.
     """
 
     action: str
     lines: Mapping[str, int] = field(default_factory=dict)
     waits: bool = False
+    says: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_reading(self) -> bool:
@@ -87,9 +90,10 @@ class Told:
 
 @dataclass(slots=True)
 class History:
-    """Everything that was told, in the order of being told."""
+    """Everything that was told, in the order of being told. ``epoch_s``: what its monotonic seconds are short of those since 1970."""
 
     told: list[Told] = field(default_factory=list)
+    epoch_s: float = field(default_factory=lambda: time.time() - time.monotonic())
 
     def add(self, told: Told) -> Told:
         """Note one more."""
@@ -111,6 +115,10 @@ class History:
             if told.order_id is not None:
                 found.setdefault(told.order_id, []).append(told)
         return found
+
+    def recorded(self) -> dict[str, str]:
+        """What staff said of payments and refunds, by their ids, whatever they were told."""
+        return {subject: word for told in self.told for subject, word in told.wish.says.items()}
 
     def wishes(self) -> Iterator[tuple[tuple[str, str, str], list[Told]]]:
         """The keyed wishes, each with all its tries, in the order of their first try."""

@@ -22,11 +22,17 @@ ORDER, PAYMENT, CUSTOMER = "an-order", "a-payment", "c-1"
 BEGAN = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 LIFE = ("created", "validated", "paid", "confirmed", "prepared", "shipped", "delivered")
 TOTAL = 1210
+PAID = LIFE.index("paid") + 1
+RECEIVED = {"payment_id": PAYMENT}
 
 
-def body_of(sequence: int, *, notice: bool = False) -> bytes:
+def body_of(sequence: int, *, notice: bool = False, data: dict[str, Any] | None = None) -> bytes:
     kind = "notice" if notice else "event"
-    return json.dumps({"id": f"{kind}-{sequence}", "data": {"total": TOTAL}}).encode()
+    return json.dumps({"id": f"{kind}-{sequence}", "data": {"total": TOTAL} | (data or {})}).encode()
+
+
+def at_ms(after_s: float) -> int:
+    return int((BEGAN + timedelta(seconds=after_s)).timestamp() * 1000)
 
 
 def told(action: str, version: int, at_s: float, **changes: Any) -> Told:
@@ -88,10 +94,10 @@ def a_life() -> Evidence:
             order_id=ORDER,
             sequence=n,
             version=n,
-            type="PedidoActualizado",
-            at=BEGAN,
+            type="PagoRecibido" if n == PAID else "PedidoActualizado",
+            at=BEGAN + timedelta(seconds=n - 1),
             id=f"event-{n}",
-            body=body_of(n),
+            body=body_of(n, data=RECEIVED if n == PAID else None),
             notice_body=body_of(1, notice=True) if n == 1 else None,
             notice_id="notice-1" if n == 1 else None,
             notice_sequence=1 if n == 1 else None,
@@ -108,7 +114,8 @@ def a_life() -> Evidence:
     document = {
         "id": ORDER, "status": "delivered", "currency": "EUR", "cancel_reason": None, "metadata": {"ref": "key-create"},
         "totals": {"total": TOTAL, "paid": TOTAL, "refunded": 0}, "items": [{"sku": "sku-1", "quantity": 1}],
-        "payments": [{"payment_id": PAYMENT}], "expires_at": BEGAN.isoformat(),
+        "payments": [{"payment_id": PAYMENT, "status": "confirmed", "code": None, "refunds": []}],
+        "expires_at": BEGAN.isoformat(), "customer": {"id": CUSTOMER},
     }  # fmt: skip
     money = {"amount": TOTAL, "currency": "EUR"}
     return Evidence(
@@ -124,7 +131,9 @@ def a_life() -> Evidence:
         heard=[*heard, notice],
         unreadable=[],
         ledger=Ledger(
-            charges=[{"payment_id": PAYMENT, "order_id": ORDER, "status": "confirmed", "amount": money}],
+            charges=[
+                {"payment_id": PAYMENT, "order_id": ORDER, "status": "confirmed", "amount": money, "at_ms": at_ms(1.5)}
+            ],
             refunds=[],
             holds=[{"order_id": ORDER, "state": "committed", "lines": {"sku-1": 1}}],
             stock={"sku-1": {"available": 0}},
@@ -135,7 +144,7 @@ def a_life() -> Evidence:
         events={ORDER: events},
         changes={ORDER: changes},
         processes={change.writes_by: 7 for change in changes},
-        transactions=[{"order_id": ORDER, "type": "charge", "payment_id": PAYMENT, "refund_id": None, "amount": TOTAL}],
+        transactions=[{"order_id": ORDER, "type": "charge", "payment_id": PAYMENT, "refund_id": None, **money}],
         quiet_from=BEGAN,
     )
 
@@ -216,6 +225,72 @@ def a_reading_hides_behind_the_header_of_repeats(evidence: Evidence) -> None:
     evidence.history.told.append(told("show", 3, 6.0, is_replayed=True))
 
 
+def it_was_cancelled_for_want_of_stock_that_nobody_refused(evidence: Evidence) -> None:
+    evidence.documents[ORDER]["cancel_reason"] = "out_of_stock"
+
+
+def it_was_cancelled_for_a_customer_whom_nobody_refused(evidence: Evidence) -> None:
+    evidence.documents[ORDER]["cancel_reason"] = "validation_failed"
+    evidence.ledger.refusals.append({"operation": "get_customer", "subject": "c-2", "order_id": None})
+
+
+def it_was_cancelled_and_nobody_had_asked_for_that(evidence: Evidence) -> None:
+    evidence.documents[ORDER]["cancel_reason"] = "customer"
+
+
+def a_payment_that_was_taken_counts_as_rejected(evidence: Evidence) -> None:
+    evidence.documents[ORDER]["payments"][0] |= {"status": "rejected", "code": "http_404"}
+
+
+def a_payment_counts_as_rejected_that_nobody_rejected(evidence: Evidence) -> None:
+    payment = {"payment_id": "p-2", "status": "rejected", "code": "http_403", "refunds": []}
+    evidence.documents[ORDER]["payments"].append(payment)
+
+
+def a_rejection_was_told_of_a_payment_that_was_taken(evidence: Evidence) -> None:
+    """It was made good later, so that nothing at rest shows it."""
+    first = evidence.events[ORDER][0]
+    notice = {"id": "n", "data": {"template": "payment_rejected", "params": {"code": "http_404"}}}
+    evidence.events[ORDER][0] = replace(first, notice_body=json.dumps(notice).encode())
+
+
+def a_payment_that_was_there_was_told_as_never_made(evidence: Evidence) -> None:
+    notice = {"id": "n", "data": {"template": "payment_rejected", "params": {"code": "never_made"}}}
+    second = evidence.events[ORDER][1]
+    at = BEGAN + timedelta(seconds=1.8)
+    evidence.events[ORDER][1] = replace(second, at=at, notice_body=json.dumps(notice).encode())
+
+
+def a_client_was_told_that_it_was_never_made(evidence: Evidence) -> None:
+    evidence.history.epoch_s = BEGAN.timestamp()
+    evidence.history.told.append(told("show", 7, 9.0, payments={PAYMENT: ("rejected", TOTAL, "never_made")}))
+
+
+def another_charge_began_before_the_first_was_known(evidence: Evidence) -> None:
+    first = evidence.ledger.charges[0] | {"payment_id": "p-2", "status": "processing", "at_ms": at_ms(1.0)}
+    evidence.ledger.charges.insert(0, first)
+
+
+def it_was_edited_while_its_payment_was_open(evidence: Evidence) -> None:
+    """The payment was taken when a page answered; what the page said was believed, and the edit let through."""
+    edit = replace(evidence.events[ORDER][1], at=BEGAN + timedelta(seconds=1.8))
+    evidence.events[ORDER][1] = replace(edit, body=body_of(2, data={"changed": ["items", "totals"]}))
+    evidence.events[ORDER][PAID - 1] = replace(evidence.events[ORDER][PAID - 1], at=BEGAN + timedelta(seconds=4))
+
+
+def a_refund_is_entered_with_another_amount(evidence: Evidence) -> None:
+    refund = {"refund_id": "r", "payment_id": PAYMENT, "amount": 4, "currency": "EUR", "status": "refunded"}
+    evidence.ledger.refunds.append(refund)
+    evidence.transactions.append({**evidence.transactions[0], "type": "refund", "refund_id": "r", "amount": 5})
+
+
+def a_refund_that_was_made_counts_as_rejected(evidence: Evidence) -> None:
+    refund = {"refund_id": "r", "payment_id": PAYMENT, "amount": 4, "currency": "EUR", "status": "refunded"}
+    evidence.ledger.refunds.append(refund)
+    evidence.transactions.append({**evidence.transactions[0], "type": "refund", "refund_id": "r", "amount": 4})
+    evidence.documents[ORDER]["payments"][0]["refunds"] = [{"refund_id": "r", "status": "rejected"}]
+
+
 @pytest.mark.parametrize(
     ("law", "spoil"),
     [
@@ -236,6 +311,18 @@ def a_reading_hides_behind_the_header_of_repeats(evidence: Evidence) -> None:
         ("L10", a_cancellation_was_told_and_did_not_happen),
         ("L10", a_payment_was_told_that_the_order_has_not_got),
         ("L10", a_reading_hides_behind_the_header_of_repeats),
+        ("L14", it_was_cancelled_for_want_of_stock_that_nobody_refused),
+        ("L14", it_was_cancelled_for_a_customer_whom_nobody_refused),
+        ("L14", it_was_cancelled_and_nobody_had_asked_for_that),
+        ("L14", a_payment_that_was_taken_counts_as_rejected),
+        ("L14", a_payment_counts_as_rejected_that_nobody_rejected),
+        ("L14", a_rejection_was_told_of_a_payment_that_was_taken),
+        ("L14", a_payment_that_was_there_was_told_as_never_made),
+        ("L14", a_client_was_told_that_it_was_never_made),
+        ("L14", another_charge_began_before_the_first_was_known),
+        ("L14", it_was_edited_while_its_payment_was_open),
+        ("L14", a_refund_is_entered_with_another_amount),
+        ("L14", a_refund_that_was_made_counts_as_rejected),
     ],
 )
 def test_what_is_wrong_with_it_is_found_by_its_law(law: str, spoil: Callable[[Evidence], None]) -> None:
