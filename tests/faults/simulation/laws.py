@@ -40,9 +40,11 @@ class Laws:
     def __init__(self, world: World, settle_s: float) -> None:
         """``settle_s``: after which time a payment that PaymentSvc does not know counts as never made."""
         self.broken: list[str] = []
+        self.requests = 0
         self.words = Words(world, settle_s)
         self._world = world
         self._committed_s: dict[str, deque[float]] = {}
+        self._hasty: set[str] = set()
         self._statuses: dict[str, str | None] = {}
         self._published: dict[str, int] = {}
         self._ids: dict[str, bytes] = {}
@@ -85,13 +87,15 @@ class Laws:
 
     def _check_pace(self, commit: Commit) -> None:
         """What an order does by itself it does with waits between, however partners answer (L12)."""
-        if commit.message_id is not None and commit.message_id.startswith(CLIENTS_KEY):
+        is_clients = commit.message_id is not None and commit.message_id.startswith(CLIENTS_KEY)
+        if is_clients or commit.order.id in self._hasty:
             return
         now_s = self._world.loop.time()
         committed_s = self._committed_s.setdefault(commit.order.id, deque(maxlen=COMMITS_A_SECOND_MAX + 1))
         committed_s.append(now_s)
         if len(committed_s) > COMMITS_A_SECOND_MAX and now_s - committed_s[0] < 1.0:
             committed_s.clear()
+            self._hasty.add(commit.order.id)
             self.breaks("L12", f"{commit.order.id} committed more than {COMMITS_A_SECOND_MAX} times in a second")
 
     def _check_events(self, commit: Commit) -> None:
@@ -127,7 +131,8 @@ class Laws:
             self.breaks("L7", f"{message_id} came again with other content")
 
     def asked(self, method: str, url: URL, body: bytes | None) -> None:
-        """A partner is asked for something."""
+        """A process sends a request to a partner."""
+        self.requests += 1
         for what in self.words.asked(method, url, body):
             self.breaks("L14", what)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 from unittest.mock import patch
 
@@ -20,10 +21,11 @@ from actors.mailbox import Letter
 from actors.order import OrderActor
 from actors.router import Router, _Pending
 from actors.wire import Told
-from domain.calls import Charge
+from domain.calls import Charge, Declined, NotKnown, Unknown
 from domain.order import Order, Step
 from messaging.backlog import Backlog, Line, Outbound
 from messaging.publisher import Publisher
+from partners import answers
 from sagas import paying, steps
 from sagas.decision import Decision
 from sagas.draft import Draft
@@ -241,6 +243,22 @@ def charges_anew() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def takes_pages_for_the_partners_word() -> Iterator[None]:
+    """Any 404 counts as "not known" and any other 4xx as a refusal, whoever said so."""
+    read = answers.meaning
+
+    def by_its_status(operation: Any, answer: answers.Answer) -> Any:
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return NotKnown()
+        told = read(operation, answer)
+        is_no = HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        return Declined(answer.status, f"http_{answer.status}") if is_no and isinstance(told, Unknown) else told
+
+    with patch("partners.http.meaning", by_its_status):
+        yield
+
+
 # With each, the faults that bring it to light, so that few seeds are enough.
 MUTATIONS: dict[str, tuple[Mutation, tuple[str, ...]]] = {
     each.__name__: (each, often)
@@ -260,6 +278,7 @@ MUTATIONS: dict[str, tuple[Mutation, tuple[str, ...]]] = {
         (says_no_too_surely, ("kill_every_s", "crash_at_failpoint", "database_down_every_s", "statement_refused")),
         (believes_the_table_for_ever, ("answer_lost", "kill_every_s", "cut_every_s")),
         (takes_a_timeout_for_a_no, ("partner_answer_lost", "event_lost")),
+        (takes_pages_for_the_partners_word, ("partner_page",)),
         (charges_anew, ("partner_answer_lost", "partner_not_reached")),
     )
 }

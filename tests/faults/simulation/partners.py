@@ -36,7 +36,6 @@ class PartnersDouble:
         self.stock = Stock(self.now_ms, lambda _: None)
         self.payments = Payments(self.now_ms, lambda _: None)
         self.customers = Customers(lambda _: None)
-        self.asked = 0
         self._refused: dict[str, bool] = {}
         self._undecided_for_ever: set[str] = set()
 
@@ -47,7 +46,6 @@ class PartnersDouble:
     def serve(self, method: str, url: URL, body: bytes | None) -> Answer:
         """Do a request, now and once."""
         path = url.raw_path.split("/")[1:]
-        self.asked += 1
         self._world.note("partner", method, url.raw_path)
         match (method, path):
             case ("GET", ["products"]):
