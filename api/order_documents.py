@@ -148,16 +148,8 @@ class ValidationErrorDocument(Document):
     detail: str
 
 
-class AttentionDocument(Document):
-    """Why somebody should look. ``subject``: the payment or refund that it is about, for the verb ``record``."""
-
-    reason: str
-    subject: Id | None
-    detail: str
-
-
 class OrderDocument(Document):
-    """Pedido. ``attention`` is empty for all but staff."""
+    """Pedido."""
 
     id: Id
     number: Annotated[str | None, Field(examples=["ORD-000000042"])]
@@ -169,7 +161,6 @@ class OrderDocument(Document):
     cancel_reason: CancelReason | None
     cancel_note: str | None
     needs_attention: bool
-    attention: list[AttentionDocument]
     customer: CustomerDocument
     currency: str
     items: list[ItemDocument]

@@ -101,6 +101,11 @@ class Scripted(Client):
         await self._change(order["id"], "POST", "/payments", pay, Wish("pay"), wait_s=5)
         await self._cancel(order["id"])
 
+    async def page_taken_for_a_word(self) -> None:
+        """Order while something in between answers in the place of UserSvc."""
+        order = await self._create()
+        await self._reach(order["id"], "validated")
+
     async def prepared(self) -> str:
         """Buy, and give the order once it waits to be shipped."""
         order = await self._create()
@@ -131,6 +136,8 @@ async def judge(started: Started) -> list[tuple[str, Violation]]:
             getattr(client(number, customer(name)), name) for number, name in enumerate(MUTANTS)
         ]
         await partners.say_nothing(customer("doubt_told_as_failure"))
+        await partners.show_page(customer("page_taken_for_a_word"))
+        await partners.show_page(SOUND)
         second = SecondOwner(endpoints)
         await asyncio.gather(second.start(), *(script() for script in scripts), client(99, SOUND).sound())
         buyers = customer("refusal_by_a_replaced_shard"), SOUND
@@ -143,7 +150,7 @@ async def judge(started: Started) -> list[tuple[str, Violation]]:
         evidence = Evidence(
             history=history, heard=listener.heard, unreadable=listener.unreadable, ledger=await partners.ledger()
         )
-        evidence.restless = await until_at_rest(endpoints["database"], asker, REST_LIMIT_S)
+        evidence.restless = await until_at_rest(endpoints["database"], asker, partners, REST_LIMIT_S)
         evidence.quiet_from = await database_time(endpoints["database"])
         await read_tables(evidence, endpoints["database"])
         await read_documents(evidence, asker)

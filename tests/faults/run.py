@@ -23,7 +23,7 @@ from tests.faults.evidence import Evidence, read_documents, read_tables
 from tests.faults.history import History
 from tests.faults.kills import Faults
 from tests.faults.laws import Violation
-from tests.faults.partners import Partners
+from tests.faults.partners import PAGES_SHARE, Partners
 from tests.faults.rest import database_time, until_at_rest
 from tests.faults.schedule import LASTING, Planned, plan
 from tests.faults.witness import Listener, tap
@@ -36,6 +36,7 @@ SETTINGS = {
     "PAYMENT_WINDOW_S": "20",
     "PAYMENT_SETTLE_S": "8",
     "PAYMENT_WATCH_S": "8",
+    "PAYMENT_ATTENTION_S": "12",
     "PARTNER_CALL_TIMEOUT_S": "1.5",
     "PARTNER_TOTAL_TIMEOUT_S": "5",
     "PRODUCT_CACHE_S": "5",
@@ -52,11 +53,14 @@ SETTLE_LIMIT_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How long clients and faults are at work, how many clients there are, how often a fault happens."""
+    """How long clients and faults are at work, how many clients there are, how often a fault happens, and the share of the partners'
+    answers that are pages from something in between.
+    """
 
     seconds: float
     clients: int = 12
     fault_every_s: float = 3.0
+    pages_share: float = PAGES_SHARE
     kinds: tuple[str, ...] = tuple(LASTING)
 
 
@@ -112,7 +116,7 @@ async def run(started: Started, seed: int, size: Size) -> Result:
     history = History()
     connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
     async with aiohttp.ClientSession(connector=connector) as session, listening(endpoints) as listener:
-        partners = Partners(endpoints["payment"].removesuffix("/payment"), session)
+        partners = Partners(endpoints["payment"].removesuffix("/payment"), session, pages_share=size.pages_share)
         staff = Asker("staff", session, endpoints["api"], endpoints["token"], history)
         shelf = Shelf(plenty=[f"load-sku-{n}" for n in range(1, 101)], scarce=[f"scarce-{n}" for n in range(1, 6)])
         for sku in shelf.scarce:
@@ -140,7 +144,7 @@ async def run(started: Started, seed: int, size: Size) -> Result:
             load_s = time.monotonic() - began_s
             await _calm(partners)
             evidence.quiet_from = await database_time(endpoints["database"])
-            evidence.restless = await until_at_rest(endpoints["database"], staff, REST_LIMIT_S)
+            evidence.restless = await until_at_rest(endpoints["database"], staff, partners, REST_LIMIT_S)
         finally:
             sampling.cancel()
         rest_s = time.monotonic() - began_s - load_s

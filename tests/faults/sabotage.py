@@ -31,6 +31,7 @@ MUTANTS: dict[str, tuple[str, str]] = {
     "early_deadline": ("load-customer-9009", "L11"),
     "refusal_by_a_replaced_shard": ("load-customer-9010", "L8"),
     "doubt_told_as_failure": ("load-customer-9011", "L13"),
+    "page_taken_for_a_word": ("load-customer-9012", "L14"),
 }
 OVERSOLD_SKU = "load-sku-9004"
 EARLY_S = 3.0
@@ -61,6 +62,22 @@ def spoil_payments(module: Any) -> None:
         return outcome
 
     module.PaymentClient._charge = charge
+
+
+def spoil_users(module: Any) -> None:
+    """Take any 404 for UserSvc's own, whoever answered it."""
+    perform_once = module.UserClient.perform
+
+    async def perform(self: Any, order_id: str, request: Any) -> Any:
+        outcome = await perform_once(self, order_id, request)
+        is_page = type(outcome).__name__ == "Unknown" and outcome.detail.startswith("404 ")
+        if is_page and request.customer_id == customer("page_taken_for_a_word"):
+            from domain.calls import NotKnown  # noqa: PLC0415 - not before the module is being spoilt
+
+            return NotKnown()
+        return outcome
+
+    module.UserClient.perform = perform
 
 
 def spoil_publisher(module: Any) -> None:
@@ -226,6 +243,7 @@ def slow_router(module: Any) -> None:
 
 SPOILT: dict[str, Callable[[Any], None]] = {
     "partners.payment": spoil_payments,
+    "partners.user": spoil_users,
     "messaging.publisher": spoil_publisher,
     "storage.snapshots": spoil_store,
     "partners.product": spoil_products,

@@ -69,7 +69,7 @@ async def under_load(
         load_s = time.monotonic() - began_s
         await partners.calm()
         evidence.quiet_from = await database_time(endpoints["database"])
-        evidence.restless = await until_at_rest(endpoints["database"], staff, REST_LIMIT_S)
+        evidence.restless = await until_at_rest(endpoints["database"], staff, partners, REST_LIMIT_S)
         await read_tables(evidence, endpoints["database"])
         await read_documents(evidence, staff)
         evidence.ledger = await partners.ledger()

@@ -24,7 +24,6 @@ KEYS = {
     "cancel_reason",
     "cancel_note",
     "needs_attention",
-    "attention",
     "customer",
     "currency",
     "items",

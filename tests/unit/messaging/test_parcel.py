@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from aio_pika import DeliveryMode
+from aio_pika.abc import AbstractIncomingMessage
 
 from messaging import parcel
-from messaging.arrived import Arrived
 
 
-def received(headers: dict[str, Any] | None = None, **changes: Any) -> Arrived:
+def received(headers: dict[str, Any] | None = None, **changes: Any) -> AbstractIncomingMessage:
     """As much of a consumed message as a parcel is made from."""
     attributes: dict[str, Any] = {
         "body": b"body",
@@ -24,9 +25,12 @@ def received(headers: dict[str, Any] | None = None, **changes: Any) -> Arrived:
         "timestamp": datetime(2026, 11, 24, tzinfo=UTC),
         "type": None,
         "app_id": None,
+        "expiration": 5,
+        "user_id": "partner",
+        "priority": 9,
         **changes,
     }
-    return Arrived(**attributes)
+    return cast("AbstractIncomingMessage", SimpleNamespace(**attributes))
 
 
 def test_a_parcel_keeps_the_message_and_says_where_it_came_from() -> None:
