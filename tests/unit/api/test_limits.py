@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 from api.auth import Caller
 from api.exchange import Incoming
 from api.limits import RateLimits
@@ -61,10 +63,30 @@ async def test_two_processes_share_a_limit_and_ask_redis_seldom() -> None:
         return await count(name, amount, keep_s=keep_s)
 
     redis.count = counted  # type: ignore[method-assign]
-    two = [RateLimits(redis, per_min=1000, clock=lambda: 600.0) for _ in range(2)]
-    through = [await allowed(two[n % 2], a_caller()) for n in range(1100)]
-    assert sum(through) == 1000
-    assert asked <= 101
+    two = [RateLimits(redis, per_min=6000, clock=lambda: 600.0) for _ in range(2)]
+    through = [await allowed(two[n % 2], a_caller()) for n in range(6600)]
+    assert sum(through) == 6000
+    assert asked <= 330  # one in twenty
+
+
+async def test_a_request_that_goes_away_while_it_waits_holds_up_no_other() -> None:
+    redis, go_on = FakeRedis(), asyncio.Event()
+    count = redis.count
+
+    async def slow(name: str, amount: int, *, keep_s: int) -> int | None:
+        await go_on.wait()
+        return await count(name, amount, keep_s=keep_s)
+
+    redis.count = slow  # type: ignore[method-assign]
+    limits = RateLimits(redis, per_min=10, clock=lambda: 600.0)
+    waiting = [asyncio.create_task(allowed(limits, a_caller())) for _ in range(8)]
+    await asyncio.sleep(0)
+    for task in waiting[:4]:
+        task.cancel()
+    go_on.set()
+    told = await asyncio.gather(*waiting, return_exceptions=True)
+    assert told[4:] == [True] * 4
+    assert redis.counts["d:10"] <= 10
 
 
 async def test_a_new_minute_begins_anew() -> None:
@@ -85,4 +107,4 @@ async def test_what_is_remembered_of_tokens_is_bounded() -> None:
     limits = RateLimits(FakeRedis(), per_min=5, max_tokens=2)
     for name in ("a", "b", "c"):
         await allowed(limits, a_caller(name))
-    assert len(limits._shares) == 2
+    assert len(limits._leases) == 2
