@@ -46,6 +46,7 @@ from api.replays import Replays
 from api.routes import Endpoints, operations
 from api.staff import StaffEndpoints
 from api.timeline import TimelineEndpoints
+from api.waiting import ValidationWait
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
@@ -71,11 +72,11 @@ class Collaborators:
 class Rules:
     """The settings that the front door goes by; each has its unit last in its name.
 
-    ``cursor_secret`` is the same in every process.
+    ``cursor_secrets`` are the same in every process; the first signs.
     """
 
     shipping_prices: Mapping[str, Mapping[str, int]]
-    cursor_secret: bytes
+    cursor_secrets: tuple[bytes, ...]
     rate_limit_per_min: int = 6000
     body_max_bytes: int = 262_144
     prefer_wait_max_s: float = 30.0
@@ -140,11 +141,11 @@ def _endpoints(with_: Collaborators, rules: Rules) -> Endpoints:
     limits = RateLimits(with_.rate_counter, per_min=rules.rate_limit_per_min)
     door = Door(with_.authenticator, limits, with_.router, body_max_bytes=rules.body_max_bytes)
     reader = OrderReader(with_.queries)
-    cursors = Cursors(rules.cursor_secret)
-    order_limits = OrderLimits(shipping_prices=rules.shipping_prices, prefer_wait_max_s=rules.prefer_wait_max_s)
+    cursors = Cursors(rules.cursor_secrets)
+    wait = ValidationWait(with_.router, reader, max_s=rules.prefer_wait_max_s)
     return Endpoints(
-        orders=OrderEndpoints(door, with_.router, reader, order_limits),
-        items=ItemEndpoints(door),
+        orders=OrderEndpoints(door, reader, wait, OrderLimits(shipping_prices=rules.shipping_prices)),
+        items=ItemEndpoints(door, wait),
         payments=PaymentEndpoints(door, with_.router, reader, prefer_wait_max_s=rules.prefer_wait_max_s),
         lists=ListEndpoints(door, with_.queries, cursors, with_.memory, statistics_cache_s=rules.statistics_cache_s),
         timeline=TimelineEndpoints(door, with_.queries, reader),

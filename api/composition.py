@@ -11,6 +11,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ from messaging import asyncapi
 from settings import Settings, settings
 from storage.answers import Answers
 from storage.cache import Cache
+from storage.cursor_keys import cursor_keys
 from storage.errors import StorageUnavailable
 from storage.promotions import Promotions
 from storage.queries import Queries
@@ -57,8 +59,8 @@ def service() -> Service:
     async def lifespan(app: Service) -> AsyncIterator[None]:
         set_up_logs(config.log_level, process=APPLICATION_NAME)
         async with AsyncExitStack() as stack:
-            collaborators = await _open(config, stack)
-            furnish(app, collaborators, rules)
+            collaborators, keys = await _open(config, stack)
+            furnish(app, collaborators, replace(rules, cursor_secrets=keys + rules.cursor_secrets))
             if config.metrics_port:
                 await stack.enter_async_context(
                     serving_metrics(
@@ -71,8 +73,8 @@ def service() -> Service:
     return bare_app(lifespan)
 
 
-async def _open(config: Settings, stack: AsyncExitStack) -> Collaborators:
-    """Open everything; what was opened is closed in the opposite order."""
+async def _open(config: Settings, stack: AsyncExitStack) -> tuple[Collaborators, tuple[bytes, ...]]:
+    """Open everything, and read the keys of cursors; what was opened is closed in the opposite order."""
     on_failure(lambda name: TASKS_FAILED.labels(name).inc())
     authenticator = authenticator_of(config)
     queries = await _insist(
@@ -83,6 +85,7 @@ async def _open(config: Settings, stack: AsyncExitStack) -> Collaborators:
         )
     )
     stack.push_async_callback(queries.close)
+    keys = await _insist(lambda: cursor_keys(queries.database))
     store = await _insist(lambda: open_router_store(config, APPLICATION_NAME))
     stack.push_async_callback(store.close)
     cache = Cache(QuietRedis(config.redis_url.get_secret_value()))
@@ -99,7 +102,7 @@ async def _open(config: Settings, stack: AsyncExitStack) -> Collaborators:
         told: Mapping[str, Any] = await peers.get(SUPERVISOR).call("report")
         return told
 
-    return Collaborators(
+    collaborators = Collaborators(
         authenticator=authenticator,
         router=router,
         queries=queries,
@@ -112,6 +115,7 @@ async def _open(config: Settings, stack: AsyncExitStack) -> Collaborators:
         figures=Figures(report, metrics_folder(config)),
         asyncapi=asyncapi.build(),
     )
+    return collaborators, keys
 
 
 def _when_asked_to_end(do: Callable[[], None]) -> None:

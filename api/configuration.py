@@ -12,11 +12,14 @@ from settings import Settings
 
 
 def rules_of(config: Settings) -> Rules:
-    """What the front door goes by. Cursors are signed with what all processes know and nobody else does."""
+    """What the front door goes by, but for the keys that cursors are signed with, which are in the database.
+
+    Earlier releases signed with what follows from a secret that is given; what they signed is still accepted.
+    """
     secret = config.jwt_key.get_secret_value() or config.database_url.get_secret_value()
     return Rules(
         shipping_prices=config.shipping_prices,
-        cursor_secret=hashlib.sha256(b"cursors\0" + secret.encode()).digest(),
+        cursor_secrets=(hashlib.sha256(b"cursors\0" + secret.encode()).digest(),),
         rate_limit_per_min=config.rate_limit_per_min,
         body_max_bytes=config.request_body_max_bytes,
         prefer_wait_max_s=config.prefer_wait_max_s,

@@ -14,17 +14,33 @@ import msgspec
 from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from api.exchange import Trace
+
 CONNECTIONS_MAX = 8192
 HEAD_MAX_BYTES = 64 * 1024
+TARGET_MAX_BYTES = 16 * 1024
+INSTANCE_MAX_CHARACTERS = 1024
 HEAD_WAIT_MAX_S = 15.0
 RETRY_AFTER_S = 1
 
 BROKEN_OFF = Counter("ordersvc_http_connections_broken_off", "Connections ended at once, by why", ["code"])
 
 
+class _RefusedError(Exception):
+    """A request whose head can't be answered."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+
+
 class Connection(HttpToolsProtocol):
     """One client's connection, with bounds for what comes before uvicorn knows of a request."""
 
+    url: bytes
+    _refused: _RefusedError | None = None
+    _last_words = b""
     _head_bytes = 0
     _is_in_head = True
     _too_late: asyncio.TimerHandle | None = None
@@ -47,7 +63,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless the head of the request has become too large by it."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._last_words:
             return
         super().data_received(data)
         if not self._is_in_head:
@@ -56,7 +72,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes += len(data)
         if self._head_bytes > HEAD_MAX_BYTES:
             self._break_off(431, "head_too_large", f"A request's head has at most {HEAD_MAX_BYTES} bytes.")
-        elif self._too_late is None and not self.transport.is_closing():
+        elif self._too_late is None and not self.transport.is_closing() and not self._last_words:
             self._too_late = self.loop.call_later(HEAD_WAIT_MAX_S, self._be_too_late)
 
     def on_message_begin(self) -> None:
@@ -64,15 +80,42 @@ class Connection(HttpToolsProtocol):
         self._is_in_head = True
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        """A part of the request's target came. What is raised makes the parser stop, and ``send_400_response`` tells it."""
+        super().on_url(url)
+        if len(self.url) > TARGET_MAX_BYTES:
+            detail = f"A request's target has at most {TARGET_MAX_BYTES} bytes."
+            self._refused = _RefusedError(414, "target_too_long", detail)
+            raise self._refused
+
     def on_headers_complete(self) -> None:
-        """The head of a request is there."""
+        """The head of a request is there. What is raised makes the parser stop, and ``send_400_response`` tells it."""
         self._is_in_head = False
         self._head_is_there()
+        self._refused = self._refusal_of_head()
+        if self._refused is not None:
+            raise self._refused
         super().on_headers_complete()
 
+    def on_response_complete(self) -> None:
+        """A request is answered; whoever sent what can't be answered behind it hears so now."""
+        super().on_response_complete()
+        if self._last_words and self.cycle.response_complete and not self.transport.is_closing():
+            self._end()
+
     def send_400_response(self, msg: str) -> None:
-        """What came is not HTTP."""
-        self._break_off(400, "malformed_request", msg)
+        """What came is not HTTP, or a request that is not answered."""
+        refused = self._refused or _RefusedError(400, "malformed_request", msg)
+        self._break_off(refused.status, refused.code, str(refused))
+
+    def _refusal_of_head(self) -> _RefusedError | None:
+        version = self.parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            return _RefusedError(505, "http_version_not_supported", "Speak HTTP/1.1.")
+        hosts = sum([name == b"host" for name, _ in self.headers])
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            return _RefusedError(400, "malformed_request", "A request names exactly one Host.")
+        return None
 
     def _head_is_there(self) -> None:
         if self._too_late is not None:
@@ -85,6 +128,9 @@ class Connection(HttpToolsProtocol):
         self._break_off(408, "request_timeout", detail)
 
     def _break_off(self, status: int, code: str, detail: str, more: str = "") -> None:
+        """Tell what is wrong and end the connection; first what was asked for before is answered."""
+        if self._last_words:
+            return
         BROKEN_OFF.labels(code).inc()
         self._head_is_there()
         title = HTTPStatus(status).phrase
@@ -93,13 +139,26 @@ class Connection(HttpToolsProtocol):
             "title": title,
             "status": status,
             "detail": detail,
+            "instance": self._path(),
             "code": code,
             "errors": [],
+            "trace_id": Trace(None).trace_id,
         }
         body = msgspec.json.encode(problem)
         head = (
             f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\ncontent-length: {len(body)}\r\n"
             f"x-content-type-options: nosniff\r\n{more}connection: close\r\n\r\n"
         )
-        self.transport.write(head.encode("ascii") + body)
+        self._last_words = head.encode("ascii") + body
+        is_answering = self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
+        if not is_answering:
+            self._end()
+
+    def _end(self) -> None:
+        self.transport.write(self._last_words)
         self.transport.close()
+
+    def _path(self) -> str:
+        """The path that was asked for, as far as it came; the beginning of a long one."""
+        path = getattr(self, "url", b"").partition(b"?")[0].decode("latin-1")
+        return path[:INSTANCE_MAX_CHARACTERS] or "/"

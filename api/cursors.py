@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -25,28 +26,30 @@ _decode = msgspec.json.Decoder(tuple[int, str]).decode
 
 
 class Cursors:
-    """Makes cursors and reads them back. ``secret`` is the same in all API processes."""
+    """Makes cursors and reads them back."""
 
-    def __init__(self, secret: bytes) -> None:
-        self._key = hmac.digest(secret, b"ordersvc cursors 1", hashlib.sha256)
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        """``secrets`` are the same in all API processes; the first signs, and cursors signed with any of them are read."""
+        self._keys = [hmac.digest(secret, b"ordersvc cursors 1", hashlib.sha256) for secret in secrets]
 
     def seal(self, filters: object, position: tuple[int, str]) -> str:
         """Make the cursor of a page that ended at ``position``: the sort key (microseconds or minor units), the order
         id.
         """
         content = _encode(position)
-        return base64.urlsafe_b64encode(self._sign(filters, content) + content).rstrip(b"=").decode()
+        return base64.urlsafe_b64encode(_sign(self._keys[0], filters, content) + content).rstrip(b"=").decode()
 
     def open(self, filters: object, cursor: str) -> tuple[int, str]:
         """Read a cursor; raises ``Problem`` ``invalid_cursor`` when it is not ours or was made with other filters."""
         try:
             data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
             signature, content = data[:_SIGNATURE_BYTES], data[_SIGNATURE_BYTES:]
-            if hmac.compare_digest(signature, self._sign(filters, content)):
+            if any(hmac.compare_digest(signature, _sign(key, filters, content)) for key in self._keys):
                 return _decode(content)
         except (ValueError, binascii.Error, msgspec.MsgspecError):
             pass
         raise Problem("invalid_cursor", "The cursor is not one of ours, or it was made with other filters.")
 
-    def _sign(self, filters: object, content: bytes) -> bytes:
-        return hmac.digest(self._key, _encode(filters) + b"\x00" + content, hashlib.sha256)[:_SIGNATURE_BYTES]
+
+def _sign(key: bytes, filters: object, content: bytes) -> bytes:
+    return hmac.digest(key, _encode(filters) + b"\x00" + content, hashlib.sha256)[:_SIGNATURE_BYTES]

@@ -59,6 +59,9 @@ class Edge:
             try:
                 if not self._admits(asked):
                     answer = _OVERLOADED.answer(asked)
+                elif asked.repeated:
+                    name = asked.repeated.decode().title()
+                    answer = answer_to(asked, Problem("repeated_header", f"{name} is given more than once."))
                 elif route is None:
                     answer = answer_to(asked, Problem("not_found", "There is nothing under this path."))
                 else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -27,6 +27,8 @@ UNMATCHED = "unmatched"
 NO_PARAMS: Mapping[str, str] = MappingProxyType({})
 
 Header = tuple[bytes, bytes]
+LISTS = frozenset({b"prefer", b"if-match", b"if-none-match", b"accept"})
+ONCE = frozenset({b"idempotency-key", b"authorization", b"content-type"})
 
 
 class ClientGoneError(Exception):
@@ -61,12 +63,13 @@ def _is_valid(found: re.Match[str]) -> bool:
 
 
 class Incoming:
-    """A request. ``headers`` has lower-case names; of a repeated one the last is kept.
+    """A request. ``headers`` has lower-case names; the lines of a list are joined, of another that is repeated the last is kept.
 
-    ``told`` are headers that go with whatever is answered, a refusal included.
+    ``repeated`` is the name of a header that may stand there once only and is there more often; such a request is not answered
+    by its handler. ``told`` are headers that go with whatever is answered, a refusal included.
     """
 
-    __slots__ = ("_params", "_receive", "_trace", "headers", "load", "route", "scope", "told")
+    __slots__ = ("_params", "_receive", "_trace", "headers", "load", "repeated", "route", "scope", "told")
 
     def __init__(
         self,
@@ -86,8 +89,21 @@ class Incoming:
         self._params = params
         self._receive = receive
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.repeated = b""
+        if len(self.headers) < len(scope["headers"]):
+            self._join(scope["headers"])
         self.told: list[Header] = []
         self._trace: Trace | None = None
+
+    def _join(self, lines: Iterable[Header]) -> None:
+        """Make one of each list's lines (RFC 9110, 5.3), and note what must not be repeated: which line counts would be a guess."""
+        seen: set[bytes] = set()
+        for name, value in lines:
+            if name in ONCE and name in seen:
+                self.repeated = name
+            if name in LISTS:
+                self.headers[name] = self.headers[name] + b", " + value if name in seen else value
+            seen.add(name)
 
     @property
     def method(self) -> str:

@@ -187,7 +187,7 @@ def problem_codes(operation: Operation) -> tuple[str, ...]:
     if "order_not_found" in codes or operation.id == "CrearPedido":
         codes.append("order_set_aside")
     if operation.scopes or operation.path == "/metrics":
-        codes += ["unauthorized", "invalid_token", "insufficient_scope", "keys_unavailable"]
+        codes += ["repeated_header", "unauthorized", "invalid_token", "insufficient_scope", "keys_unavailable"]
     if operation.scopes:
         codes += ["rate_limited", "unavailable", "database_unavailable"]
     if operation.query is not None:

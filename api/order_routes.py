@@ -33,7 +33,15 @@ _DISCOUNT_ERRORS = (
 
 command = partial(Operation, key="optional", if_match=True, success={200: THE_ORDER})
 _order = partial(command, tag="orders", scopes=(ORDERS_WRITE,))
-_edit = partial(command, tag="items", scopes=(ORDERS_WRITE,))
+_EDITED = ("ETag", "Preference-Applied")
+_edit = partial(
+    command,
+    tag="items",
+    scopes=(ORDERS_WRITE,),
+    wait=True,
+    description="With `Prefer: wait=5` the answer shows the order once it is validated again, or can't be.",
+    success={200: Success("The order", doc.OrderDocument, _EDITED)},
+)
 _show = partial(Operation, method="GET", scopes=(ORDERS_READ,), errors=("order_not_found",))
 
 
@@ -130,7 +138,7 @@ def of_items(at: ItemEndpoints) -> tuple[Operation, ...]:
             handler=at.add,
             summary="Add a line",
             body=schemas.NewItem,
-            success={201: Success("The order, with its new line", doc.OrderDocument, ("ETag",))},
+            success={201: Success("The order, with its new line", doc.OrderDocument, _EDITED)},
             errors=(*_EDIT_ERRORS, "invalid_quantity", "quantity_out_of_range", "too_many_lines"),
         ),
         _edit(

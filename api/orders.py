@@ -6,39 +6,35 @@ Translates between HTTP and commands. The rules are in the order.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import assert_never
 
 from pydantic import BaseModel, ConfigDict
 
 from actors.replies import Reply
-from api.audience import reply_to
 from api.auth import ORDERS_READ, ORDERS_WRITE, SHIPMENTS_WRITE, Caller
-from api.conditions import is_unmodified, require_version, wait_s
+from api.conditions import is_unmodified, require_version
 from api.door import Door, Wish, require
-from api.exchange import Answer, Header, Incoming, etag, json_answer
+from api.exchange import Answer, Incoming, etag, json_answer
 from api.fields import Note
 from api.idempotency import order_id_for
 from api.order_ids import order_id_of
 from api.parameters import read_query
-from api.ports import RouterPort
 from api.problems import Problem
 from api.reading import OrderReader
 from api.schemas import Cancelled, Delivered, NewOrder, NewStatus, Shipped
+from api.waiting import ValidationWait
 from domain.commands import Cancel, CreateOrder, Deliver, NewLine, Ship
-from domain.errors import FieldError, Refused
+from domain.errors import FieldError
 from domain.order import CancelReason
 from domain.shipments import ShipmentLine
-from storage.errors import StorageUnavailable, UndecodableSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderLimits:
-    """``shipping_prices``: method -> currency -> minor units. ``prefer_wait_max_s`` caps ``Prefer: wait``."""
+    """``shipping_prices``: method -> currency -> minor units."""
 
     shipping_prices: Mapping[str, Mapping[str, int]]
-    prefer_wait_max_s: float = 30.0
 
 
 class CancelQuery(BaseModel):
@@ -52,9 +48,9 @@ class CancelQuery(BaseModel):
 class OrderEndpoints:
     """The handlers of ``/api/orders`` and ``/api/orders/{order_id}``."""
 
-    def __init__(self, door: Door, router: RouterPort, reader: OrderReader, limits: OrderLimits) -> None:
+    def __init__(self, door: Door, reader: OrderReader, wait: ValidationWait, limits: OrderLimits) -> None:
         self._door = door
-        self._router = router
+        self._wait = wait
         self._reader = reader
         self._limits = limits
 
@@ -66,20 +62,8 @@ class OrderEndpoints:
         if asked.header(b"if-match") is not None:
             await self._check_version(asked, order_id)
         reply = await self._door.send(asked, wish, order_id, creation)
-        version, document = reply.version, reply.document
         location = (b"location", b"/api/orders/" + order_id.encode())
-        seconds = wait_s(asked.header(b"prefer"), self._limits.prefer_wait_max_s)
-        if not seconds:
-            return json_answer(201, document, etag(version), location)
-        # It is made, whatever keeps us from reading it: then tell what the command answered.
-        with suppress(StorageUnavailable, UndecodableSnapshot, Refused):
-            with asked.load.aside():
-                become = await self._router.wait(order_id, "validated", seconds)
-            if become is not None:
-                become = reply_to(wish.caller, become)
-            shown = become or await self._reader.shown(order_id, wish.caller)
-            version, document = shown.version, shown.document
-        return json_answer(201, document, etag(version), location, preference_applied(seconds))
+        return await self._wait.answer(asked, wish.caller, order_id, 201, reply, location)
 
     async def _id_of_new(self, wish: Wish) -> str:
         """The id of the order that is to be made.
@@ -169,8 +153,3 @@ class OrderEndpoints:
 def order_answer(status: int, reply: Reply) -> Answer:
     """Answer with the order that a command left behind."""
     return json_answer(status, reply.document, etag(reply.version))
-
-
-def preference_applied(seconds: float) -> Header:
-    """Say that ``Prefer: wait`` was heeded, and with which number of seconds."""
-    return (b"preference-applied", b"wait=%d" % int(seconds))

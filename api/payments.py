@@ -10,10 +10,10 @@ from api.conditions import wait_s
 from api.door import Door
 from api.exchange import Answer, Incoming, json_answer
 from api.order_ids import order_id_of
-from api.orders import preference_applied
 from api.ports import RouterPort
 from api.reading import OrderReader, encode
 from api.schemas import NewPayment
+from api.waiting import preference_applied
 from domain.commands import Pay
 from domain.derived import IN_FLIGHT
 from domain.document import represent_payment, represent_payment_status, represent_payments

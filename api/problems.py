@@ -23,6 +23,7 @@ _PROBLEM = (b"content-type", b"application/problem+json")
 CODES: dict[str, tuple[int, str]] = {
     "idempotency_key_missing": (400, "An Idempotency-Key is required"),
     "invalid_idempotency_key": (400, "The Idempotency-Key can't be used"),
+    "repeated_header": (400, "A header that may be given once is repeated"),
     "invalid_if_match": (400, "The If-Match header can't be understood"),
     "invalid_cursor": (400, "The cursor is not one of ours, or belongs to other filters"),
     "malformed_json": (400, "The body is not JSON"),

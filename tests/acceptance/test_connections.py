@@ -31,10 +31,13 @@ def said(shop: Shop, sent: bytes) -> tuple[int, str]:
     ("sent", "status", "code"),
     [
         (b"GET /api/orders HTTP/1.1\r\nx: " + b"x" * 66_000, 431, "head_too_large"),
-        (b"GET /" + b"x" * 66_000, 431, "head_too_large"),
+        (b"GET /" + b"x" * 66_000, 414, "target_too_long"),
+        (b"GET /health/live HTTP/1.1\r\n\r\n", 400, "malformed_request"),
+        (b"GET /health/live HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", 400, "malformed_request"),
+        (b"GET /health/live HTTP/2.0\r\nhost: a\r\n\r\n", 505, "http_version_not_supported"),
         (b"\x16\x03\x01 hello\r\n\r\n", 400, "malformed_request"),
     ],
-    ids=["a header without end", "a path without end", "no HTTP"],
+    ids=["a header without end", "a path without end", "no host", "two hosts", "another version", "no HTTP"],
 )
 def test_what_nobody_could_answer_is_refused(shop: Shop, sent: bytes, status: int, code: str) -> None:
     assert said(shop, sent) == (status, code)

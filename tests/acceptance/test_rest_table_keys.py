@@ -195,3 +195,16 @@ def test_a_shared_subject_is_replayed_to_the_same_customer_only(shop: Shop) -> N
     assert (status, told["code"]) == (404, "order_not_found")
     status, told, _ = shop.ask("POST", path, {**line, "quantity": 2}, key=key, token=two)
     assert (status, told["code"]) == (404, "order_not_found")
+
+
+def test_an_edit_that_waits_can_be_paid_at_once(shop: Shop) -> None:
+    """It was answered as ``created`` with the new line at 0, and paying at once was 409."""
+    order = shop.create()
+    line = {"sku": "load-sku-2", "quantity": 1}
+    status, edited, headers = shop.ask("POST", f"/api/orders/{order['id']}/items", line, Prefer="wait=10")
+    assert (status, edited["status"], headers["preference-applied"]) == (201, "validated", "wait=10")
+    assert all(item["total"] > 0 for item in edited["items"])
+    status, payment, _ = shop.ask(
+        "POST", f"/api/orders/{order['id']}/payments", {"method": "card"}, key=str(uuid4()), Prefer="wait=10"
+    )
+    assert (status, payment["amount"]) == (201, edited["totals"]["total"])

@@ -48,7 +48,7 @@ class RealWorld(World):
                 figures=FakeFigures(),
                 asyncapi={},
             ),
-            Rules(shipping_prices=PRICES, cursor_secret=b"secret", rate_limit_per_min=300),
+            Rules(shipping_prices=PRICES, cursor_secrets=(b"secret",), rate_limit_per_min=300),
         )
 
 

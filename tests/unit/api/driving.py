@@ -356,7 +356,7 @@ class World:
                 figures=FakeFigures(),
                 asyncapi={"asyncapi": "3.0.0"},
             ),
-            Rules(**{"shipping_prices": PRICES, "cursor_secret": b"secret", **rules}),
+            Rules(**{"shipping_prices": PRICES, "cursor_secrets": (b"secret",), **rules}),
         )
 
     async def ask(

@@ -9,10 +9,10 @@ from settings import Settings
 SECRET = "a key that is long enough for HS256, and for nothing else"
 
 
-def test_all_processes_sign_cursors_alike_and_with_a_secret() -> None:
-    one, two = (rules_of(Settings(jwt_key=SecretStr(SECRET))).cursor_secret for _ in range(2))
+def test_what_earlier_releases_signed_is_read_with_the_secret_that_they_had() -> None:
+    one, two = (rules_of(Settings(jwt_key=SecretStr(SECRET))).cursor_secrets for _ in range(2))
     assert one == two
-    assert rules_of(Settings(jwt_key=SecretStr(SECRET + "!"))).cursor_secret != one
+    assert rules_of(Settings(jwt_key=SecretStr(SECRET + "!"))).cursor_secrets != one
 
 
 def test_without_any_key_the_start_fails() -> None:

@@ -74,6 +74,8 @@ def refusal(transport: Transport) -> dict[str, Any]:
     assert transport.is_closed
     problem: dict[str, Any] = msgspec.json.decode(body)
     assert f"HTTP/1.1 {problem['status']} ".encode() in head
+    assert set(problem) == {"type", "title", "status", "detail", "instance", "code", "errors", "trace_id"}
+    assert len(problem["trace_id"]) == 32
     return problem
 
 
@@ -112,7 +114,7 @@ def test_a_large_body_is_not_taken_for_a_head(run: Run) -> None:
     async def scenario() -> None:
         connection, transport = Server().connect()
         body = b"x" * (3 * HEAD_MAX_BYTES)
-        connection.data_received(b"POST /a HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body))
+        connection.data_received(b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body))
         for start in range(0, len(body), 10_000):
             connection.data_received(body[start : start + 10_000])
         await asyncio.sleep(1)
@@ -150,6 +152,81 @@ def test_what_is_not_http_is_refused(run: Run) -> None:
         connection, transport = Server().connect()
         connection.data_received(b"\x16\x03\x01 hello\r\n\r\n")
         assert (refusal(transport)["status"], refusal(transport)["code"]) == (400, "malformed_request")
+
+    run(scenario())
+
+
+HOST = b"host: localhost\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code", "instance"),
+    [
+        (b"GET /a HTTP/1.1\r\n\r\n", 400, "malformed_request", "/a"),
+        (b"GET /a HTTP/1.1\r\n" + 2 * HOST + b"\r\n", 400, "malformed_request", "/a"),
+        (b"GET /a?b HTTP/1.1\r\nHOST: a\r\nHost: b\r\n\r\n", 400, "malformed_request", "/a"),
+        (b"GET /a HTTP/1.0\r\n" + 2 * HOST + b"\r\n", 400, "malformed_request", "/a"),
+        (b"GET /a HTTP/2.0\r\n" + HOST + b"\r\n", 505, "http_version_not_supported", "/a"),
+        (b"GET /" + b"x" * 16_384 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, "target_too_long", "/" + "x" * 1023),
+        (b"GET /a?" + b"x" * 16_384 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, "target_too_long", "/a"),
+        (b"garbage\r\n\r\n", 400, "malformed_request", "/"),
+    ],
+)
+def test_a_head_that_nobody_may_answer_is_refused_in_a_whole_document(
+    run: Run, request_: bytes, status: int, code: str, instance: str
+) -> None:
+    async def scenario() -> None:
+        for at in (len(request_), 3, 20):
+            connection, transport = Server().connect()
+            connection.data_received(request_[:at])
+            connection.data_received(request_[at:])
+            await asyncio.sleep(0.1)
+            told = refusal(transport)
+            assert (told["status"], told["code"], told["instance"]) == (status, code, instance)
+            connection.data_received(REQUEST)
+            await asyncio.sleep(0.1)
+            assert transport.written.count(b"connection: close") == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "request_", [REQUEST, b"GET /a HTTP/1.0\r\n\r\n", b"GET /" + b"x" * 16_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n"]
+)
+def test_other_heads_are_answered(run: Run, request_: bytes) -> None:
+    async def scenario() -> None:
+        connection, transport = Server().connect()
+        connection.data_received(request_)
+        await asyncio.sleep(0.1)
+        assert transport.written.startswith(b"HTTP/1.1 200 OK")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "bad", [b"garbage\r\n\r\n", b"GET /b HTTP/1.1\r\n\r\n", b"GET /b HTTP/2.0\r\n" + HOST + b"\r\n"]
+)
+@pytest.mark.parametrize("good", [1, 3])
+def test_what_was_asked_before_something_bad_is_answered_first(run: Run, bad: bytes, good: int) -> None:
+    """A good request before garbage in one packet lost its answer."""
+
+    async def scenario() -> None:
+        connection, transport = Server().connect()
+        connection.data_received(good * REQUEST + bad)
+        await asyncio.sleep(0.1)
+        *answers, refused = transport.written.split(b"HTTP/1.1 ")[1:]
+        assert [each[:3] for each in answers] == [b"200"] * good
+        assert refused[:1] in (b"4", b"5")
+        assert transport.is_closed
+
+    run(scenario())
+
+
+def test_a_body_that_breaks_off_in_nonsense_is_refused_at_once(run: Run) -> None:
+    async def scenario() -> None:
+        connection, transport = Server().connect()
+        connection.data_received(b"POST /a HTTP/1.1\r\n" + HOST + b"transfer-encoding: chunked\r\n\r\nnonsense\r\n")
+        assert refusal(transport)["code"] == "malformed_request"
 
     run(scenario())
 
