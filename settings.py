@@ -87,7 +87,9 @@ class Settings(BaseSettings):
     publisher_confirms_in_flight_max: int = 256
     publisher_sweep_every_s: float = 5.0
     bridge_prefetch_max_messages: int = 128
-    bridge_message_max_bytes: int = 1_048_576
+    bridge_message_max_bytes: int = Field(default=1_048_576, ge=1024)
+    bridge_at_work_max_bytes: int = Field(default=16_777_216, ge=1024)
+    bridge_answer_max_s: float = Field(default=60.0, gt=0)
     bulkhead_concurrency_max_calls: int = 64
     bulkhead_queue_max_calls: int = 4096
     partner_call_timeout_s: float = 3.0

@@ -6,6 +6,7 @@ The resilience itself is ``partners/resilience.py``; a partner that hangs fills 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -46,6 +47,7 @@ class Bulkhead:
         self._deliver_attempts_max = deliver_attempts_max
         self._deliver_retry_s = deliver_retry_s
         self._calls: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._repeated: set[tuple[str, str]] = set()
         self.undelivered = 0
 
     def perform(self, batch: bytes) -> list[int]:
@@ -54,6 +56,8 @@ class Bulkhead:
         for position, call in enumerate(decode_calls(batch)):
             key = (call.order_id, call.key)
             if key in self._calls:
+                if call.may_have_happened:
+                    self._repeated.add(key)
                 continue  # it is under way already; its answer serves both
             if len(self._calls) >= self._calls_max:
                 refused.append(position)
@@ -71,9 +75,12 @@ class Bulkhead:
     async def _perform(self, key: tuple[str, str], call: Call) -> None:
         try:
             answered = await self._caller.call(call)
+            if key in self._repeated:
+                answered = replace(answered, may_have_happened=True)
             await self._answer(call, answered)
         finally:
             self._calls.pop(key, None)
+            self._repeated.discard(key)
 
     async def _answer(self, call: Call, answered: CallAnswered) -> None:
         """Deliver the answer; if that can't be done for long, the order's own deadline asks again."""

@@ -229,7 +229,9 @@ def make_bridge(settings: Settings, deliver: Deliver) -> EventBridge:
         deliver=deliver,
         limits=BridgeLimits(
             prefetch_max_messages=settings.bridge_prefetch_max_messages,
+            at_work_max_bytes=settings.bridge_at_work_max_bytes,
             message_max_bytes=settings.bridge_message_max_bytes,
+            answer_max_s=settings.bridge_answer_max_s,
             deliver_timeout_s=settings.ask_timeout_s * 2,
         ),
     )
@@ -241,6 +243,10 @@ def bridge_figures(bridge: EventBridge) -> dict[str, float]:
         "delivered_total": bridge.delivered,
         "retried_total": bridge.retried,
         "dead_lettered_total": bridge.dead_lettered,
+        "given_back_total": bridge.given_back,
+        "event_times_out_of_range_total": bridge.times_out_of_range,
         "at_work_messages": bridge.at_work,
+        "at_work_bytes": bridge.at_work_bytes,
+        "messages_unanswered": bridge.unanswered,
         "connected": float(bridge.is_connected),
     }

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from actors.growth_alarm import GrowthAlarm
 from actors.peers import SILENT, PeerGone, Peers
 from actors.router import Router
 from domain.commands import Actor, ActorType, Message, Wake
@@ -47,6 +48,7 @@ class SupervisorPolicy:
     statistics_within_s: float = 1.0
     tidy_every_rounds: int = 8
     alerts_max: int = 200
+    credentials_alert_every_s: float = 60.0
 
 
 class Processes(Protocol):
@@ -95,6 +97,7 @@ class Supervisor:
         self._alerts: deque[dict[str, Any]] = deque(maxlen=policy.alerts_max)
         self._counts = dict.fromkeys(COUNTS, 0)
         self._statistics: dict[str, dict[str, float]] = {}
+        self._refusals = GrowthAlarm("credentials_refused_total", every_s=policy.credentials_alert_every_s)
         self._tasks: set[asyncio.Task[None]] = set()
         peers.on_lost = self._lost
 
@@ -250,9 +253,13 @@ class Supervisor:
         async def ask(name: str) -> None:
             try:
                 call = self._peers.get(name).call("statistics")
-                self._statistics[name] = await asyncio.wait_for(call, self._policy.statistics_within_s)
+                figures = await asyncio.wait_for(call, self._policy.statistics_within_s)
             except (PeerGone, TimeoutError):
                 self._statistics.pop(name, None)
+                return
+            self._statistics[name] = figures
+            if refused := self._refusals.grown(name, figures, self._monotonic()):
+                self.alert("credentials_refused", f"{name}: {refused:.0f} calls were answered 401 or 403")
 
         await asyncio.gather(*(ask(name) for name in names))
         for gone in set(self._statistics) - set(names):

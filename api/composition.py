@@ -25,7 +25,7 @@ from actors.processes.process import SUPERVISOR, keep_garbage_collection_rare
 from actors.runtime import connect
 from api.app import Collaborators, Service, bare_app, furnish
 from api.configuration import authenticator_of, metrics_folder, rules_of
-from api.dependencies import Check, HealthChecks, accepts_connections
+from api.dependencies import Check, HealthChecks, accepts_connections, answers_messages
 from api.figures import TASKS_FAILED, Figures
 from api.letters import DeadLetters
 from api.metrics_port import serving_metrics
@@ -111,7 +111,7 @@ async def _open(config: Settings, stack: AsyncExitStack) -> tuple[Collaborators,
         memory=cache,
         answers=Answers(queries.database),
         dead_letters=DeadLetters(config.amqp_url.get_secret_value()),
-        health=HealthChecks(_checks(config, queries, cache, peers)),
+        health=HealthChecks(_checks(config, queries, cache, peers, report)),
         figures=Figures(report, metrics_folder(config)),
         asyncapi=asyncapi.build(),
     )
@@ -146,7 +146,9 @@ async def _insist(open_: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(DATABASE_RETRY_S)
 
 
-def _checks(config: Settings, queries: Queries, cache: Cache, peers: Peers) -> dict[str, Check]:
+def _checks(
+    config: Settings, queries: Queries, cache: Cache, peers: Peers, report: Callable[[], Awaitable[Mapping[str, Any]]]
+) -> dict[str, Check]:
     shards = Layout(config.shards).shard_names()
 
     async def any_shard() -> bool:
@@ -156,7 +158,7 @@ def _checks(config: Settings, queries: Queries, cache: Cache, peers: Peers) -> d
         "postgresql": queries.is_well,
         "shards": any_shard,
         "redis": cache.is_well,
-        "rabbitmq": accepts_connections(config.amqp_url.get_secret_value()),
+        "rabbitmq": answers_messages(accepts_connections(config.amqp_url.get_secret_value()), report),
         "product": accepts_connections(config.product_url),
         "payment": accepts_connections(config.payment_url),
         "user": accepts_connections(config.user_url),

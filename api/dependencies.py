@@ -8,16 +8,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
+
+import structlog
 
 from api.ports import Health
 from storage.errors import StorageUnavailable
 
+log = structlog.get_logger()
+
 Check = Callable[[], Awaitable[bool]]
 
 CHECK_TIMEOUT_S = 1.0
+REPORT_TIMEOUT_S = 0.5
 FRESH_S = 0.5
 _PORTS = {"http": 80, "https": 443, "amqp": 5672, "amqps": 5671}
+
+
+class Unwell(Exception):
+    """The dependency answers, and is not well; the message says why, for everybody to see."""
 
 
 class HealthChecks:
@@ -50,6 +60,8 @@ class HealthChecks:
             is_well, detail = False, f"no answer within {CHECK_TIMEOUT_S:g} s"
         except (OSError, StorageUnavailable) as error:
             is_well, detail = False, type(error).__name__
+        except Unwell as error:
+            is_well, detail = False, str(error)
         latency_ms = (self._clock() - started_s) * 1000
         return Health("ok" if is_well else "down", latency_ms, "" if is_well else detail or "does not answer")
 
@@ -64,6 +76,28 @@ def accepts_connections(url: str) -> Check:
     async def check() -> bool:
         _, writer = await asyncio.open_connection(host, port)
         writer.close()
+        return True
+
+    return check
+
+
+def answers_messages(accepts: Check, report: Callable[[], Awaitable[Mapping[str, Any]]]) -> Check:
+    """Make a check of RabbitMQ: it accepts connections (``accepts``), and by the supervisor's report no message has gone without an
+    answer for too long. While the supervisor does not answer, that is not known, and nothing is said of it.
+    """
+
+    async def check() -> bool:
+        if not await accepts():
+            return False
+        try:
+            async with asyncio.timeout(REPORT_TIMEOUT_S):
+                processes = (await report())["processes"]
+        except Exception as error:  # noqa: BLE001 - whatever keeps the supervisor from answering
+            log.info("report_not_had", error=type(error).__name__)
+            return True
+        unanswered = sum(int(figures.get("messages_unanswered", 0)) for figures in processes.values())
+        if unanswered:
+            raise Unwell(f"{unanswered} messages have gone without an answer for too long")
         return True
 
     return check

@@ -148,8 +148,16 @@ class ValidationErrorDocument(Document):
     detail: str
 
 
+class AttentionDocument(Document):
+    """Why somebody should look. ``subject``: the payment or refund that it is about, for the verb ``record``."""
+
+    reason: str
+    subject: Id | None
+    detail: str
+
+
 class OrderDocument(Document):
-    """Pedido."""
+    """Pedido. ``attention`` is empty for all but staff."""
 
     id: Id
     number: Annotated[str | None, Field(examples=["ORD-000000042"])]
@@ -161,6 +169,7 @@ class OrderDocument(Document):
     cancel_reason: CancelReason | None
     cancel_note: str | None
     needs_attention: bool
+    attention: list[AttentionDocument]
     customer: CustomerDocument
     currency: str
     items: list[ItemDocument]

@@ -160,6 +160,8 @@ def _of_staff(at: StaffEndpoints) -> tuple[Operation, ...]:
                 "illegal_transition",
                 "nothing_to_settle",
                 "already_decided",
+                "refund_in_progress",
+                "amount_out_of_range",
                 "too_many_refund_attempts",
                 "outcome_not_applicable",
                 "invalid_amount",

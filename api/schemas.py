@@ -156,7 +156,8 @@ class MarkSettled(Body):
 class Record(Body):
     """What became of a payment or a refund that PaymentSvc leaves undecided, by the staff's word.
 
-    ``subject`` is its id. A payment is ``confirmed`` or ``rejected``, a refund ``refunded`` or ``rejected``. ``amount`` is
+    ``subject`` is its id. A payment is ``confirmed`` or ``rejected`` (a mismatched one ``confirmed`` or ``refunded``), a
+    refund ``refunded`` or ``rejected``. ``amount`` is
     what was moved, in minor units of ``currency`` (left out: the payment's); ``reference`` is where it can be looked up.
     """
 

@@ -111,7 +111,7 @@ def represent_dead_letter(letter: DeadLetter) -> dict[str, Any]:
         "exchange": letter.exchange,
         "routing_key": letter.routing_key,
         "first_received": letter.first_received,
-        "size_bytes": len(letter.body),
+        "size_bytes": letter.size_bytes,
         "body": letter.body[:BODY_SHOWN_MAX_BYTES].decode("utf-8", "replace"),
     }
 

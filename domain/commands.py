@@ -154,7 +154,7 @@ class SkipToCompensation:
 
 @dataclass(frozen=True, slots=True)
 class MarkSettled:
-    """Staff say that what needs attention was settled outside; its steps end, the note goes into the timeline."""
+    """Staff say that stock which needs attention was settled outside; its step ends, the note goes into the timeline."""
 
     note: str
 

@@ -5,11 +5,12 @@ now.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import NamedTuple, TypeVar
 
 from domain.order import Order, Status, Step, StepKind
-from domain.payments import Payment, PaymentStatus, RefundStatus, TransactionType
+from domain.payments import REASON_CORRECTED, Payment, PaymentStatus, Refund, RefundStatus, TransactionType
 from domain.shipments import ShipmentStatus
 
 T = TypeVar("T")
@@ -93,10 +94,30 @@ def has_mismatch(order: Order) -> bool:
 
 
 def outstanding(payment: Payment) -> int:
-    """Give what a payment took and no refund has given back or is giving back, in minor units of its currency."""
+    """Give what a payment took and no refund has given back or is giving back, in minor units of its currency.
+
+    It is negative where PaymentSvc says that it gave back more than it took.
+    """
     if payment.status not in TOOK_MONEY:
         return 0
-    return payment.amount - sum(each.amount for each in payment.refunds if each.status is not RefundStatus.REJECTED)
+    return payment.amount - sum(
+        each.amount for each in payment.refunds if each.status is not RefundStatus.REJECTED and is_of(each, payment)
+    )
+
+
+def is_of(refund: Refund, payment: Payment) -> bool:
+    """Tell whether a refund lessens what its payment holds: money of the same currency, and no correction of the books."""
+    return refund.currency in (None, payment.currency) and refund.reason != REASON_CORRECTED
+
+
+def settled_status(payment: Payment) -> PaymentStatus:
+    """Give the status of a payment that took money, by what was given back of it; a mismatch is over when all was."""
+    gone = sum(each.amount for each in payment.refunds if each.status is RefundStatus.REFUNDED and is_of(each, payment))
+    if gone >= payment.amount:
+        return PaymentStatus.REFUNDED
+    if gone and payment.status is not PaymentStatus.MISMATCHED:
+        return PaymentStatus.PARTIALLY_REFUNDED
+    return payment.status
 
 
 def money_kept(order: Order) -> int:
@@ -146,12 +167,23 @@ def may_cancel(order: Order) -> bool:
     return not order.shipments
 
 
-def allowed(order: Order) -> tuple[str, ...]:
+def may_pay(order: Order, now: datetime, *, payment_attempts_max: int) -> bool:
+    """Tell whether another payment may be started."""
+    return (
+        order.status is Status.VALIDATED
+        and in_flight(order) is None
+        and not has_mismatch(order)
+        and now < order.expires_at
+        and len(order.payments) < payment_attempts_max
+    )
+
+
+def allowed(order: Order, now: datetime, *, payment_attempts_max: int) -> tuple[str, ...]:
     """Give the commands that are legal now, in the order of spec.md's list."""
     commands: list[str] = []
     if order.status in (Status.CREATED, Status.VALIDATED) and in_flight(order) is None:
         commands += EDITS
-        if order.status is Status.VALIDATED and not has_mismatch(order):
+        if may_pay(order, now, payment_attempts_max=payment_attempts_max):
             commands.append("pay")
     if may_cancel(order):
         commands.append("cancel")

@@ -19,7 +19,7 @@ from domain.derived import (
     payment_status,
     totals,
 )
-from domain.order import Address, CancelReason, Order, OrderLine, Stage, Status, StepState
+from domain.order import Address, Attention, CancelReason, Order, OrderLine, Stage, Status, StepState
 from domain.payments import Payment, PaymentStatus, Transaction
 from domain.promotions import Discount
 from domain.shipments import Shipment
@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
+ID_CHARACTERS = 36  # of a UUID; other keys of notes end in a revision, or in nothing
 TIMES_MAX = 4096  # a document has some ten times, most of which stay as they are from one commit to the next
 
 # Of faults with these codes the text is our own, as it is of each that names a sku; of others it may be a partner's.
@@ -85,6 +86,7 @@ def represent(order: Order) -> Json:
         "cancel_reason": order.cancel_reason.value if order.cancel_reason else None,
         "cancel_note": order.cancel_note,
         "needs_attention": bool(order.attention),
+        "attention": [_attention(note) for note in order.attention],
         "customer": {
             "id": order.customer_id,
             "name": customer.name if customer else None,
@@ -122,6 +124,8 @@ def without_internals(document: Json) -> Json:
     Codes and states stay; the texts go. ``document`` is what ``represent`` made, be it in an earlier release.
     """
     shown = dict(document)
+    if "attention" in shown:
+        shown["attention"] = []
     if shown.get("cancel_reason") == CancelReason.STAFF:
         shown["cancel_note"] = None
     if "saga" in shown:
@@ -273,6 +277,12 @@ def _shipment(shipment: Shipment) -> Json:
         "shipped_at": time_text(shipment.shipped_at),
         "delivered_at": _time(shipment.delivered_at),
     }
+
+
+def _attention(note: Attention) -> Json:
+    """Give a reason for attention; ``subject`` is the payment or refund that it is about, or None."""
+    subject = note.key.partition(":")[2]
+    return {"reason": note.reason, "subject": subject if len(subject) == ID_CHARACTERS else None, "detail": note.detail}
 
 
 def _saga(order: Order) -> Json:

@@ -6,8 +6,16 @@ first.
 
 from __future__ import annotations
 
+import re
 from hashlib import sha1, sha256
 from uuid import UUID
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+def uuid_text(text: str) -> str:
+    """A UUID as it is compared, in lower case; any other text as it is."""
+    return text.lower() if _UUID.fullmatch(text) else text
 
 
 def derived_id(order_id: str, purpose: str) -> str:
@@ -52,6 +60,11 @@ def shipment_id(order_id: str, sequence: int) -> str:
 def charge_transaction_id(order_id: str, charged_payment_id: str) -> str:
     """Give the id of the ledger entry for the money a payment took: one a payment, whatever comes twice."""
     return derived_id(order_id, f"charge/{charged_payment_id}")
+
+
+def correction_transaction_id(order_id: str, charged_payment_id: str) -> str:
+    """Give the id of the ledger entry for what staff say a mismatched payment took besides: one a payment."""
+    return derived_id(order_id, f"corrected/{charged_payment_id}")
 
 
 def refund_transaction_id(order_id: str, given_refund_id: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from domain.money import Money
 from domain.payments import Payment, Transaction
 from domain.promotions import Discount
 from domain.shipments import Shipment
@@ -91,7 +92,10 @@ class Step:
     done about it: for a running step, the time after which the call counts as lost and is made again.
     ``may_have_happened`` is set once a call was sent whose outcome is unknown. ``since`` is when the step began.
     ``not_found_at``: when the partner first said that it knows nothing of it. ``until``: when the stock that a hold
-    asks for is free again; it is kept because a call made again must be the same, byte for byte.
+    asks for is free again; it is kept because a call made again must be the same, byte for byte. ``refused``: the code
+    with which the partner refused a repeat of what may have happened; it counts once the partner knows of nothing.
+    ``undecided_at``: when the payment or refund needs attention, should there be no final word on it by then. ``told``:
+    the amount that an event said was taken, which PaymentSvc is being asked about.
     """
 
     key: str
@@ -106,6 +110,9 @@ class Step:
     may_have_happened: bool = False
     not_found_at: datetime | None = None
     until: datetime | None = None
+    refused: str | None = None
+    undecided_at: datetime | None = None
+    told: Money | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,8 +188,8 @@ class ValidationError:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Why somebody should look: ``key`` is the step or the cause (so that it goes away with it), ``detail`` for
-    people.
+    """Why somebody should look: ``key`` is the step or the cause (so that it goes away with it), ``reason`` one of
+    ``AttentionReason``, ``detail`` for people.
     """
 
     key: str

@@ -27,6 +27,9 @@ class RefundStatus(StrEnum):
     REJECTED = "rejected"
 
 
+REASON_CORRECTED = "corrected"  # of a refund that only takes back what the books said too much of a mismatched payment
+
+
 class TransactionType(StrEnum):
     """Which way the money went."""
 
@@ -36,13 +39,21 @@ class TransactionType(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """Money given back from one payment; ``refund_id`` is its idempotency key at PaymentSvc."""
+    """Money given back from one payment; ``refund_id`` is its idempotency key at PaymentSvc.
+
+    ``amount`` is what was asked for, in the payment's currency; where something else was given back, it is that, in
+    ``currency`` (None: the payment's), and ``asked`` is what had been asked for. ``reference`` is what staff gave with
+    their word on it.
+    """
 
     refund_id: str
     status: RefundStatus
     amount: int
     reason: str
     created_at: datetime
+    asked: int | None = None
+    currency: str | None = None
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

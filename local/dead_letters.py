@@ -70,7 +70,7 @@ def whole(letter: DeadLetter) -> str:
         "exchange": letter.exchange,
         "routing_key": letter.routing_key,
         "first_received": letter.first_received,
-        "bytes": len(letter.body),
+        "bytes": letter.size_bytes,
     }
     return json.dumps(head, indent=2, ensure_ascii=False) + "\n\n" + letter.body.decode(errors="backslashreplace")
 

@@ -15,7 +15,9 @@ Json = dict[str, Any]
 DESCRIPTION = (
     "Events of orders, as CloudEvents 1.0 in structured JSON mode. An event is written in the same transaction as the "
     "change that it tells of and published at least once; the first deliveries of one order's events are in `sequence` "
-    "order. What is consumed may come twice, late and in any order."
+    "order. What is consumed may come twice, late and in any order; in structured mode as shown, or in binary mode: attributes "
+    "in the headers with the prefix `cloudEvents_` or `cloudEvents:`, `datacontenttype` as the content type, `data` as the body. "
+    "It counts from the exchange of its channel only."
 )
 
 

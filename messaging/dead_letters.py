@@ -12,12 +12,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractQueue
+from pamqp import commands as spec
 
 from messaging import parcel, topology
+from messaging.arrived import Arrived, arrived
+from messaging.decoding import tolerate_any_properties
 from messaging.link import LinkPolicy
 
 LIST_MAX_LETTERS = 1000
+LISTED_BODY_MAX_BYTES = 8192  # a thousand of the broker's largest size would fill the memory
 SCAN_MAX_LETTERS = 10_000
 KEY_BYTES = 6
 STEP_TIMEOUT_S = 10.0
@@ -25,7 +29,9 @@ STEP_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A message that was set aside, and why. ``key`` stands for its content: the same message has the same."""
+    """A message that was set aside, and why. ``key`` stands for its content: the same message has the same. ``body`` is the whole
+    one of ``size_bytes``, or in a list its beginning.
+    """
 
     key: str
     message_id: str | None
@@ -35,6 +41,7 @@ class DeadLetter:
     exchange: str
     routing_key: str
     first_received: str
+    size_bytes: int
     body: bytes
 
 
@@ -45,15 +52,18 @@ async def count_dead_letters(url: str) -> int:
 
 
 async def list_dead_letters(url: str, *, limit: int = 100) -> list[DeadLetter]:
-    """The first ``limit`` (1000 at most) of them; they stay in the queue."""
-    async with _opened(url) as (_, queue):
-        return [_letter(message) async for message in _each(queue, min(limit, LIST_MAX_LETTERS))]
+    """The first ``limit`` (1000 at most) of them, with the first 8192 bytes of each body; they stay in the queue."""
+    async with _opened(url) as (channel, queue):
+        return [
+            _letter(message, LISTED_BODY_MAX_BYTES)
+            async for message in _each(channel, queue, min(limit, LIST_MAX_LETTERS))
+        ]
 
 
 async def find_dead_letter(url: str, key: str) -> DeadLetter | None:
     """The first one with this key among the first 10,000, or None; it stays in the queue."""
-    async with _opened(url) as (_, queue):
-        async for message in _each(queue, SCAN_MAX_LETTERS):
+    async with _opened(url) as (channel, queue):
+        async for message in _each(channel, queue, SCAN_MAX_LETTERS):
             letter = _letter(message)
             if letter.key == key:
                 return letter
@@ -69,13 +79,13 @@ async def resend_dead_letters(url: str, keys: Collection[str] | None = None, *, 
     """
     sent = 0
     async with _opened(url) as (channel, queue):
-        async for message in _each(queue, SCAN_MAX_LETTERS):
+        async for message in _each(channel, queue, SCAN_MAX_LETTERS):
             if sent >= limit:
                 break
             if keys is None or _key(message) in keys:
                 anew = parcel.to_try_anew(message)
                 await channel.default_exchange.publish(anew, topology.INBOX, mandatory=True, timeout=STEP_TIMEOUT_S)
-                await message.ack()
+                await _ack(channel, message)
                 sent += 1
     return sent
 
@@ -83,34 +93,41 @@ async def resend_dead_letters(url: str, keys: Collection[str] | None = None, *, 
 @asynccontextmanager
 async def _opened(url: str) -> AsyncIterator[tuple[AbstractChannel, AbstractQueue]]:
     """The queue on a channel of its own. What was got and not acknowledged goes back when the channel closes."""
+    tolerate_any_properties()
     async with await aio_pika.connect(url, timeout=LinkPolicy().connect_timeout_s) as connection:
         await topology.declare(connection)
         async with connection.channel(publisher_confirms=True, on_return_raises=True) as channel:
             yield channel, await channel.declare_queue(topology.DEAD_LETTERS, passive=True)
 
 
-async def _each(queue: AbstractQueue, limit: int) -> AsyncIterator[AbstractIncomingMessage]:
+async def _each(channel: AbstractChannel, queue: AbstractQueue, limit: int) -> AsyncIterator[Arrived]:
     """Each message once: as many as there were at the beginning, so that one that comes back is not met again."""
+    underlay = await channel.get_underlay_channel()
     for _ in range(min(limit, queue.declaration_result.message_count or 0)):
-        message = await queue.get(no_ack=False, fail=False, timeout=STEP_TIMEOUT_S)
-        if message is None:
+        found = await underlay.basic_get(topology.DEAD_LETTERS, timeout=STEP_TIMEOUT_S)
+        if isinstance(found.delivery, spec.Basic.GetEmpty):
             return
-        yield message
+        yield arrived(found)
 
 
-def _key(message: AbstractIncomingMessage) -> str:
+async def _ack(channel: AbstractChannel, message: Arrived) -> None:
+    await (await channel.get_underlay_channel()).basic_ack(message.delivery_tag)
+
+
+def _key(message: Arrived) -> str:
     return hashlib.blake2b(message.body, digest_size=KEY_BYTES, person=b"dead letter").hexdigest()
 
 
-def _letter(message: AbstractIncomingMessage) -> DeadLetter:
+def _letter(message: Arrived, body_max_bytes: int | None = None) -> DeadLetter:
     return DeadLetter(
         key=_key(message),
         message_id=message.message_id,
         reason=parcel.text_of(message, parcel.REASON) or "unknown",
         detail=parcel.text_of(message, parcel.DETAIL) or "",
         attempts=parcel.attempt_of(message),
-        exchange=parcel.text_of(message, parcel.ORIGINAL_EXCHANGE) or "",
+        exchange=parcel.exchange_of(message),
         routing_key=parcel.routing_key_of(message),
         first_received=parcel.text_of(message, parcel.FIRST_RECEIVED) or "",
-        body=message.body,
+        size_bytes=len(message.body),
+        body=message.body[:body_max_bytes],
     )

@@ -1,4 +1,4 @@
-"""The envelope: CloudEvents 1.0 in structured JSON, written for what we publish and read for what we consume
+"""The envelope: CloudEvents 1.0, written in structured JSON for what we publish and read in any mode for what we consume
 (contracts/events.md).
 
 Translation only: no connection, no clock, no opinion on what an event means.
@@ -7,19 +7,23 @@ Translation only: no connection, no clock, no opinion on what an event means.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import force_setattr
 
 from domain.document import time_text
 from domain.events import Event
-from domain.ids import named_id
+from domain.ids import named_id, uuid_text
 from domain.money import AMOUNT_MAX_MINOR
+from domain.numbers import number
+from domain.times import TimeOutOfRange, read_event_time
+from messaging import modes
 
 CONTENT_TYPE = "application/cloudevents+json"
 NOTICE_TYPE = "SolicitudNotificacion"
@@ -153,6 +157,9 @@ class PaymentConfirmedData(msgspec.Struct, frozen=True, kw_only=True):
     amount: MoneyData
     gateway_ref: Word | None = None
 
+    def __post_init__(self) -> None:
+        _in_lower_case(self, "payment_id", "order_id")
+
 
 class PaymentRejectedData(msgspec.Struct, frozen=True, kw_only=True):
     """``PagoRechazado``."""
@@ -161,6 +168,9 @@ class PaymentRejectedData(msgspec.Struct, frozen=True, kw_only=True):
     order_id: OrderId
     code: Word
     message: Text | None = None
+
+    def __post_init__(self) -> None:
+        _in_lower_case(self, "payment_id", "order_id")
 
 
 class InventoryUpdatedData(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +183,10 @@ class InventoryUpdatedData(msgspec.Struct, frozen=True, kw_only=True):
     tax_rate: Fraction | None = None
     name: Text | None = None
     lost_holds: Annotated[tuple[OrderId, ...], Meta(max_length=10_000)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.lost_holds is not None:
+            force_setattr(self, "lost_holds", tuple(uuid_text(order_id) for order_id in self.lost_holds))
 
 
 class AddressData(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,73 +221,115 @@ DATA_OF: dict[str, type[Data]] = {
 }
 
 
+def _in_lower_case(data: msgspec.Struct, *names: str) -> None:
+    """UUIDs are compared without case, and written in lower case."""
+    for name in names:
+        force_setattr(data, name, uuid_text(getattr(data, name)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundEvent:
-    """A partner's event that was understood. ``id`` is unique within ``source``."""
+    """A partner's event that was understood. ``id`` is unique within ``source``; ``time`` is None where it lies outside of the
+    years 1 to 9999.
+    """
 
     source: str
     id: str
     type: str
-    time: datetime
+    time: datetime | None
     data: Data
     subject: str | None = None
     traceparent: str | None = None
 
 
-class _Inbound(msgspec.Struct, kw_only=True):
+class _Attributes(msgspec.Struct, kw_only=True):
     specversion: str
     id: Word
     source: Word
     type: Word
-    time: Annotated[datetime, Meta(tz=True)]
-    data: msgspec.Raw = msgspec.Raw(b"null")
+    time: str
     datacontenttype: str | None = None
     subject: str | None = None
     traceparent: object = None
+
+
+class _Structured(_Attributes, kw_only=True):
+    data: msgspec.Raw = msgspec.Raw(b"")
+    data_base64: bytes | None = None
 
 
 class _Identified(msgspec.Struct):
     id: str
 
 
-_decode_envelope = msgspec.json.Decoder(_Inbound).decode
+_decode_structured = msgspec.json.Decoder(_Structured).decode
 _decode_id = msgspec.json.Decoder(_Identified).decode
-_decode_data = {name: msgspec.json.Decoder(kind).decode for name, kind in DATA_OF.items()}
+_decode_values = msgspec.json.Decoder(float_hook=number).decode
 _traceparent = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_json_type = re.compile(r"\s*[a-z]+/([a-z0-9.+-]+\+)?json\s*(;.*)?", re.IGNORECASE)
 
 
-def decode(body: bytes, max_bytes: int = BODY_MAX_BYTES) -> InboundEvent:
-    """Read a partner's event. Unknown attributes and fields are passed over, as others may add them.
+def decode(
+    body: bytes,
+    max_bytes: int = BODY_MAX_BYTES,
+    *,
+    content_type: str | None = None,
+    headers: Mapping[str, Any] | None = None,
+) -> InboundEvent:
+    """Read a partner's event, in structured or binary mode by what ``content_type`` and ``headers`` of the message say. Unknown
+    attributes and fields are passed over, as others may add them.
 
     Raises ``Unreadable``, which says what is wrong.
     """
     if len(body) > max_bytes:
         raise Unreadable("too_large", f"the body has {len(body)} bytes, {max_bytes} are read at most")
-    envelope = _understood(_decode_envelope, body, "invalid_attribute", "")
-    if envelope.specversion != "1.0":
-        raise Unreadable("unsupported_version", f"specversion is {envelope.specversion!r}, only '1.0' is read")
-    if envelope.datacontenttype is not None and not _json_type.fullmatch(envelope.datacontenttype):
-        raise Unreadable("invalid_attribute", f"datacontenttype is {envelope.datacontenttype!r}, only JSON is read")
-    decode_data = _decode_data.get(envelope.type)
-    if decode_data is None:
-        raise Unreadable("unknown_type", f"no event of type {envelope.type!r} is consumed here")
-    traceparent = envelope.traceparent
+    if modes.is_batched(content_type):
+        raise Unreadable("invalid_attribute", "several events in one message (batched mode) are not read")
+    if modes.is_binary(content_type, headers or {}):
+        found = modes.attributes_of(content_type, headers or {})
+        attributes = _understood(lambda: msgspec.convert(found, _Attributes), "invalid_attribute", "")
+        data = body
+    else:
+        attributes = structured = _understood(lambda: _decode_structured(body), "invalid_attribute", "")
+        data = _data_of(structured)
+    if attributes.specversion != "1.0":
+        raise Unreadable("unsupported_version", f"specversion is {attributes.specversion!r}, only '1.0' is read")
+    if attributes.datacontenttype is not None and not modes.is_json(attributes.datacontenttype):
+        raise Unreadable("invalid_attribute", f"datacontenttype is {attributes.datacontenttype!r}, only JSON is read")
+    kind = DATA_OF.get(attributes.type)
+    if kind is None:
+        raise Unreadable("unknown_type", f"no event of type {attributes.type!r} is consumed here")
+    time: datetime | None = None
+    try:
+        time = read_event_time(attributes.time)
+    except TimeOutOfRange:
+        pass  # nothing depends on it here
+    except ValueError as error:
+        raise Unreadable("invalid_attribute", f"time is {attributes.time!r}: {error}") from None
+    traceparent = attributes.traceparent
     return InboundEvent(
-        source=envelope.source,
-        id=envelope.id,
-        type=envelope.type,
-        time=envelope.time.astimezone(UTC),
-        data=_understood(decode_data, bytes(envelope.data), "invalid_data", "data: "),
-        subject=envelope.subject,
+        source=attributes.source,
+        id=uuid_text(attributes.id),
+        type=attributes.type,
+        time=time,
+        data=_understood(lambda: msgspec.convert(_decode_values(data), kind), "invalid_data", "data: "),
+        subject=attributes.subject,
         traceparent=traceparent if isinstance(traceparent, str) and _traceparent.fullmatch(traceparent) else None,
     )
 
 
-def _understood(read: Callable[[bytes], T], body: bytes, reason: str, where: str) -> T:
-    """Read ``body``, with whatever is wrong with it as ``Unreadable``."""
+def _data_of(event: _Structured) -> bytes:
+    """The JSON document of the data, ``null`` where there is none."""
+    if event.data_base64 is None:
+        return bytes(event.data) or b"null"
+    if bytes(event.data):
+        raise Unreadable("invalid_attribute", "data and data_base64 are both there")
+    return event.data_base64
+
+
+def _understood(read: Callable[[], T], reason: str, where: str) -> T:
+    """Read, with whatever is wrong with it as ``Unreadable``."""
     try:
-        return read(body)
+        return read()
     except msgspec.ValidationError as error:
         raise Unreadable(reason, f"{where}{error}") from None
     except (ValueError, RecursionError, OverflowError) as error:

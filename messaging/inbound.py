@@ -94,7 +94,7 @@ def _payment_rejected(event: InboundEvent) -> Heard:
 
 def _inventory_updated(event: InboundEvent) -> Heard:
     data = cast("InventoryUpdatedData", event.data)
-    losers = dict.fromkeys(order_id.lower() for order_id in data.lost_holds or ())
+    losers = dict.fromkeys(data.lost_holds or ())
     price = data.unit_price
     return Heard(
         letters=tuple(_letter(event, order_id, HoldLost(data.sku)) for order_id in losers),
@@ -154,7 +154,7 @@ def _letter(event: InboundEvent, order_id: str, body: Body) -> Letter:
         fingerprint=_fingerprint(event),
         traceparent=event.traceparent,
     )
-    return Letter(order_id.lower(), message)
+    return Letter(order_id, message)
 
 
 def _fingerprint(event: InboundEvent) -> str:

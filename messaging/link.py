@@ -14,14 +14,15 @@ from dataclasses import dataclass
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection
-from aiormq.exceptions import AMQPError
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from yarl import URL
 
+from messaging.decoding import tolerate_any_properties
 from supervised import awaited
 
 log = structlog.get_logger()
 
-LOST = (AMQPError, OSError, TimeoutError, asyncio.InvalidStateError)
+LOST = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError, asyncio.InvalidStateError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,7 @@ class Link:
 
     async def _connect(self) -> AbstractConnection:
         """Connect. One who is cancelled half-way waits for it and closes what came of it: nobody else would."""
+        tolerate_any_properties()
         connecting = awaited("amqp-connect", aio_pika.connect(self._url, timeout=self._policy.connect_timeout_s))
         try:
             return await asyncio.shield(connecting)

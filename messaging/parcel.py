@@ -6,12 +6,15 @@ Only what makes the new message out of the old one is here; nothing is sent.
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
 import pamqp.encode
 from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractIncomingMessage
+
+from messaging import modes, topology
+from messaging.arrived import Arrived
 
 ATTEMPT = "x-attempt"
 REASON = "x-reason"
@@ -23,12 +26,17 @@ FIRST_RECEIVED = "x-first-received"
 ATTEMPTS_READ_MAX = 1_000_000
 DETAIL_MAX_CHARACTERS = 500
 FOREIGN_HEADERS_MAX_BYTES = 4096
+CLOUDEVENTS_HEADERS_MAX_BYTES = 16_384
+SHORT_TEXT_MAX_BYTES = 255
 
-# RabbitMQ writes the first three kinds itself; it would route copies by the last two.
-_NOT_CARRIED_OVER = ("x-death", "x-first-death-", "x-last-death-", "CC", "BCC")
+# RabbitMQ writes all but the last two kinds itself; it would route copies by those.
+_NOT_CARRIED_OVER = (
+    "x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count", "CC", "BCC",
+)  # fmt: skip
+_BY_US = ("", topology.DEAD)  # the exchanges by which we send parcels ourselves
 
 
-def attempt_of(message: AbstractIncomingMessage) -> int:
+def attempt_of(message: Arrived) -> int:
     """How often the message has been sent to wait; 0 where the header is absent or makes no sense."""
     value = message.headers.get(ATTEMPT)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -36,68 +44,108 @@ def attempt_of(message: AbstractIncomingMessage) -> int:
     return min(max(value, 0), ATTEMPTS_READ_MAX)
 
 
-def text_of(message: AbstractIncomingMessage, header: str) -> str | None:
+def text_of(message: Arrived, header: str) -> str | None:
     """A header that is a text, or None."""
     value = message.headers.get(header)
     return value if isinstance(value, str) else None
 
 
-def to_wait(message: AbstractIncomingMessage, attempt: int, reason: str, detail: str) -> Message:
+def to_wait(message: Arrived, attempt: int, reason: str, detail: str) -> Message:
     """The message as it goes into a delayed-retry queue, for the ``attempt``-th time."""
     return _sent_on(message, {ATTEMPT: attempt, REASON: reason, DETAIL: _bounded(detail)})
 
 
-def to_set_aside(message: AbstractIncomingMessage, reason: str, detail: str) -> Message:
+def to_set_aside(message: Arrived, reason: str, detail: str) -> Message:
     """The message as a dead letter."""
     return _sent_on(message, {ATTEMPT: attempt_of(message), REASON: reason, DETAIL: _bounded(detail)})
 
 
-def to_try_anew(message: AbstractIncomingMessage) -> Message:
+def to_try_anew(message: Arrived) -> Message:
     """A dead letter as it goes back to the inbox: with all its attempts before it, and where it first came from."""
     return _sent_on(message, {})
 
 
-def routing_key_of(message: AbstractIncomingMessage) -> str:
+def exchange_of(message: Arrived) -> str:
+    """The exchange that the message was first published to; empty where it was none.
+
+    Our own header tells it where we have sent the message on. A message that came by another exchange has that header from somebody
+    else, and where the broker itself set it aside, the broker says where it came from.
+    """
+    return _origin(message)[0]
+
+
+def routing_key_of(message: Arrived) -> str:
     """The routing key that the message first came with."""
-    return text_of(message, ORIGINAL_ROUTING_KEY) or message.routing_key or ""
+    return _short(_origin(message)[1]) or ""
 
 
-def _sent_on(message: AbstractIncomingMessage, ours: dict[str, Any]) -> Message:
+def _origin(message: Arrived) -> tuple[str, str]:
+    exchange, routing_key = message.exchange, message.routing_key
+    if exchange == topology.DEAD and "x-death" in message.headers:
+        exchange, routing_key = _before_death(message.headers["x-death"])
+    if exchange in _BY_US:
+        told = text_of(message, ORIGINAL_EXCHANGE)
+        return told or "", text_of(message, ORIGINAL_ROUTING_KEY) or routing_key
+    return exchange, routing_key
+
+
+def _before_death(deaths: Any) -> tuple[str, str]:
+    """Where the broker says that a message came from which it has set aside itself: the latest entry is the first."""
+    try:
+        return str(deaths[0]["exchange"]), str(deaths[0]["routing-keys"][0])
+    except (TypeError, LookupError):
+        return "unknown", ""
+
+
+def _sent_on(message: Arrived, ours: dict[str, Any]) -> Message:
     """A copy that outlives a restart. Not copied: a time to live, which would make it vanish; a user id, which
     RabbitMQ would check against ours; a priority.
     """
     origin = {
-        ORIGINAL_EXCHANGE: text_of(message, ORIGINAL_EXCHANGE) or message.exchange or "",
+        ORIGINAL_EXCHANGE: exchange_of(message),
         ORIGINAL_ROUTING_KEY: routing_key_of(message),
         FIRST_RECEIVED: text_of(message, FIRST_RECEIVED) or datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
     return Message(
         message.body,
         headers={**_foreign_headers(message), **origin, **ours},
-        content_type=message.content_type,
-        content_encoding=message.content_encoding,
-        message_id=message.message_id,
-        correlation_id=message.correlation_id,
+        content_type=_short(message.content_type),
+        content_encoding=_short(message.content_encoding),
+        message_id=_short(message.message_id),
+        correlation_id=_short(message.correlation_id),
         timestamp=message.timestamp,
-        type=message.type,
-        app_id=message.app_id,
+        type=_short(message.type),
+        app_id=_short(message.app_id),
         delivery_mode=DeliveryMode.PERSISTENT,
     )
 
 
-def _foreign_headers(message: AbstractIncomingMessage) -> dict[str, Any]:
-    """The sender's own headers, or none where they are many: all headers of a message have to fit into one frame."""
+def _foreign_headers(message: Arrived) -> dict[str, Any]:
+    """The sender's own headers as far as they fit, those of CloudEvents apart: all headers of a message have to fit into one frame."""
     own = (ATTEMPT, REASON, DETAIL)
-    foreign = {
-        name: value
-        for name, value in message.headers.items()
-        if name not in own and not name.startswith(_NOT_CARRIED_OVER)
-    }
+    kept: dict[str, Any] = {}
+    left_bytes = {True: CLOUDEVENTS_HEADERS_MAX_BYTES, False: FOREIGN_HEADERS_MAX_BYTES}
+    for name, value in message.headers.items():
+        if name in own or name.startswith(_NOT_CARRIED_OVER):
+            continue
+        size_bytes, is_event = _size_bytes(name, value), modes.is_attribute(name)
+        if size_bytes <= left_bytes[is_event]:
+            kept[name] = value
+            left_bytes[is_event] -= size_bytes
+    return kept
+
+
+def _size_bytes(name: str, value: Any) -> int:
+    """What a header takes when it is written; more than there is where it can't be, for whatever reason."""
     try:
-        size_bytes = len(pamqp.encode.field_table(foreign))
-    except (TypeError, ValueError):
-        return {}
-    return foreign if size_bytes <= FOREIGN_HEADERS_MAX_BYTES else {}
+        return len(pamqp.encode.field_table({name: value}))
+    except Exception:  # noqa: BLE001 - decoded values of all kinds come here, and pamqp's encoder raises errors of all kinds
+        return sys.maxsize
+
+
+def _short(text: str | None) -> str | None:
+    """As much of a text as a property can hold."""
+    return text if text is None else text.encode(errors="replace")[:SHORT_TEXT_MAX_BYTES].decode(errors="ignore")
 
 
 def _bounded(detail: str) -> str:

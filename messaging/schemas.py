@@ -24,7 +24,12 @@ PAYMENT_STATUSES = (
 
 TEXT: Schema = {"type": "string"}
 WORD: Schema = {"type": "string", "minLength": 1, "maxLength": 255}
-ORDER_ID: Schema = {"type": "string", "format": "uuid", "pattern": "^[0-9a-fA-F-]{36}$"}
+ORDER_ID: Schema = {
+    "type": "string",
+    "format": "uuid",
+    "pattern": "^[0-9a-fA-F-]{36}$",
+    "description": "Written in lower case; read in either.",
+}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 POSITIVE: Schema = {"type": "integer", "minimum": 1}
 AMOUNT: Schema = {"type": "integer", "minimum": 0, "maximum": AMOUNT_MAX_MINOR, "description": "Minor units."}
@@ -169,16 +174,26 @@ def outgoing_envelope(event_type: str, data: Schema) -> Schema:
 
 
 def incoming_envelope(event_type: str, data: Schema) -> Schema:
-    """The whole message of a type that we read; ``id`` is unique within ``source``."""
+    """The whole message of a type that we read in structured mode; ``id`` is unique within ``source``."""
     attributes: dict[str, Schema] = {
         "specversion": {"const": "1.0"},
         "id": WORD,
         "source": WORD,
         "type": {"const": event_type},
-        "time": {"type": "string", "format": "date-time"},
-        "data": data,
+        "time": {
+            "type": "string",
+            "description": "RFC 3339. One outside of the years 1 to 9999 is counted, and changes nothing.",
+        },
     }
-    return _object(attributes, {"subject": _or_null(TEXT), "datacontenttype": _or_null(TEXT), "traceparent": {}})
+    optional: dict[str, Schema] = {
+        "data": data,
+        "data_base64": _or_null({"type": "string", "description": "The JSON of `data` in base64, instead of it."}),
+        "subject": _or_null(TEXT),
+        "datacontenttype": _or_null(TEXT),
+        "traceparent": {},
+    }
+    is_either = [{"required": ["data"]}, {"required": ["data_base64"]}]
+    return {**_object(attributes, optional), "anyOf": is_either}
 
 
 def message_schemas() -> dict[str, Schema]:

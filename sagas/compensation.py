@@ -8,6 +8,7 @@ got further.
 from __future__ import annotations
 
 from domain.amending import amended
+from domain.attention import OUTLIVE_CANCELLING, AttentionReason
 from domain.calls import Declined, HoldAnswered, NotKnown, NotSent, Outcome, Unknown
 from domain.derived import in_flight, outstanding, totals
 from domain.events import EventType
@@ -29,7 +30,9 @@ def cancel(draft: Draft, reason: CancelReason, *, note: str | None = None, by_it
     before = draft.order
     kept = tuple(step for step in before.steps if step.kind in steps.MONEY_STEPS)
     keys = {step.key for step in before.steps if step.kind not in steps.MONEY_STEPS}
-    attention = tuple(each for each in before.attention if each.key not in keys and each.reason != "refund_rejected")
+    attention = tuple(
+        each for each in before.attention if each.key not in keys and each.reason != AttentionReason.REFUND_REJECTED
+    )
     draft.change(
         status=Status.CANCELLING,
         cancel_reason=reason,
@@ -52,7 +55,7 @@ def cancel(draft: Draft, reason: CancelReason, *, note: str | None = None, by_it
 
 def ask_instead(draft: Draft, charge: Step) -> None:
     """Ask what became of a charge, now, instead of sending it again."""
-    asking = amended(charge, key=f"{StepKind.VERIFY.value}:{charge.subject}", kind=StepKind.VERIFY)
+    asking = amended(charge, key=steps.key_of(StepKind.VERIFY, charge.subject), kind=StepKind.VERIFY)
     steps.again(draft, charge.key, asking)
 
 
@@ -77,7 +80,8 @@ def release_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
             released(draft, step)
         case Declined():
             steps.retry_later(draft, step.key, step, f"declined: {outcome.code}")
-            call_for_attention(draft, step.key, "release_declined", f"release_hold: {outcome.code}")
+            detail = f"release_hold: {outcome.code}"
+            call_for_attention(draft, step.key, AttentionReason.RELEASE_DECLINED, detail)
         case NotSent() | Unknown():
             steps.no_word(draft, step.key, step, outcome)
         case NotKnown():
@@ -113,13 +117,14 @@ def _money_is_out(draft: Draft) -> bool:
 def _finish(draft: Draft) -> None:
     order = draft.order
     draft.releases.extend(discount.code for discount in order.discounts)
-    draft.change(status=Status.CANCELLED, cancelled_at=draft.now, attention=())
+    attention = tuple(each for each in order.attention if each.reason in OUTLIVE_CANCELLING)
+    draft.change(status=Status.CANCELLED, cancelled_at=draft.now, attention=attention)
     given_back = [
         {
             "refund_id": refund.refund_id,
             "payment_id": payment.payment_id,
             "amount": refund.amount,
-            "currency": payment.currency,
+            "currency": refund.currency or payment.currency,
         }
         for payment in order.payments
         for refund in payment.refunds

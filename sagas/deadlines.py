@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from domain.amending import amended
 from domain.calls import Call
 from domain.derived import has_mismatch, in_flight
 from domain.order import Order, Status, StepState
@@ -22,7 +23,9 @@ def can_expire(order: Order) -> bool:
 
 def deadline(order: Order) -> datetime | None:
     """Give the earliest time at which the order must get a ``Wake``, or None when only somebody's message moves it."""
-    earliest = min((step.next_try_at for step in order.steps), default=None)
+    times = [step.next_try_at for step in order.steps]
+    times += [step.undecided_at for step in order.steps if step.undecided_at is not None]
+    earliest = min(times, default=None)
     if can_expire(order) and (earliest is None or order.expires_at < earliest):
         earliest = order.expires_at
     if order.status is Status.PAID and (earliest is None or order.updated_at < earliest):
@@ -33,9 +36,13 @@ def deadline(order: Order) -> datetime | None:
 def resume(order: Order, now: datetime, rules: Rules) -> tuple[Call, ...]:
     """Give the calls of running steps, to be made again after a restart; repeats of known ids, so harmless.
 
-    A call whose answer is overdue is left to the ``Wake`` that is due as well. ``rules`` are those of every decision.
+    Whether one of them was sent before is not known. A call whose answer is overdue is left to the ``Wake`` that is due
+    as well, and so is a charge that is not wanted any more. ``rules`` are those of every decision.
     """
     del rules
-    return tuple(
-        steps.call_of(order, step) for step in order.steps if step.state is StepState.RUNNING and step.next_try_at > now
+    calls = (
+        amended(steps.call_of(order, step), may_have_happened=True)
+        for step in order.steps
+        if step.state is StepState.RUNNING and step.next_try_at > now
     )
+    return tuple(call for call in calls if steps.still_wanted(order, call, now))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from domain.attention import AttentionReason
 from domain.commands import Actor, ActorType
 from domain.document import payment_status, represent_item, represent_totals, totals
 from domain.events import Event, EventType, Notice, Template
@@ -95,10 +96,12 @@ def items_data(draft: Draft) -> dict[str, Any]:
     return {"items": [represent_item(line) for line in draft.order.lines]}
 
 
-def call_for_attention(draft: Draft, key: str, reason: str, detail: str) -> None:
-    """Note that somebody should look at the order; the first note of an order is told."""
+def call_for_attention(draft: Draft, key: str, reason: AttentionReason, detail: str) -> None:
+    """Note that somebody should look at the order, in the place of an older note of that key; the first note of an
+    order is told.
+    """
     before = draft.order.attention
-    note = Attention(key, reason, detail)
+    note = Attention(key, reason.value, detail)
     if note in before:
         return
     draft.change(attention=(*(each for each in before if each.key != key), note))
@@ -106,12 +109,14 @@ def call_for_attention(draft: Draft, key: str, reason: str, detail: str) -> None
         tell_update(draft, "needs_attention", by_itself=True)
 
 
-def attention_over(draft: Draft, key: str) -> None:
-    """Take back the note of that key, if there is one; when it was the last, that is told."""
+def attention_over(draft: Draft, *keys: str, reason: AttentionReason | None = None) -> None:
+    """Take back the notes of these keys (only those for ``reason``, where one is named); when it was the last, that is
+    told.
+    """
     before = draft.order.attention
     if not before:
         return
-    after = tuple(each for each in before if each.key != key)
+    after = tuple(each for each in before if each.key not in keys or reason not in (None, each.reason))
     if len(after) == len(before):
         return
     draft.change(attention=after)
@@ -119,9 +124,9 @@ def attention_over(draft: Draft, key: str) -> None:
         tell_update(draft, "needs_attention", by_itself=True)
 
 
-def has_attention(draft: Draft, key: str) -> bool:
-    """Tell whether there is a note of that key."""
-    return any(each.key == key for each in draft.order.attention)
+def has_attention(draft: Draft, key: str, reason: AttentionReason | None = None) -> bool:
+    """Tell whether there is a note of that key (and for ``reason``, where one is named)."""
+    return any(each.key == key and reason in (None, each.reason) for each in draft.order.attention)
 
 
 def _notice(order: Order, template: Template, params: dict[str, Any]) -> Notice:

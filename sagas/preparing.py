@@ -15,6 +15,7 @@ from sagas.draft import Draft
 from sagas.events import items_data, tell, tell_update
 
 NUMBER_DIGITS = 9
+LOST_CODES = ("hold_expired", "hold_released", "stale_revision")  # what was committed before is answered "committed"
 
 
 def confirm(draft: Draft) -> None:
@@ -56,11 +57,16 @@ def prepared(draft: Draft) -> None:
 
 
 def commit_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
-    """Take in the answer to committing the hold: firm, lost, or none yet."""
+    """Take in the answer to committing the hold: firm, lost, or none yet.
+
+    A refusal that does not show that an unanswered try before did nothing says nothing of the stock: it is tried on.
+    """
     match outcome:
         case HoldAnswered(state="committed"):
             steps.end(draft, step.key)
             prepared(draft)
+        case Declined() if step.may_have_happened and outcome.code not in LOST_CODES:
+            steps.retry_later(draft, step.key, step, f"declined: {outcome.code}")
         case HoldAnswered(state="released" | "expired") | Declined() | NotKnown():
             steps.end(draft, step.key)
             _lost(draft)

@@ -6,15 +6,17 @@ from domain.commands import Message
 from domain.derived import allowed
 from domain.errors import FieldError, RefusalKind, Refused
 from domain.order import Order
+from sagas.draft import Draft
 
 
-def illegal(order: Order, command: str) -> Refused:
+def illegal(draft: Draft, command: str) -> Refused:
     """The order's status does not allow the command; says which are allowed."""
+    order = draft.order
     return Refused(
         RefusalKind.CONFLICT,
         "illegal_transition",
         f"{command} is not possible in an order that is {order.status.value}",
-        allowed=allowed(order),
+        allowed=allowed(order, draft.now, payment_attempts_max=draft.rules.payment_attempts_max),
     )
 
 

@@ -53,7 +53,7 @@ def deliver(draft: Draft, command: Deliver) -> Answer:
     """
     order = draft.order
     if not order.shipments:
-        raise illegal(order, "deliver")
+        raise illegal(draft, "deliver")
     if command.shipment_id is not None and all(each.shipment_id != command.shipment_id for each in order.shipments):
         raise not_found("shipment_not_found", "the order has no such shipment")
     for shipment in order.shipments:

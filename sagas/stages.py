@@ -10,7 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import assert_never
 
-from domain.calls import Declined, NotKnown, NotSent, PaymentAnswered, RefundAnswered, Unknown
+from domain.amending import amended
+from domain.calls import Declined, NotKnown, NotSent, Outcome, PaymentAnswered, RefundAnswered, Unknown
 from domain.commands import (
     AddItem,
     ApplyDiscount,
@@ -39,7 +40,18 @@ from domain.derived import may_cancel
 from domain.errors import RefusalKind, Refused
 from domain.order import CancelReason, Order, Status, Step, StepKind, StepState
 from domain.payments import Payment
-from sagas import compensation, editing, paying, preparing, refunds, shipping, staff, validating
+from sagas import (
+    charging,
+    compensation,
+    editing,
+    paying,
+    preparing,
+    recording,
+    refunds,
+    shipping,
+    staff,
+    validating,
+)
 from sagas.deadlines import deadline, resume
 from sagas.decision import Answer, Decision, Rules
 from sagas.draft import Draft
@@ -86,6 +98,7 @@ def decide(order: Order | None, message: Message, now: datetime, rules: Rules) -
             raise not_found("order_not_found", "there is no such order")
         return editing.create(body, message, now, rules)
     _let_in(order, message)
+    order = refunds.with_notes_of_their_own(order)
     draft = Draft(order, order, message, now, rules)
     return draft.finish(_answer(draft, body))
 
@@ -110,11 +123,8 @@ def _answer(draft: Draft, body: Body) -> Answer:
         case CallAnswered():
             _call_answered(draft, body)
             return Answer()
-        case PaymentConfirmed():
-            paying.confirmed(draft, _payment(draft, body.payment_id), body.amount, body.gateway_ref)
-            return Answer()
-        case PaymentRejected():
-            paying.rejected(draft, _payment(draft, body.payment_id), body.code)
+        case PaymentConfirmed() | PaymentRejected():
+            charging.event_told(draft, _payment(draft, body.payment_id), body)
             return Answer()
         case HoldLost():
             validating.hold_lost(draft)
@@ -130,7 +140,7 @@ def _answer(draft: Draft, body: Body) -> Answer:
         case MarkSettled():
             return staff.mark_settled(draft, body)
         case Record():
-            return staff.record(draft, body)
+            return recording.record(draft, body)
         case _:
             return _command(draft, body)
 
@@ -240,32 +250,23 @@ def _call_answered(draft: Draft, answered: CallAnswered) -> None:
     if isinstance(outcome, PaymentAnswered):
         payment = draft.payment(outcome.payment_id)
         if payment is not None:
-            _payment_answered(draft, payment, outcome)
+            charging.answered(draft, payment, outcome)
         return
     if isinstance(outcome, RefundAnswered):
-        if refunds.answered(draft, outcome):
-            compensation.go_on(draft)
+        refunds.answered(draft, outcome)
+        compensation.go_on(draft)
         return
     step = draft.step(answered.key)
     if step is None:
         return
     is_current = step.state is StepState.RUNNING and step.attempts == answered.attempt
     if is_current or not isinstance(outcome, NotKnown | NotSent | Unknown | Declined):
-        _step_answered(draft, step, answered)
+        if answered.may_have_happened:
+            step = amended(step, may_have_happened=True)
+        _step_answered(draft, step, outcome)
 
 
-def _payment_answered(draft: Draft, payment: Payment, said: PaymentAnswered) -> None:
-    match said.status:
-        case "confirmed":
-            paying.confirmed(draft, payment, said.amount, said.gateway_ref)
-        case "rejected":
-            paying.rejected(draft, payment, said.code or "rejected")
-        case _:
-            paying.still_processing(draft, payment)
-
-
-def _step_answered(draft: Draft, step: Step, answered: CallAnswered) -> None:
-    outcome = answered.outcome
+def _step_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
     match step.kind:
         case StepKind.FETCH_PRODUCTS | StepKind.FETCH_CUSTOMER:
             validating.fetch_answered(draft, step, outcome)
@@ -276,9 +277,9 @@ def _step_answered(draft: Draft, step: Step, answered: CallAnswered) -> None:
         case StepKind.RELEASE_HOLD:
             compensation.release_answered(draft, step, outcome)
         case StepKind.CHARGE:
-            paying.charge_failed(draft, step, outcome)
+            charging.charge_failed(draft, step, outcome)
         case StepKind.VERIFY:
-            paying.verify_failed(draft, step, outcome)
+            charging.verify_failed(draft, step, outcome)
         case StepKind.REFUND | StepKind.VERIFY_REFUND:
             refunds.failed(draft, step, outcome)
         case _:
@@ -296,4 +297,4 @@ def _payment(draft: Draft, payment_id: str) -> Payment:
 
 
 def _illegal(draft: Draft, command: Command) -> Refused:
-    return illegal(draft.order, COMMAND_NAMES[type(command)])
+    return illegal(draft, COMMAND_NAMES[type(command)])

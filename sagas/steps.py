@@ -11,6 +11,7 @@ from typing import assert_never
 from zlib import crc32
 
 from domain.amending import amended
+from domain.attention import AttentionReason
 from domain.calls import (
     Call,
     Charge,
@@ -28,7 +29,7 @@ from domain.calls import (
     VerifyRefund,
 )
 from domain.money import Money
-from domain.order import Order, Step, StepKind, StepState
+from domain.order import Order, Status, Step, StepKind, StepState
 from domain.payments import Payment
 from sagas.draft import Draft
 from sagas.events import attention_over, call_for_attention
@@ -38,8 +39,20 @@ MONEY_STEPS = (StepKind.CHARGE, StepKind.VERIFY, StepKind.REFUND, StepKind.VERIF
 NO_ANSWER = "no answer came"
 
 
+def key_of(kind: StepKind, subject: str) -> str:
+    """Give the key of a step about a payment or refund."""
+    return f"{kind.value}:{subject}"
+
+
 def intent(
-    draft: Draft, kind: StepKind, key: str, *, subject: str = "", revision: int = 0, until: datetime | None = None
+    draft: Draft,
+    kind: StepKind,
+    key: str,
+    *,
+    subject: str = "",
+    revision: int = 0,
+    until: datetime | None = None,
+    undecided_at: datetime | None = None,
 ) -> Step:
     """Give a new step whose first call is out."""
     return Step(
@@ -52,6 +65,7 @@ def intent(
         revision=revision,
         attempts=1,
         until=until,
+        undecided_at=undecided_at,
     )
 
 
@@ -77,28 +91,40 @@ def put(draft: Draft, key: str, step: Step) -> None:
 
 def again(draft: Draft, key: str, step: Step) -> None:
     """Make the call of ``step`` (which takes the place of the one of that key) once more, now."""
-    error = NO_ANSWER if step.state is StepState.RUNNING else step.last_error
+    was_lost = step.state is StepState.RUNNING
     running = amended(
         step,
         state=StepState.RUNNING,
         attempts=step.attempts + 1,
         next_try_at=draft.after(draft.rules.call_lost_s),
-        last_error=error,
+        last_error=NO_ANSWER if was_lost else step.last_error,
+        may_have_happened=step.may_have_happened or was_lost,
     )
     put(draft, key, running)
     draft.calls.append(call_of(draft.order, running))
-    if step.state is StepState.RUNNING:
+    if was_lost:
         _note_exhaustion(draft, running, NO_ANSWER, step.attempts)
 
 
 def no_word(draft: Draft, key: str, step: Step, outcome: NotSent | Unknown) -> None:
-    """The partner said nothing. While it is asked nothing at all, the step waits for it (``AskAgain``), a minute at most."""
-    if not (isinstance(outcome, NotSent) and outcome.circuit_open):
-        retry_later(draft, key, step, outcome.detail)
-        return
-    _failed(draft, key, step, outcome.detail, _less_some(draft, step, draft.rules.step_retry_max_s))
-    if (draft.now - step.since).total_seconds() >= draft.rules.fast_tries_s:
-        _call_somebody(draft, step, outcome.detail)
+    """The partner said nothing, and may have done it all the same unless nothing was sent.
+
+    While the partner is asked nothing at all, the step waits for it (``AskAgain``), a minute at most. Refused
+    credentials need attention at once: no number of tries mends them.
+    """
+    match outcome:
+        case NotSent(circuit_open=True):
+            _failed(draft, key, step, outcome.detail, _less_some(draft, step, draft.rules.step_retry_max_s))
+            if (draft.now - step.since).total_seconds() >= draft.rules.fast_tries_s:
+                _call_somebody(draft, step, outcome.detail)
+        case NotSent():
+            retry_later(draft, key, step, outcome.detail)
+        case Unknown(credentials_refused=True):
+            _failed(draft, key, amended(step, may_have_happened=True), outcome.detail, backoff_s(draft, step))
+            detail = f"{step.kind.value}: {outcome.detail}"
+            call_for_attention(draft, step.key, AttentionReason.CREDENTIALS_REFUSED, detail)
+        case Unknown():
+            retry_later(draft, key, amended(step, may_have_happened=True), outcome.detail)
 
 
 def retry_later(draft: Draft, key: str, step: Step, error: str) -> None:
@@ -116,8 +142,9 @@ def _failed(draft: Draft, key: str, step: Step, error: str, wait_s: float) -> No
 
 
 def wait(draft: Draft, key: str, step: Step, seconds: float) -> None:
-    """Nothing failed, the partner's word is still to come: ask again after so many seconds."""
+    """The partner answered, and its final word is still to come: ask again after so many seconds."""
     put(draft, key, amended(step, state=StepState.WAITING, next_try_at=draft.after(seconds), last_error=None))
+    attention_over(draft, step.key)
 
 
 def backoff_s(draft: Draft, step: Step) -> float:
@@ -155,9 +182,36 @@ def has_step(order: Order, *kinds: StepKind) -> bool:
     return any(step.kind in kinds for step in order.steps)
 
 
+def is_charge_wanted(order: Order, now: datetime) -> bool:
+    """Tell whether a charge may still be sent: the order waits for money and is not past its time."""
+    return order.status is Status.VALIDATED and now < order.expires_at
+
+
+def still_wanted(order: Order, call: Call, now: datetime) -> bool:
+    """Tell whether ``order``, as it was last committed, still asks for ``call``; what it does not ask for is not sent.
+
+    Its step must be there, under way, and at the same try. A charge is sent a first time while its order waits for money,
+    and sent again only before the order's time is over: later, PaymentSvc is asked what became of it.
+    """
+    step = next((each for each in order.steps if each.key == call.key), None)
+    if step is None or step.state is not StepState.RUNNING or step.attempts != call.attempt:
+        return False
+    if step.kind is not StepKind.CHARGE:
+        return True
+    if call.may_have_happened or step.may_have_happened:
+        return is_charge_wanted(order, now)
+    return order.status is Status.VALIDATED
+
+
 def call_of(order: Order, step: Step) -> Call:
     """Give the call of a running step."""
-    return Call(order_id=order.id, key=step.key, attempt=step.attempts, request=_request_of(order, step))
+    return Call(
+        order_id=order.id,
+        key=step.key,
+        attempt=step.attempts,
+        request=_request_of(order, step),
+        may_have_happened=step.may_have_happened,
+    )
 
 
 def _request_of(order: Order, step: Step) -> Request:
@@ -221,4 +275,4 @@ def _note_exhaustion(draft: Draft, step: Step, error: str, failed: int) -> None:
 
 
 def _call_somebody(draft: Draft, step: Step, error: str) -> None:
-    call_for_attention(draft, step.key, "step_exhausted", f"{step.kind.value}: {error}")
+    call_for_attention(draft, step.key, AttentionReason.STEP_EXHAUSTED, f"{step.kind.value}: {error}")

@@ -38,7 +38,7 @@ from sagas.draft import Draft
 from sagas.events import tell_update
 
 ASK_ANEW_CODES = ("stale_revision", "conflict")
-STOCK_CODES = ("out_of_stock", "hold_released")
+STOCK_CODES = ("out_of_stock", "hold_released")  # a repeat of what was held would be answered "held"
 
 
 def begin(draft: Draft) -> None:
@@ -90,7 +90,11 @@ def fetch_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
 
 
 def hold_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
-    """Take in the answer to a hold, in whichever stage it was asked for."""
+    """Take in the answer to a hold, in whichever stage it was asked for.
+
+    A refusal of what may have been held before, by a code that does not show that it was not, is asked for under the
+    next revision: what that one is refused is final.
+    """
     match outcome:
         case HoldAnswered(state="held" | "committed"):
             _held(draft, step, HoldState(outcome.state))
@@ -102,10 +106,10 @@ def hold_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
             _held(draft, step, HoldState.COMMITTED)
         case Declined() if outcome.code in ASK_ANEW_CODES:
             holds.ask_anew_later(draft, step, outcome.code)
+        case Declined() if step.may_have_happened and outcome.code not in STOCK_CODES:
+            holds.ask_anew_later(draft, step, outcome.code)
         case Declined():
             _refused(draft, step, outcome)
-        case NotKnown():
-            _refused(draft, step, Declined(404, "not_known"))
         case NotSent() | Unknown():
             steps.no_word(draft, step.key, step, outcome)
         case _:

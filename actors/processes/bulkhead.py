@@ -71,6 +71,7 @@ class Bulkhead(Process):
             "in_flight_calls": state.in_flight,
             "queued_calls": state.queued,
             "retries_total": state.retries,
+            "credentials_refused_total": state.credentials_refused,
             "breaker_open": float(state.breaker.value != "closed"),
             "calls_total": float(sum(state.latency_counts)),
             "latency_seconds_sum": state.latency_sum_s,

@@ -12,7 +12,7 @@ A knob has an ``effect``, and fields that say which requests it is for; a field 
 | ``garbage`` | does it and answers 200 with what is not JSON |
 | ``page`` / ``do_and_page`` | does nothing / does it, then answers as something in between would: see below |
 | ``decline`` | charge: rejected with ``code`` (``card_declined``); refund: rejected |
-| ``mismatch`` | charge: takes ``amount_delta`` more (100), or another ``currency`` |
+| ``mismatch`` | charge: takes ``amount_delta`` more (100), or another ``currency``; refund: gives so much more back |
 | ``processing`` | charge, refund: 202 now, the end (and its event) after ``delay_ms`` (500) |
 | ``silence`` | charge, refund: 202 now, and nothing ever after |
 | ``event_first`` | charge: the event is on the broker before the answer is given |

@@ -136,7 +136,7 @@ class Payments:
         """POST /refunds."""
         known = self._refunds.get(asked.refund_id)
         if known is not None:
-            content = (known.payment_id, known.amount, known.currency, known.reason)
+            content = (known.payment_id, known.asked or known.amount, known.currency, known.reason)
             if content != (asked.payment_id, asked.amount.amount, asked.amount.currency, asked.reason):
                 self.conflicts.append(asked.refund_id)
                 return conflict("conflict", "the refund id is known with other content")
@@ -152,7 +152,8 @@ class Payments:
         refund = RefundRecord(
             refund_id=asked.refund_id,
             payment_id=asked.payment_id,
-            amount=asked.amount.amount,
+            amount=asked.amount.amount + plan.amount_delta,
+            asked=asked.amount.amount,
             currency=asked.amount.currency,
             reason=asked.reason,
             status=final if plan.after_ms is None else "processing",

@@ -67,11 +67,12 @@ class PaymentRecord(msgspec.Struct, tag="payment", kw_only=True):
 
 
 class RefundRecord(msgspec.Struct, tag="refund", kw_only=True):
-    """Money given back, or on its way; ``settles_at_ms`` 0: it stays on its way."""
+    """Money given back, or on its way; ``settles_at_ms`` 0: it stays on its way. ``asked`` 0: ``amount`` was asked for."""
 
     refund_id: str
     payment_id: str
     amount: int
+    asked: int = 0
     currency: str
     reason: str
     status: RefundWord

@@ -132,9 +132,19 @@ class Broker:
             self.send(event_type, body, message_id=event_id)
         return event_id
 
-    def send(self, event_type: str, body: bytes, *, message_id: str) -> None:
-        """Put any bytes where events of a type are published; returns once the broker has them."""
-        self._run(self._send(EXCHANGE_OF[event_type], event_type, aio_pika.Message(body, message_id=message_id)))
+    def send(
+        self,
+        event_type: str,
+        body: bytes,
+        *,
+        message_id: str,
+        exchange: str = "",
+        routing_key: str = "",
+        **properties: Any,
+    ) -> None:
+        """Put any bytes where events of a type are published, or elsewhere; returns once the broker has them."""
+        message = aio_pika.Message(body, message_id=message_id, **properties)
+        self._run(self._send(exchange or EXCHANGE_OF[event_type], routing_key or event_type, message))
 
     # Looking in, as an operator.
 

@@ -130,6 +130,8 @@ REFUSALS = (
         shows={"allowed": ["ship", "deliver"]}, about="until the first shipment"),
     Row(asks=f"POST {ORDER}/attention", body={"action": "mark_settled", "note": "by bank"}, answer=409,
         code="nothing_to_settle", given="validated"),
+    Row(asks=f"POST {ORDER}/attention", body={"action": "mark_settled", "note": "by bank"}, answer=409,
+        code="nothing_to_settle", given="mismatched", about="money is recorded"),
     # What staff can't record.
     Row(asks=f"POST {ORDER}/attention", body=record("rejected", 0, "{item}"), answer=404, code="subject_not_found",
         given="validated"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -132,6 +134,86 @@ def test_a_confirmation_that_comes_before_our_own_commit_of_the_attempt_waits_fo
     hastened = any(broker.hasten(queue, event) for queue in RETRIES)
     assert shop.reached(order["id"], "prepared")["payment_status"] == "paid", hastened
     assert ledger(shop, order["id"]) == [("charge", order["totals"]["total"], "EUR")]
+
+
+WRITTEN: dict[str, Callable[[dict[str, Any], dict[str, Any]], tuple[Any, dict[str, Any]]]] = {
+    "ids_in_capitals": lambda attributes, data: (
+        {
+            **attributes,
+            "data": {**data, "payment_id": data["payment_id"].upper(), "order_id": data["order_id"].upper()},
+        },
+        {},
+    ),
+    "amount_with_a_fraction_of_zero": lambda attributes, data: (
+        {**attributes, "data": {**data, "amount": {**data["amount"], "amount": float(data["amount"]["amount"])}}},
+        {},
+    ),
+    "time_of_nobodys_calendar": lambda attributes, data: (
+        {**attributes, "time": "0001-01-01T00:00:00+01:00", "data": data},
+        {"timestamp": 0},
+    ),
+    "data_in_base64": lambda attributes, data: (
+        {**attributes, "data_base64": base64.b64encode(json.dumps(data).encode()).decode()},
+        {"content_type": "application/cloudevents+json; charset=utf-8"},
+    ),
+    "binary_mode": lambda attributes, data: (
+        data,
+        {
+            "headers": {f"cloudEvents_{name}": value for name, value in attributes.items()},
+            "content_type": "application/json",
+        },
+    ),
+    "binary_mode_with_colons": lambda attributes, data: (
+        data,
+        {
+            "headers": {f"cloudEvents:{name}": value for name, value in attributes.items()},
+            "content_type": "application/json; charset=utf-8",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("written", [*WRITTEN])
+def test_a_confirmation_counts_however_it_is_written(shop: Shop, broker: Broker, written: str) -> None:
+    order = shop.create()
+    payment = pay(shop, order["id"])
+    attributes = {
+        "specversion": "1.0",
+        "id": str(uuid4()),
+        "source": "/tests",
+        "type": "PagoConfirmado",
+        "time": "2026-11-24T10:15:30Z",
+    }
+    data = {"payment_id": payment, "order_id": order["id"], "amount": money(order)}
+    body, properties = WRITTEN[written](attributes, data)
+    broker.send("PagoConfirmado", json.dumps(body).encode(), message_id=attributes["id"], **properties)
+    assert shop.reached(order["id"], "prepared")["payment_status"] == "paid"
+    assert ledger(shop, order["id"]) == [("charge", order["totals"]["total"], "EUR")]
+
+
+def test_a_confirmation_from_another_partners_exchange_pays_nothing(shop: Shop, broker: Broker) -> None:
+    """Whoever may publish for ProductSvc could have orders marked as paid."""
+    order = shop.create()
+    payment = pay(shop, order["id"])
+    data = {"payment_id": payment, "order_id": order["id"], "amount": money(order)}
+    event_id = str(uuid4())
+    attributes = {"specversion": "1.0", "id": event_id, "source": "/tests", "time": "2026-11-24T10:15:30Z"}
+    broker.send(
+        "PagoConfirmado",
+        json.dumps({**attributes, "type": "PagoConfirmado", "data": data}).encode(),
+        message_id=event_id,
+        exchange="productsvc.events",
+        routing_key="InventarioActualizado",
+        headers={"x-original-exchange": "paymentsvc.events"},
+    )
+    letter = broker.arrived(DEAD_LETTERS, event_id)
+    assert (letter.headers["x-reason"], letter.headers["x-original-exchange"]) == (
+        "wrong_exchange",
+        "productsvc.events",
+    )
+    assert ledger(shop, order["id"]) == []
+    assert shop.order(order["id"])["payment_status"] == "pending"
+    assert broker.take_away(DEAD_LETTERS, event_id)
 
 
 def test_a_rejection_closes_the_attempt_and_another_may_follow(shop: Shop, broker: Broker) -> None:

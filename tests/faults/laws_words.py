@@ -111,7 +111,7 @@ def _is_over(charge: dict[str, Any], at: datetime, known: dict[str, datetime]) -
         is_as_asked = charge.get("asked", charge["amount"]) == charge["amount"]
         told_at = known.get(charge["payment_id"])
         return not is_as_asked or (told_at is not None and told_at <= at + timedelta(seconds=CLOCKS_APART_S))
-    return charge["status"] == "rejected"
+    return bool(charge["status"] == "rejected")
 
 
 def _known(events: list[StoredEvent]) -> dict[str, datetime]:

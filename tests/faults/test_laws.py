@@ -111,7 +111,7 @@ def a_life() -> Evidence:
         "refunded": 0, "needs_attention": False, "is_open": False, "is_running": False, "deadline": None,
         "customer_id": CUSTOMER, "created_at": BEGAN, "cancel_reason": None, "number": "ORD-1", "set_aside": None,
     }  # fmt: skip
-    document = {
+    document: dict[str, Any] = {
         "id": ORDER, "status": "delivered", "currency": "EUR", "cancel_reason": None, "metadata": {"ref": "key-create"},
         "totals": {"total": TOTAL, "paid": TOTAL, "refunded": 0}, "items": [{"sku": "sku-1", "quantity": 1}],
         "payments": [{"payment_id": PAYMENT, "status": "confirmed", "code": None, "refunds": []}],

@@ -15,7 +15,13 @@ from aio_pika.abc import AbstractIncomingMessage
 from local.state import write_private
 from messaging import topology
 from messaging.bridge import EventBridge
-from messaging.dead_letters import count_dead_letters, find_dead_letter, list_dead_letters, resend_dead_letters
+from messaging.dead_letters import (
+    LISTED_BODY_MAX_BYTES,
+    count_dead_letters,
+    find_dead_letter,
+    list_dead_letters,
+    resend_dead_letters,
+)
 from messaging.envelope import InboundEvent
 from tests.integration.messaging.ears import until
 
@@ -68,6 +74,22 @@ async def test_they_are_listed_with_their_reasons_and_stay(dead: str) -> None:
 async def test_a_list_is_no_longer_than_asked_for(dead: str) -> None:
     assert len(await list_dead_letters(dead, limit=2)) == 2
     assert await count_dead_letters(dead) == 3
+
+
+async def test_a_list_has_the_beginnings_of_large_ones_and_one_that_is_found_is_whole(amqp_url: str) -> None:
+    """Two hundred of the broker's largest size, listed, would have filled the memory of the API."""
+    body = b"x" * (LISTED_BODY_MAX_BYTES + 1)
+    async with await aio_pika.connect(amqp_url) as connection:
+        await topology.declare(connection)
+        channel = await connection.channel()
+        await (await channel.get_exchange(topology.DEAD, ensure=False)).publish(
+            aio_pika.Message(body), "PagoConfirmado"
+        )
+    (listed,) = await list_dead_letters(amqp_url)
+    assert (listed.size_bytes, listed.body) == (len(body), body[:LISTED_BODY_MAX_BYTES])
+    found = await find_dead_letter(amqp_url, listed.key)
+    assert found is not None
+    assert (found.size_bytes, found.body) == (len(body), body)
 
 
 async def test_one_is_found_by_its_key(dead: str) -> None:

@@ -25,6 +25,7 @@ class World:
         self.late: list[str] = []
         self.woken: list[str] = []
         self.now_s = 0.0
+        self.figures = {"resident_orders": 1.0}
         self.silent: set[str] = set()
         self.on_lost: Callable[[str, str], None] | None = None
 
@@ -66,7 +67,7 @@ class World:
     def forget(self, name: str) -> None: ...
 
     async def call(self, method: str) -> dict[str, float]:
-        return {"resident_orders": 1.0}
+        return dict(self.figures)
 
     # The store and the router.
 
@@ -213,3 +214,15 @@ async def test_a_new_supervisor_ends_dedicated_processes_that_no_open_order_has(
     assert sorted(world.ended) == ["order-closed", "order-stray"]
     assert world.running == {SHARD, "order-open"}
     assert world.orders == {"open": True}
+
+
+async def test_refused_credentials_raise_one_alert_at_once() -> None:
+    """401 and 403 are never a partner's word, and nothing mends them but people: they have to hear of it."""
+    world = World()
+    world.figures = {"credentials_refused_total": 3.0}
+    supervisor = a_supervisor(world, round_every_s=0.0)
+    await supervisor.start()
+    await until(lambda: supervisor.report()["alerts"])
+    (alert,) = supervisor.report()["alerts"]
+    assert alert["name"] == "credentials_refused"
+    assert "3 calls" in alert["detail"]

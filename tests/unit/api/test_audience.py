@@ -158,6 +158,7 @@ async def test_codes_states_and_our_own_words_stay(world: World) -> None:
     told_of(world, replace(IN_NEED, validation_errors=faults, cancel_reason=CancelReason.CUSTOMER, cancel_note="mine"))
     shown = (await world.ask("GET", AT, token=OTHERS["a customer"])).json
     assert shown["needs_attention"]
+    assert shown["attention"] == []
     assert shown["saga"]["state"] == "needs_attention"
     assert shown["saga"]["last_error"] is None
     assert shown["cancel_note"] == "mine"
@@ -166,6 +167,22 @@ async def test_codes_states_and_our_own_words_stay(world: World) -> None:
         {"code": "customer_blocked", "sku": None, "detail": "the customer is blocked"},
         {"code": "out_of_stock", "sku": None, "detail": ""},
     ]
+
+
+async def test_staff_see_each_reason_and_what_they_may_record_about(world: World) -> None:
+    notes = (
+        Attention(f"payment:{PAYMENT_ID}", "payment_mismatched", "asked for 1 EUR, taken 2 EUR"),
+        Attention("release_hold", "release_declined", "release_hold: invalid_request"),
+        Attention("hold:12", "step_exhausted", "hold: answered 503"),
+    )
+    told_of(world, an_order(attention=notes))
+    shown = (await world.ask("GET", AT, token=STAFF)).json["attention"]
+    assert [(note["reason"], note["subject"]) for note in shown] == [
+        ("payment_mismatched", PAYMENT_ID),
+        ("release_declined", None),
+        ("step_exhausted", None),
+    ]
+    assert [note["detail"] for note in shown] == [note.detail for note in notes]
 
 
 async def test_staff_are_named_and_noted_in_timelines_for_staff(world: World) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import pytest
 
-from api.dependencies import HealthChecks, accepts_connections
+from api.dependencies import HealthChecks, accepts_connections, answers_messages
 from storage.errors import StorageUnavailable
 
 
@@ -49,3 +52,31 @@ async def test_what_was_found_is_told_again_for_a_moment() -> None:
 def test_a_url_that_leads_nowhere_fails_the_start(url: str) -> None:
     with pytest.raises(ValueError, match="URL"):
         accepts_connections(url)
+
+
+def reporting(**processes: dict[str, float]) -> Callable[[], Awaitable[dict[str, Any]]]:
+    async def report() -> dict[str, Any]:
+        return {"processes": {name.replace("_", "-"): figures for name, figures in processes.items()}}
+
+    return report
+
+
+async def test_messages_that_have_no_answer_for_too_long_show_at_rabbitmq() -> None:
+    """128 messages were neither acknowledged nor set aside, nothing was consumed any more, and everything was said to be well."""
+    figures = {"messages_unanswered": 2.0}
+    check = answers_messages(well, reporting(event_bridge=figures, order_shard_0={"groups": 1.0}))
+    found = await HealthChecks({"rabbitmq": check}).check()
+    assert (found["rabbitmq"].status, found["rabbitmq"].detail) == (
+        "down",
+        "2 messages have gone without an answer for too long",
+    )
+    figures["messages_unanswered"] = 0.0
+    assert (await HealthChecks({"rabbitmq": check}).check())["rabbitmq"].status == "ok"
+
+
+async def test_rabbitmq_is_well_as_far_as_is_known_while_the_supervisor_does_not_answer() -> None:
+    async def silent() -> dict[str, Any]:
+        raise ConnectionResetError
+
+    assert (await HealthChecks({"rabbitmq": answers_messages(well, silent)}).check())["rabbitmq"].status == "ok"
+    assert (await HealthChecks({"rabbitmq": answers_messages(unwell, silent)}).check())["rabbitmq"].status == "down"

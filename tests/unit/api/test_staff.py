@@ -104,8 +104,9 @@ def a_letter(**changes: Any) -> DeadLetter:
         "routing_key": "PagoConfirmado",
         "first_received": "2026-11-24T10:15:30Z",
         "body": b"\xff{",
+        **changes,
     }
-    return DeadLetter(**{**values, **changes})
+    return DeadLetter(**{"size_bytes": len(values["body"]), **values})
 
 
 async def test_dead_letters_are_listed_and_shown_with_bodies_that_may_be_anything(world: World) -> None:

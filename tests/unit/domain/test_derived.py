@@ -9,7 +9,7 @@ from domain.commands import CallAnswered, PaymentRejected
 from domain.derived import allowed, fulfillment_status, in_flight, money_kept, payment_status, totals
 from domain.money import Money
 from domain.order import Status
-from tests.unit.sagas.making import at, prepared, validated
+from tests.unit.sagas.making import RULES, at, prepared, validated
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_foreign_money_is_not_in_paid() -> None:
     story.says(CallAnswered(story.calls[0].key, 1, foreign))
     assert (totals(story.order).paid, money_kept(story.order)) == (0, 0)
     assert story.order.ledger[0].currency == "USD"
-    assert "pay" not in allowed(story.order)
+    assert "pay" not in allowed(story.order, story.now, payment_attempts_max=RULES.payment_attempts_max)
 
 
 def test_money_that_is_being_given_back_is_not_kept() -> None:

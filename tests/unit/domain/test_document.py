@@ -24,6 +24,7 @@ KEYS = {
     "cancel_reason",
     "cancel_note",
     "needs_attention",
+    "attention",
     "customer",
     "currency",
     "items",

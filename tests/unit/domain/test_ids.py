@@ -22,3 +22,9 @@ def test_ids_of_different_orders_purposes_and_numbers_differ() -> None:
     made = [make(order, number) for make in makers for order in ("a", "b") for number in range(1, 50)]
     made += [ids.charge_transaction_id("a", "p"), ids.refund_transaction_id("a", "p")]
     assert len(set(made)) == len(made)
+
+
+def test_uuids_are_in_lower_case_and_other_texts_as_they_are() -> None:
+    assert ids.uuid_text("0198F7A2-8E11-7AA0-9A0E-2F8F6D3C1B00") == "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"
+    for text in ("P-1", "0198F7A28E117AA09A0E2F8F6D3C1B00", "{0198F7A2-8E11-7AA0-9A0E-2F8F6D3C1B00}", ""):
+        assert ids.uuid_text(text) == text

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from domain.times import FIRST, LAST, TimeOutOfRange, read_query_time, read_time
+from domain.times import FIRST, LAST, TimeOutOfRange, read_event_time, read_query_time, read_time
 
 READERS = (read_time, read_query_time)
 
@@ -101,3 +101,47 @@ def test_a_query_may_leave_out_what_a_body_may_not(text: str, instant: datetime)
 def test_a_date_before_the_first_is_out_of_range_in_a_query() -> None:
     with pytest.raises(TimeOutOfRange):
         read_query_time("0000-06-15")
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("0001-01-01T00:00:00Z", FIRST),
+        ("0001-01-01T23:59:00+23:59", FIRST),
+        ("0000-12-31T23:00:00-01:00", FIRST),
+        ("9999-12-31T23:59:59.999999Z", LAST),
+        ("9999-12-31T23:59:59.9999999999Z", LAST),
+        ("+10000-01-01T00:59:59.999999+01:00", LAST),
+        ("2026-11-24t10:15:30z", datetime(2026, 11, 24, 10, 15, 30, tzinfo=UTC)),
+        ("2026-11-24 10:15:30.5+01:00", datetime(2026, 11, 24, 9, 15, 30, 500_000, tzinfo=UTC)),
+        ("2016-12-31T23:59:60Z", datetime(2017, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_the_time_of_an_event_is_an_instant_in_utc(text: str, moment: datetime) -> None:
+    assert read_event_time(text) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00+00:01", "0000-01-01T00:00:00Z", "-0001-06-01T00:00:00Z",
+        "9999-12-31T23:59:59-00:01", "9999-12-31T23:59:60Z", "+10000-01-01T00:00:00Z", "+9999999999-01-01T00:00:00Z",
+    ],
+)  # fmt: skip
+def test_the_time_of_an_event_that_lies_beyond_is_told_apart(text: str) -> None:
+    with pytest.raises(TimeOutOfRange):
+        read_event_time(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "now", "2026-11-24", "2026-11-24T10:15:30", "2026-11-24T10:15Z", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z",
+        "1900-02-29T00:00:00Z", "2026-11-24T24:00:00Z", "2026-11-24T10:60:00Z", "2026-11-24T10:15:61Z",
+        "2026-11-24T10:15:30+24:00", "2026-11-24T10:15:30+01:60", "٢٠٢٦-11-24T10:15:30Z", "2026-11-24T10:15:30Z\n",
+        "+99999999999999-01-01T00:00:00Z",
+    ],
+)  # fmt: skip
+def test_what_is_no_time_of_an_event_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        read_event_time(text)

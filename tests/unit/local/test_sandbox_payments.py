@@ -92,6 +92,16 @@ def test_a_rejected_refund_leaves_the_money_where_it_was() -> None:
     assert _body(bank.give_back(_refund("r2", 100), Plan()))["status"] == "refunded"
 
 
+def test_a_refund_that_gives_back_another_amount_says_so_and_is_the_same_when_it_is_repeated() -> None:
+    bank = Bank()
+    bank.charge(_charge(), Plan())
+    first = bank.give_back(_refund("r1", 60), Plan(amount_delta=-7))
+    assert _body(first)["amount"] == {"amount": 53, "currency": "EUR"}
+    assert _body(bank.get("p"))["refunded"] == {"amount": 53, "currency": "EUR"}
+    assert bank.restarted().give_back(_refund("r1", 60), Plan()) == first
+    assert bank.give_back(_refund("r1", 53), Plan()).status == 409
+
+
 def test_another_currency_was_never_captured() -> None:
     bank = Bank()
     bank.charge(_charge(), Plan())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from domain.commands import ActorType, Deliver
 from domain.events import EventType
 from messaging import topology
 from messaging.asyncapi import build
-from messaging.envelope import DATA_OF, NOTICE_TYPE, encode_event, encode_notice
+from messaging.envelope import DATA_OF, NOTICE_TYPE, decode, encode_event, encode_notice
 from messaging.schemas import CONSUMED, PUBLISHED, message_schemas
 from sagas.decision import Decision
 from tests.unit.sagas.making import ORDER_ID, Story, answered
@@ -128,3 +129,30 @@ def test_the_schemas_refuse_what_is_not_as_agreed() -> None:
     assert faults(schemas["PedidoCreado"], {**created, "data": {**created["data"], "version": "1"}})
     without_items = {name: value for name, value in created["data"].items() if name != "items"}
     assert faults(schemas["PedidoCreado"], {**created, "data": without_items})
+
+
+IN_MODES = {"specversion": "1.0", "id": "e", "source": "/s", "time": "0001-01-01T00:00:00+01:00"}
+
+
+@pytest.mark.parametrize("name", [*CONSUMED])
+def test_an_event_that_is_read_is_valid_against_its_schema(name: str) -> None:
+    order_id = ORDER_ID.upper()
+    data: dict[str, dict[str, Any]] = {
+        "PagoConfirmado": {"payment_id": "p", "order_id": order_id, "amount": {"amount": 7125.0, "currency": "EUR"}},
+        "PagoRechazado": {"payment_id": "p", "order_id": order_id, "code": "declined"},
+        "InventarioActualizado": {"sku": "s", "available": 1.0, "version": 1, "lost_holds": [order_id]},
+        "ClienteActualizado": {"customer_id": "c", "version": 2.0},
+    }
+    event = {**IN_MODES, "type": name, "data": data[name]}
+    encoded = base64.b64encode(json.dumps(data[name]).encode()).decode()
+    in_base64 = {**IN_MODES, "type": name, "data_base64": encoded}
+    schema = message_schemas()[name]
+    assert decode(json.dumps(event).encode()) == decode(json.dumps(in_base64).encode())
+    assert (faults(schema, event), faults(schema, in_base64)) == ([], [])
+    assert faults(schema, {**IN_MODES, "type": name})
+
+
+def test_the_document_tells_of_both_modes_and_of_the_exchange_that_counts() -> None:
+    description = build()["info"]["description"]
+    for told in ("structured", "binary", "cloudEvents_", "cloudEvents:", "exchange"):
+        assert told in description

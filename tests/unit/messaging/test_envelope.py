@@ -58,7 +58,7 @@ def confirmed(**changes: Any) -> bytes:
     return json.dumps(incoming(data=data)).encode()
 
 
-def refusal_of(body: bytes, **options: int) -> Unreadable:
+def refusal_of(body: bytes, **options: Any) -> Unreadable:
     with pytest.raises(Unreadable) as caught:
         decode(body, **options)
     return caught.value

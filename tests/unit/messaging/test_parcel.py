@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from aio_pika import DeliveryMode
-from aio_pika.abc import AbstractIncomingMessage
 
 from messaging import parcel
+from messaging.arrived import Arrived
 
 
-def received(headers: dict[str, Any] | None = None, **changes: Any) -> AbstractIncomingMessage:
+def received(headers: dict[str, Any] | None = None, **changes: Any) -> Arrived:
     """As much of a consumed message as a parcel is made from."""
     attributes: dict[str, Any] = {
         "body": b"body",
@@ -25,12 +24,9 @@ def received(headers: dict[str, Any] | None = None, **changes: Any) -> AbstractI
         "timestamp": datetime(2026, 11, 24, tzinfo=UTC),
         "type": None,
         "app_id": None,
-        "expiration": 5,
-        "user_id": "partner",
-        "priority": 9,
         **changes,
     }
-    return cast("AbstractIncomingMessage", SimpleNamespace(**attributes))
+    return Arrived(**attributes)
 
 
 def test_a_parcel_keeps_the_message_and_says_where_it_came_from() -> None:

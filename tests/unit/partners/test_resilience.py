@@ -13,7 +13,9 @@ from domain.calls import (
     CommitHold,
     Declined,
     FetchCustomer,
+    GiveBack,
     HoldAnswered,
+    NotKnown,
     NotSent,
     Outcome,
     Partner,
@@ -163,6 +165,96 @@ def test_what_may_have_happened_never_counts_as_not_sent(run: Run, scripted: Any
     async def scenario() -> None:
         bulkhead = _bulkhead(scripted([Unknown("lost"), NotSent("refused")]))
         assert await _outcome(bulkhead, request_) == Unknown("refused")
+
+    run(scenario())
+
+
+def _answered(bulkhead: Bulkhead, request: Request, *, may_have_happened: bool = False) -> Any:
+    call = Call(order_id="o", key="step:1", attempt=7, request=request, may_have_happened=may_have_happened)
+    return bulkhead.call(call)
+
+
+REFUND = GiveBack(refund_id="r", payment_id="p", amount=Money(100, "EUR"), reason="x")
+CONFLICT = Declined(409, "exceeds_captured")
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "may_have_happened"),
+    [
+        ([CONFLICT], CONFLICT, False),
+        ([NotSent("refused"), CONFLICT], CONFLICT, False),
+        ([Unknown("lost"), CONFLICT], CONFLICT, True),
+        ([None, CONFLICT], CONFLICT, True),
+        ([Throttled("429", retry_after_s=0.0), CONFLICT], CONFLICT, True),
+        ([Unknown("lost"), NotSent("refused"), CONFLICT], CONFLICT, True),
+        ([NotSent("refused"), Unknown("lost"), NotKnown()], NotKnown(), True),
+        ([Unknown("404 text/html"), Unknown("lost"), NotSent("refused")], Unknown("refused"), True),
+        ([Unknown("401", credentials_refused=True), NotSent("x")], Unknown("x", credentials_refused=True), True),
+        ([NotSent("a"), NotSent("b"), NotSent("c")], NotSent("c"), False),
+        ([Unknown("a"), Unknown("b"), Unknown("c")], Unknown("c"), True),
+        ([NotSent("a"), NotSent("b"), Unknown("c")], Unknown("c"), False),
+    ],
+)
+def test_an_answer_says_whether_an_earlier_try_may_have_been_done(
+    run: Run, scripted: Any, script: list[Outcome | None], outcome: Outcome, may_have_happened: bool
+) -> None:
+    """A refund's first try timed out (and was done), its repeat was refused: that was told as a plain refusal, and the
+    money given back again under another id.
+    """
+
+    async def scenario() -> None:
+        answered = await _answered(_bulkhead(scripted(script)), REFUND)
+        assert answered == CallAnswered("step:1", 7, outcome, may_have_happened)
+
+    run(scenario())
+
+
+def test_what_was_sent_before_this_call_is_not_forgotten(run: Run, scripted: Any) -> None:
+    async def scenario() -> None:
+        answered = await _answered(_bulkhead(scripted([CONFLICT])), REFUND, may_have_happened=True)
+        assert answered == CallAnswered("step:1", 7, CONFLICT, may_have_happened=True)
+        full = _bulkhead(scripted([CONFLICT]), concurrency_max_calls=0, queue_max_calls=0)
+        answered = await _answered(full, REFUND, may_have_happened=True)
+        assert answered == CallAnswered("step:1", 7, NotSent("queue full"), may_have_happened=True)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "page", [Unknown("404 text/html"), Unknown("302 text/html"), Unknown("403 text/html", credentials_refused=True)]
+)
+def test_pages_of_something_in_between_open_the_circuit(run: Run, scripted: Any, page: Outcome) -> None:
+    async def scenario() -> None:
+        client = scripted([page])
+        bulkhead = _bulkhead(client, attempts_max=1, breaker_failures_max=5)
+        for _ in range(5):
+            assert await _outcome(bulkhead) == page
+        assert bulkhead.state().breaker is BreakerState.OPEN
+        assert await _outcome(bulkhead) == NotSent("circuit open", circuit_open=True)
+        assert len(client.asked) == 5
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("word", [NotKnown(), Declined(422, "invalid_request"), Declined(409, "conflict")])
+def test_refusals_of_the_partner_keep_the_circuit_closed(run: Run, scripted: Any, word: Outcome) -> None:
+    async def scenario() -> None:
+        bulkhead = _bulkhead(scripted([word]), attempts_max=1, breaker_failures_max=2)
+        for _ in range(10):
+            assert await _outcome(bulkhead) == word
+        assert bulkhead.state().breaker is BreakerState.CLOSED
+
+    run(scenario())
+
+
+def test_refused_credentials_are_counted_try_by_try(run: Run, scripted: Any) -> None:
+    async def scenario() -> None:
+        refused = Unknown("403 text/html", credentials_refused=True)
+        bulkhead = _bulkhead(scripted([Unknown("503"), refused, refused, HELD]))
+        await _outcome(bulkhead)
+        assert bulkhead.state().credentials_refused == 2
+        assert await _outcome(bulkhead) == HELD
+        assert bulkhead.state().credentials_refused == 2
 
     run(scenario())
 

@@ -111,8 +111,10 @@ def test_a_paid_order_without_a_number_is_confirmed_at_the_next_wake() -> None:
 
 
 def test_after_a_restart_the_calls_under_way_are_made_again_the_same() -> None:
+    """Whether they were sent before is not known, so that a refusal need not be the whole truth."""
     story = Story(known=ASKING)
-    assert list(resume(story.order, story.now, RULES)) == story.calls
+    again = [replace(call, may_have_happened=True) for call in story.calls]
+    assert list(resume(story.order, story.now, RULES)) == again
 
 
 def test_after_a_restart_a_call_that_is_not_due_or_overdue_is_left_to_the_wake() -> None:

@@ -243,12 +243,16 @@ def test_a_charge_that_is_declined_after_one_that_may_have_happened_is_asked_abo
     story.answer(NotKnown())
     story.answer(outcome, of=Charge)
     assert payment_status(story.order) == "in_doubt"
+    assert story.requests == []
+    story.wakes()
     assert [type(request) for request in story.requests] == [Verify]
 
 
 def test_a_conflict_means_that_the_id_is_known_so_it_is_asked_about() -> None:
     story = validated().pays()
     story.answer(Declined(409, "conflict"))
+    assert payment_status(story.order) == "in_doubt"
+    story.wakes()
     assert [type(request) for request in story.requests] == [Verify]
 
 

@@ -8,22 +8,16 @@ from domain.calls import (
     GiveBack,
     ReleaseHold,
     Unknown,
-    Verify,
 )
 from domain.commands import (
     ActorType,
     MarkSettled,
-    PaymentConfirmed,
-    Record,
     RetryNow,
     SkipToCompensation,
 )
-from domain.document import totals
 from domain.errors import RefusalKind
-from domain.money import Money
 from domain.order import CancelReason, Status
-from domain.payments import PaymentStatus
-from tests.unit.sagas.making import RULES, Story, answered, at, prepared, refund_said, validated
+from tests.unit.sagas.making import RULES, Story, at, prepared, refund_said, validated
 
 
 def rejected_refund() -> Story:
@@ -45,41 +39,6 @@ def test_staff_try_a_rejected_refund_again_under_a_new_id() -> None:
     assert story.order.status is Status.CANCELLED
 
 
-def test_staff_say_that_a_rejected_refund_was_settled_outside() -> None:
-    story = rejected_refund()
-    story.says(MarkSettled("paid back by transfer"))
-    assert story.told.events[-1].data["note"] == "paid back by transfer"
-    assert totals(story.order).refunded == totals(story.order).paid
-    assert story.order.attention == ()
-    story.released()
-    assert story.order.status is Status.CANCELLED
-
-
-def test_staff_say_that_a_mismatched_payment_was_settled_outside_and_the_order_can_be_paid_again() -> None:
-    story = validated().pays()
-    story.says(PaymentConfirmed(payment_id=story.order.payments[0].payment_id, amount=Money(5, "EUR")))
-    story.says(MarkSettled("given back in cash"))
-    assert (story.order.payments[0].status, story.order.attention) == (PaymentStatus.REFUNDED, ())
-    story.calls.clear()
-    story.pays().confirmed()
-    assert story.order.status is Status.CONFIRMED
-
-
-def test_staff_say_that_a_payment_without_an_outcome_was_settled_and_it_is_still_watched() -> None:
-    story = validated().pays()
-    story.answer(Unknown("timeout"))
-    for _ in range(RULES.step_attention_attempts):
-        story.wakes()
-        story.answer(Unknown("timeout"), of=Verify)
-    story.says(MarkSettled("the bank says no"))
-    assert (story.order.payments[0].status, story.order.payments[0].code) == (
-        PaymentStatus.REJECTED,
-        "settled_outside",
-    )
-    assert story.order.attention == ()
-    assert [step.subject for step in story.order.steps] == [story.order.payments[0].payment_id]
-
-
 @pytest.mark.parametrize("settle_commit", [True, False])
 def test_staff_say_that_the_stock_was_settled_outside(settle_commit: bool) -> None:
     story = at(Status.CONFIRMED) if settle_commit else validated().cancels()
@@ -91,8 +50,9 @@ def test_staff_say_that_the_stock_was_settled_outside(settle_commit: bool) -> No
     assert story.order.attention == ()
 
 
-def test_there_is_nothing_to_settle_where_nothing_needs_attention() -> None:
-    refused = prepared().refuses(MarkSettled("x"))
+@pytest.mark.parametrize("story", [prepared(), rejected_refund()])
+def test_there_is_nothing_to_settle_where_no_stock_needs_attention(story: Story) -> None:
+    refused = story.refuses(MarkSettled("x"))
     assert (refused.kind, refused.code) == (RefusalKind.CONFLICT, "nothing_to_settle")
 
 
@@ -120,30 +80,11 @@ def test_giving_up_going_forward_cancels_as_staff() -> None:
     assert [type(request) for request in story.requests] == [GiveBack]
 
 
-@pytest.mark.parametrize(
-    "body", [RetryNow(), MarkSettled("paid back by transfer"), SkipToCompensation("stock is broken")]
-)
-def test_what_staff_do_is_in_the_timeline(body: RetryNow | MarkSettled | SkipToCompensation) -> None:
+@pytest.mark.parametrize("body", [RetryNow(), SkipToCompensation("stock is broken")])
+def test_what_staff_do_is_in_the_timeline(body: RetryNow | SkipToCompensation) -> None:
     """The timeline shows events: what has none is not there."""
     story = at(Status.CONFIRMED) if isinstance(body, SkipToCompensation) else rejected_refund()
     before = story.order.event_seq
     decision = story.says(body)
     assert decision.events, f"{type(body).__name__} leaves no trace"
     assert story.order.event_seq > before
-
-
-def test_staff_record_what_became_of_a_payment_that_stays_undecided() -> None:
-    """PaymentSvc never says more than that it works on it; the bank's statement says that the money was taken."""
-    story = validated().pays()
-    payment = story.order.payments[0]
-    story.answer(answered(story, "processing"))
-    word = Record(
-        subject=payment.payment_id.upper(),
-        outcome="confirmed",
-        amount=payment.amount,
-        reference="statement 7",
-        note="seen at the bank",
-    )
-    story.says(word, by=ActorType.STAFF)
-    assert story.order.status is Status.CONFIRMED
-    assert "seen at the bank" in [event.data.get("note") for event in story.told.events]

@@ -95,7 +95,7 @@ def commands(story: Story) -> list[Body]:
 def test_each_status_says_which_commands_are_legal_and_answers_every_one_of_them_so(status: Status) -> None:
     story = at(status)
     assert story.order.status is status
-    assert list(allowed(story.order)) == ALLOWED[status]
+    assert list(allowed(story.order, story.now, payment_attempts_max=RULES.payment_attempts_max)) == ALLOWED[status]
     for command in commands(story):
         name = COMMAND_NAMES[type(command)]
         if name in REPEATS.get(status, set()):

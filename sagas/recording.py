@@ -1,0 +1,206 @@
+"""Staff's word on money: what became of a payment or refund that PaymentSvc leaves undecided or in question.
+
+It is entered by the same functions as PaymentSvc's own word, so that the order goes on in the same way and money moves
+once. What PaymentSvc says later and differently needs attention again (``paying``, ``refunds``).
+"""
+
+from __future__ import annotations
+
+from domain.amending import amended
+from domain.attention import AttentionReason, payment_key, refund_key
+from domain.commands import Record
+from domain.derived import IN_FLIGHT, outstanding, settled_status
+from domain.errors import Refused
+from domain.ids import correction_transaction_id
+from domain.money import AMOUNT_MAX_MINOR, Money
+from domain.payments import REASON_CORRECTED, Payment, PaymentStatus, Refund, RefundStatus
+from sagas import charging, compensation, paying, refunds, steps
+from sagas.decision import Answer
+from sagas.draft import Draft
+from sagas.events import attention_over, has_attention, tell_update
+from sagas.refusals import conflict, not_found, unprocessable
+
+
+def record(draft: Draft, command: Record) -> Answer:
+    """Take staff's word on a payment (``confirmed``, ``rejected``) or a refund (``refunded``, ``rejected``).
+
+    It is for what has no final word, and for what was left to staff: of a mismatched payment, what was really taken
+    (``confirmed``) or was given back outside (``refunded``); of a refund that was rejected or gave back something else,
+    what was given back by it in all. Said again of what is decided so already, it changes nothing but the note that the
+    decision had been contradicted.
+
+    Raises ``Refused``: ``subject_not_found``, ``outcome_not_applicable``, ``already_decided``, ``amount_out_of_range``,
+    ``refund_in_progress``.
+    """
+    subject = command.subject.lower()
+    payment = draft.payment(subject)
+    found = refunds.find(draft.order, subject)
+    before = draft.order
+    if payment is not None:
+        _record_payment(draft, payment, command)
+    elif found is not None:
+        _record_refund(draft, *found, command)
+    else:
+        raise not_found("subject_not_found", "the order has no payment or refund of this id")
+    if draft.order is not before:
+        tell_update(draft, "needs_attention", note=command.note)
+    return Answer(settled=not draft.calls)
+
+
+def _record_payment(draft: Draft, payment: Payment, command: Record) -> None:
+    said = Money(command.amount, command.currency or payment.currency)
+    match command.outcome, payment.status:
+        case "confirmed", status if status in IN_FLIGHT:
+            _check_amount(command)
+            paying.confirmed(draft, payment, said, command.reference)
+        case "rejected", status if status in IN_FLIGHT:
+            known = amended(payment, gateway_ref=command.reference)
+            charging.give_up(draft, known, paying.CODE_SETTLED_OUTSIDE)
+        case "confirmed", PaymentStatus.MISMATCHED:
+            _check_amount(command)
+            _correct(draft, payment, said, command.reference)
+        case "refunded", PaymentStatus.MISMATCHED:
+            _settle_mismatched(draft, payment, said, command)
+        case ("confirmed", PaymentStatus.CONFIRMED | PaymentStatus.PARTIALLY_REFUNDED | PaymentStatus.REFUNDED):
+            if said != Money(payment.amount, payment.currency):
+                raise _decided(payment.status)
+            attention_over(draft, payment_key(payment))
+        case "rejected", PaymentStatus.REJECTED:
+            if has_attention(draft, payment_key(payment)):
+                _stays_rejected(draft, payment)
+        case "refunded", PaymentStatus.PARTIALLY_REFUNDED | PaymentStatus.REFUNDED if _is_repeat(
+            payment, command, command.amount
+        ):
+            pass
+        case "rejected", PaymentStatus.MISMATCHED:
+            raise _not_applicable("money was taken: record what was taken, or what was given back")
+        case ("confirmed" | "rejected", _) | ("refunded", PaymentStatus.PARTIALLY_REFUNDED | PaymentStatus.REFUNDED):
+            raise _decided(payment.status)
+        case _:
+            raise _not_applicable(
+                "a payment without a final word is confirmed or rejected, a mismatched one refunded too"
+            )
+
+
+def _record_refund(draft: Draft, payment: Payment, refund: Refund, command: Record) -> None:
+    said = Money(command.amount, command.currency or payment.currency)
+    is_left_to_staff = refunds.waits_for_staff(draft.order, refund)
+    match command.outcome, refund.status:
+        case "refunded", status if status is RefundStatus.PROCESSING or (
+            status is RefundStatus.REJECTED and is_left_to_staff
+        ):
+            _check_amount(command)
+            refunds.given_back(draft, payment, refund, said, reference=command.reference)
+            compensation.go_on(draft)
+        case "rejected", RefundStatus.PROCESSING:
+            refunds.rejected(draft, payment, refund, f"staff recorded that it was rejected: {command.reference}")
+        case "rejected", RefundStatus.REJECTED:
+            pass
+        case "refunded", RefundStatus.REFUNDED:
+            _settle_refunded(draft, payment, refund, said, command)
+        case ("refunded" | "rejected", _):
+            raise _decided(refund.status)
+        case _:
+            raise _not_applicable("a refund is refunded or rejected")
+
+
+def _stays_rejected(draft: Draft, payment: Payment) -> None:
+    """A payment that counted as never made and that PaymentSvc works on: it is watched on, and not awaited."""
+    attention_over(draft, payment_key(payment))
+    draft.change_payment(amended(payment, code=paying.CODE_SETTLED_OUTSIDE, updated_at=draft.now))
+    step = steps.about(draft.order, payment.payment_id)
+    if step is not None:
+        steps.put(draft, step.key, amended(step, undecided_at=None))
+
+
+def _correct(draft: Draft, payment: Payment, taken: Money, reference: str) -> None:
+    """A mismatched payment really took ``taken``: the books get the difference, and it counts as confirmed.
+
+    What PaymentSvc's word made them say too much is entered as gone, since entries are never taken back.
+    """
+    if any(refund.status is RefundStatus.PROCESSING for refund in payment.refunds):
+        raise conflict("refund_in_progress", "what was taken is being given back: record what becomes of the refund")
+    attention_over(draft, payment_key(payment), *(refund_key(refund) for refund in payment.refunds))
+    is_same_currency = taken.currency == payment.currency
+    more = taken.amount - payment.amount if is_same_currency else taken.amount
+    less = max(0, -more) if is_same_currency else payment.amount
+    counted = amended(
+        payment,
+        status=PaymentStatus.CONFIRMED,
+        amount=taken.amount,
+        currency=taken.currency,
+        gateway_ref=reference,
+        refunds=tuple(amended(each, currency=each.currency or payment.currency) for each in payment.refunds),
+        updated_at=draft.now,
+    )
+    counted = amended(counted, status=settled_status(counted))
+    draft.change_payment(counted)
+    if more > 0:
+        entry = correction_transaction_id(draft.order.id, payment.payment_id)
+        paying.enter_charge(draft, counted, Money(more, taken.currency), entry)
+    if less > 0:
+        refunds.enter_outside(draft, counted, Money(less, payment.currency), reference, REASON_CORRECTED)
+    paying.received(draft, draft.payment(payment.payment_id) or counted)
+    paying.go_on_with_money(draft)
+    paying.go_on(draft)
+
+
+def _settle_mismatched(draft: Draft, payment: Payment, given: Money, command: Record) -> None:
+    if _is_repeat(payment, command, given.amount):
+        return
+    rest = outstanding(payment)
+    if given.currency != payment.currency or not 0 < given.amount <= rest:
+        raise _amount_out_of_range(f"of the payment {rest} {payment.currency} are left to give back")
+    refunds.enter_outside(draft, payment, given, command.reference)
+    paying.go_on_with_money(draft)
+    paying.go_on(draft)
+
+
+def _settle_refunded(draft: Draft, payment: Payment, refund: Refund, given: Money, command: Record) -> None:
+    """Staff say how much a refund that is decided gave back in all: as much as is entered, or more.
+
+    What is missing then is not left to staff any more: it is given back like any other money.
+    """
+    entered = refund.amount if refund.currency in (None, payment.currency) else 0
+    more = given.amount - entered
+    is_noted = has_attention(draft, refund_key(refund))
+    if given == Money(refund.amount, refund.currency or payment.currency):
+        if refund.reference != command.reference or not has_attention(
+            draft, refund_key(refund), AttentionReason.REFUND_MISMATCHED
+        ):
+            attention_over(draft, refund_key(refund))
+    elif _is_repeat(payment, command, more):
+        return
+    elif is_noted and given.currency == payment.currency:
+        if not 0 < more <= outstanding(payment):
+            raise _amount_out_of_range(f"{entered} {payment.currency} are entered, {outstanding(payment)} are left")
+        attention_over(draft, refund_key(refund))
+        refunds.enter_outside(draft, payment, Money(more, given.currency), command.reference)
+    else:
+        raise _decided(refund.status)
+    paying.go_on_with_money(draft)
+
+
+def _is_repeat(payment: Payment, command: Record, amount: int) -> bool:
+    """Tell whether staff said the same before: so much, with the same reference."""
+    return any(
+        (refund.reason, refund.amount, refund.reference) == (refunds.REASON_OUTSIDE, amount, command.reference)
+        for refund in payment.refunds
+    )
+
+
+def _check_amount(command: Record) -> None:
+    if not 0 < command.amount <= AMOUNT_MAX_MINOR:
+        raise _amount_out_of_range(f"the amount must be between 1 and {AMOUNT_MAX_MINOR}")
+
+
+def _amount_out_of_range(detail: str) -> Refused:
+    return unprocessable("amount_out_of_range", detail, "/amount")
+
+
+def _decided(status: PaymentStatus | RefundStatus) -> Refused:
+    return conflict("already_decided", f"it is {status.value} already")
+
+
+def _not_applicable(detail: str) -> Refused:
+    return unprocessable("outcome_not_applicable", detail, "/outcome")
