@@ -26,6 +26,7 @@ from domain.commands import Actor, ActorType, AskAgain, CallAnswered, Message
 from domain.errors import Unavailable
 from domain.slices import DEDICATED
 from storage.errors import CommitUnknown, StorageUnavailable
+from storage.unreadable import unreadable_rows
 from supervised import awaited, note_failure, supervised
 
 log = structlog.get_logger()
@@ -167,6 +168,7 @@ class OrderShard:
             "commit_retries_total": sum(c.retries for c in counts),
             "commits_resolved_total": sum(c.unknown_resolved for c in counts),
             "poisoned_total": sum(c.poisoned for c in counts),
+            **unreadable_rows(),
         }
 
     async def hand_over(self, order_id: str, dedicate: Callable[[], Awaitable[None]]) -> None:

@@ -52,7 +52,7 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         started = time.perf_counter()
-        route, params = self._paths.find(scope["path"]) or (None, NO_PARAMS)
+        route, params = self._paths.find(scope["raw_path"].decode("ascii", "replace")) or (None, NO_PARAMS)
         asked = Incoming(scope, receive, route.path_format if route else UNMATCHED, params, self._load)
         self._load.requests += 1
         try:

@@ -6,6 +6,7 @@ Paths without variables are looked up by their text, the others compared part by
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
 
 from api.exchange import NO_PARAMS
 from api.operations import Route
@@ -25,11 +26,19 @@ class Paths:
                 self._fixed.setdefault(route.path_format, route)
 
     def find(self, path: str) -> tuple[Route, Mapping[str, str]] | None:
-        """Give the route of a decoded path and what stands for its variables (never empty texts), or None."""
+        """Give the route of a path as it was written and what stands for its variables (decoded, never empty texts), or None.
+
+        It is decoded part by part, so that what a variable stands for may hold ``%2F``.
+        """
         fixed = self._fixed.get(path)
         if fixed is not None:
             return fixed, NO_PARAMS
         parts = path.split("/")
+        if "%" in path:
+            parts = [unquote(part) for part in parts]
+            fixed = self._fixed.get(path := "/".join(parts))
+            if fixed is not None and path.count("/") == len(parts) - 1:
+                return fixed, NO_PARAMS
         for pattern in self._by_length.get(len(parts), ()):
             params = pattern.match(parts)
             if params is not None:

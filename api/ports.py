@@ -18,6 +18,7 @@ from messaging.dead_letters import DeadLetter
 from storage.answers import KeptAnswer
 from storage.commits import StoredEvent
 from storage.filters import OrderFilters, PageKey, Sort
+from storage.promotions import StoredPromotion
 from storage.queries import Bucket, GroupBy, OrderPage
 
 
@@ -71,11 +72,11 @@ class PromotionsPort(Protocol):
     Every method raises ``StorageUnavailable``, and those that write ``CommitUnknown``.
     """
 
-    async def find(self, code: str) -> Promotion | None:
-        """Give a promotion, or None."""
+    async def find(self, code: str) -> StoredPromotion | None:
+        """Give a promotion, or None; codes are compared without case."""
         ...
 
-    async def list(self, *, limit: int, after: str | None = None) -> Sequence[Promotion]:
+    async def list(self, *, limit: int, after: str | None = None) -> Sequence[StoredPromotion]:
         """Give promotions by their codes, those after ``after``."""
         ...
 
@@ -83,8 +84,8 @@ class PromotionsPort(Protocol):
         """Make a promotion; False, and nothing is changed, where its code exists."""
         ...
 
-    async def change(self, before: Promotion, after: Promotion, kept: KeptAnswer | None = None) -> bool:
-        """Put ``after`` in the place of ``before``; False where it is not ``before`` any more (or is gone)."""
+    async def change(self, before: StoredPromotion, after: StoredPromotion, kept: KeptAnswer | None = None) -> bool:
+        """Make ``after`` of ``before``; False where it is not ``before`` any more (or is gone)."""
         ...
 
     async def delete(self, code: str, kept: KeptAnswer | None = None) -> bool:

@@ -132,7 +132,9 @@ class PromotionChange(Body):
 
 
 class PromotionFields(AnyPromotion):
-    """A promotion as it is shown; the fields that its kind does not use are absent."""
+    """A promotion as it is shown; the fields that its kind does not use are absent. ``unreadable``: those whose stored value can't
+    be read, which are absent too; such a promotion takes nothing off until a change has put them right.
+    """
 
     fraction: Fraction | None = None
     amount: Amount | None = None
@@ -141,3 +143,4 @@ class PromotionFields(AnyPromotion):
     get_quantity: Quantity | None = None
     code: Code
     kind: PromotionKind = Field(strict=False)
+    unreadable: list[str] | None = None

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict
 
 from api.auth import PROMOTIONS_WRITE
@@ -26,8 +27,10 @@ from api.replays import Keep, Replays
 from domain.document import time_text
 from domain.errors import FieldError, RefusalKind, Refused
 from domain.promotions import Promotion, PromotionKind
+from storage.promotions import StoredPromotion, UnreadablePromotion
 
 CHANGE_MAX_ATTEMPTS = 3
+UNREADABLE = Counter("ordersvc_unreadable_promotions", "Promotions that were met and could not be read")
 
 
 class PromotionsQuery(BaseModel):
@@ -105,15 +108,18 @@ class PromotionEndpoints:
             raise _not_found()
         return answer
 
-    async def _find(self, code: str) -> Promotion:
+    async def _find(self, code: str) -> StoredPromotion:
         promotion = await self._promotions.find(code)
         if promotion is None:
             raise _not_found()
         return promotion
 
 
-def represent_promotion(promotion: Promotion) -> dict[str, Any]:
-    """Give a promotion's document; what it does not use is absent."""
+def represent_promotion(promotion: StoredPromotion) -> dict[str, Any]:
+    """Give a promotion's document; what it does not use is absent, and so is what can't be read, which ``unreadable`` names."""
+    if isinstance(promotion, UnreadablePromotion):
+        UNREADABLE.inc()
+        return {**represent_promotion(promotion.readable), "unreadable": promotion.fields}
     document: dict[str, Any] = {}
     for field in fields(promotion):
         value = getattr(promotion, field.name)
@@ -123,7 +129,7 @@ def represent_promotion(promotion: Promotion) -> dict[str, Any]:
     return document
 
 
-def _promotion_answer(status: int, promotion: Promotion) -> Answer:
+def _promotion_answer(status: int, promotion: StoredPromotion) -> Answer:
     return json_answer(status, encode(represent_promotion(promotion)))
 
 
@@ -133,24 +139,28 @@ def _promotion(body: OneKind) -> Promotion:
     return _fitting(Promotion(**values | {"kind": PromotionKind(body.kind), "skus": tuple(body.skus)}))
 
 
-def _changed(before: Promotion, change: PromotionChange) -> Promotion:
+def _changed(before: StoredPromotion, change: PromotionChange) -> StoredPromotion:
     """Put what the change names on the promotion, and nothing else; raises ``Problem`` ``invalid_promotion`` where the
-    result would be none.
+    result would be none. What can't be read is as if it were absent, and stays so until it is named.
     """
+    readable, unreadable = (before.readable, before.fields) if isinstance(before, UnreadablePromotion) else (before, ())
     named = {name: getattr(change, name) for name in change.model_fields_set}
-    of_kind = SCHEMA_OF[before.kind].model_fields
+    of_kind = SCHEMA_OF[readable.kind].model_fields
     faults = []
     for name, value in named.items():
         if value is not None and name not in of_kind:
-            faults.append(FieldError(f"/{name}", "unknown_field", f"A promotion of kind {before.kind} has none"))
+            faults.append(FieldError(f"/{name}", "unknown_field", f"A promotion of kind {readable.kind} has none"))
         elif value is None and name in of_kind and of_kind[name].is_required():
-            faults.append(FieldError(f"/{name}", "required", f"A promotion of kind {before.kind} has one"))
+            faults.append(FieldError(f"/{name}", "required", f"A promotion of kind {readable.kind} has one"))
     if faults:
         raise Problem("invalid_promotion", f"{faults[0].pointer}: {faults[0].message}.", errors=tuple(faults))
     if "skus" in named:
         named["skus"] = tuple(named["skus"])
-    after = replace(before, **named)
-    return _fitting(after) if {"starts_at", "ends_at"} & named.keys() else after
+    after = replace(readable, **named)
+    if {"starts_at", "ends_at"} & named.keys():
+        _fitting(after)
+    still = tuple(name for name in unreadable if name not in named)
+    return UnreadablePromotion(after, still) if still else after
 
 
 def _fitting(promotion: Promotion) -> Promotion:

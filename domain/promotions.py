@@ -5,6 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from string import ascii_lowercase, ascii_uppercase
+
+_TO_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+
+
+def code_key(code: str) -> str:
+    """What codes are compared by: ``SUMMER`` and ``Summer`` are one. Letters beyond ASCII, which no code has, stay as they are."""
+    return code.translate(_TO_LOWER)
 
 
 class PromotionKind(StrEnum):

@@ -14,7 +14,7 @@ from domain.events import EventType
 from domain.ids import item_id
 from domain.order import Order, OrderLine, Status
 from domain.pricing import price
-from domain.promotions import Discount, Promotion, unusable_because
+from domain.promotions import Discount, code_key, unusable_because
 from sagas import steps, validating
 from sagas.decision import Answer, Claim, Decision, Rules
 from sagas.draft import Draft
@@ -44,9 +44,10 @@ def create(command: CreateOrder, message: Message, now: datetime, rules: Rules) 
     if not lines:
         raise unprocessable("items_missing", "an order has at least one line", "/items")
     discounts: tuple[Discount, ...] = ()
-    for code in dict.fromkeys(command.discount_codes):
-        place = f"/discount_codes/{command.discount_codes.index(code)}"
-        discounts = (*discounts, _usable(code, discounts, command.currency, message, now, place))
+    for position, code in enumerate(command.discount_codes):
+        if not _has(discounts, code):
+            place = f"/discount_codes/{position}"
+            discounts = (*discounts, _usable(code, discounts, command.currency, message, now, place))
     order = Order(
         id=order_id,
         version=1,
@@ -122,21 +123,21 @@ def _remove_item(draft: Draft, command: RemoveItem) -> Answer:
 
 def _apply_discount(draft: Draft, command: ApplyDiscount) -> Answer:
     order = draft.order
-    if any(discount.code == command.code for discount in order.discounts):
+    if _has(order.discounts, command.code):
         return Answer()
     discount = _usable(command.code, order.discounts, order.currency, draft.message, draft.now, "/code")
     _edited(draft, order.lines, (*order.discounts, discount), "discounts")
-    draft.claims.append(Claim(command.code, order.customer_id))
+    draft.claims.append(Claim(discount.code, order.customer_id))
     return Answer(settled=False)
 
 
 def _remove_discount(draft: Draft, command: RemoveDiscount) -> Answer:
     order = draft.order
-    rest = tuple(discount for discount in order.discounts if discount.code != command.code)
+    rest = tuple(each for each in order.discounts if code_key(each.code) != code_key(command.code))
     if len(rest) == len(order.discounts):
         raise not_found("discount_not_found", "the order has no such discount")
+    draft.releases.extend(each.code for each in order.discounts if each not in rest)
     _edited(draft, order.lines, rest, "discounts")
-    draft.releases.append(command.code)
     return Answer(settled=False)
 
 
@@ -212,11 +213,16 @@ def _usable(
     code: str, beside: tuple[Discount, ...], currency: str, message: Message, now: datetime, place: str
 ) -> Discount:
     """Give the discount of a code. Raises ``Refused`` (422) where the code can't be used on the order at all."""
-    promotion: Promotion | None = next((each for each in message.known.promotions if each.code == code), None)
+    wanted = code_key(code)
+    promotion = next((each for each in message.known.promotions if code_key(each.code) == wanted), None)
     if promotion is None:
         raise unprocessable("discount_not_found", f"there is no discount {code}", place)
     others = tuple(discount.promotion for discount in beside)
     why = unusable_because(promotion, currency=currency, beside=others, now=now)
     if why is not None:
         raise unprocessable(why, f"the discount {code} can't be used on this order", place)
-    return Discount(code=code, promotion=promotion)
+    return Discount(code=promotion.code, promotion=promotion)
+
+
+def _has(discounts: tuple[Discount, ...], code: str) -> bool:
+    return any(code_key(each.code) == code_key(code) for each in discounts)

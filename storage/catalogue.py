@@ -9,17 +9,20 @@ from collections.abc import Sequence
 
 import msgspec
 
+from domain.money import fraction
 from domain.order import Address, Customer, Product
 from storage.copies import Copy, CustomerNews, ProductNews
-from storage.postgres import Database
+from storage.postgres import Database, Record
+from storage.unreadable import is_readable_time, tell_unreadable
 
 # A price of a lower version than the product's highest is one that an event or another fetch has made old.
-PRODUCTS = """
-select p.*, extract(epoch from clock_timestamp() - fetched_at)::float8 as age_s
+_AGE_S = f"case when {is_readable_time('fetched_at')} then extract(epoch from clock_timestamp() - fetched_at)::float8 end as age_s"
+PRODUCTS = f"""
+select p.sku, p.currency, p.version, p.unit_price, p.available, p.sellable, p.name, p.tax_rate, {_AGE_S}
 from products p left join product_versions v using (sku)
 where p.sku = any($1::text[]) and p.currency = $2 and p.fetched_at >= clock_timestamp() - make_interval(secs => $3)
     and p.version >= coalesce(v.version, 0)
-"""
+"""  # noqa: S608
 KEEP_PRODUCTS = """
 insert into products (sku, currency, version, fetched_at, unit_price, available, sellable, name, tax_rate)
 select g.sku, g.currency, g.version, clock_timestamp() - make_interval(secs => $9), g.unit_price, g.available, g.sellable,
@@ -47,11 +50,11 @@ update products p set version = $2, available = $3, unit_price = coalesce($5, p.
     tax_rate = coalesce($6, p.tax_rate), name = coalesce($7, p.name)
 from told t where p.sku = t.sku and p.version < $2 and ($4::text is null or p.currency = $4)
 """
-CUSTOMERS = """
-select *, extract(epoch from clock_timestamp() - fetched_at)::float8 as age_s from customers
+CUSTOMERS = f"""
+select customer_id, version, name, email, status, addresses, {_AGE_S} from customers
 where customer_id = any($1::text[]) and fetched_at >= clock_timestamp() - make_interval(secs => $2)
     and addresses is not null
-"""
+"""  # noqa: S608
 KEEP_CUSTOMERS = """
 insert into customers (customer_id, version, fetched_at, name, email, status, addresses)
 select customer_id, version, clock_timestamp() - make_interval(secs => $7), name, email, status, addresses
@@ -80,9 +83,9 @@ class CatalogueTables:
 
     async def products(self, skus: Sequence[str], currency: str, *, max_age_s: float) -> dict[str, Copy[Product]]:
         """The copies of products, by sku, that have a price in the currency no older than ``max_age_s``."""
-        names = ("sku", "name", "unit_price", "currency", "tax_rate", "available", "sellable", "version")
         rows = await self._database.fetch(PRODUCTS, skus, currency, max_age_s)
-        return {row["sku"]: Copy(Product(**{name: row[name] for name in names}), row["age_s"]) for row in rows}
+        copies = ((row["sku"], _product(row)) for row in rows)
+        return {sku: copy for sku, copy in copies if copy is not None}
 
     async def keep_products(self, products: Sequence[Product], *, age_s: float = 0.0) -> None:
         """Remember what ProductSvc answered ``age_s`` seconds ago, unless something newer is known. No two may be of one
@@ -101,15 +104,9 @@ class CatalogueTables:
 
     async def customers(self, customer_ids: Sequence[str], *, max_age_s: float) -> dict[str, Copy[Customer]]:
         """The copies of customers, by id, that are no older than ``max_age_s``."""
-        names = ("customer_id", "name", "email", "status", "version")
         rows = await self._database.fetch(CUSTOMERS, customer_ids, max_age_s)
-        return {
-            row["customer_id"]: Copy(
-                Customer(**{name: row[name] for name in names}, addresses=_addresses.decode(row["addresses"])),
-                row["age_s"],
-            )
-            for row in rows
-        }
+        copies = ((row["customer_id"], _customer(row)) for row in rows)
+        return {customer_id: copy for customer_id, copy in copies if copy is not None}
 
     async def keep_customers(self, customers: Sequence[Customer], *, age_s: float = 0.0) -> None:
         """Remember what UserSvc answered ``age_s`` seconds ago, unless something newer is known. No two may be of one id."""
@@ -124,3 +121,31 @@ class CatalogueTables:
         await self._database.fetch(
             TELL_CUSTOMER, news.customer_id, news.version, news.name, news.email, news.status, addresses
         )
+
+
+def _product(row: Record) -> Copy[Product] | None:
+    """The copy in a row; None where it can't be read, so that ProductSvc is asked and the row written anew."""
+    names = ("sku", "name", "unit_price", "currency", "tax_rate", "available", "sellable", "version")
+    try:
+        fraction(row["tax_rate"])
+        return Copy(Product(**{name: row[name] for name in names}), _age_s(row))
+    except ValueError as error:
+        tell_unreadable("products", row["sku"], str(error))
+        return None
+
+
+def _customer(row: Record) -> Copy[Customer] | None:
+    names = ("customer_id", "name", "email", "status", "version")
+    try:
+        addresses = _addresses.decode(row["addresses"])
+        return Copy(Customer(**{name: row[name] for name in names}, addresses=addresses), _age_s(row))
+    except (ValueError, msgspec.MsgspecError) as error:
+        tell_unreadable("customers", row["customer_id"], str(error))
+        return None
+
+
+def _age_s(row: Record) -> float:
+    age_s: float | None = row["age_s"]
+    if age_s is None:
+        raise ValueError("fetched_at is no time that can be read")
+    return age_s

@@ -16,8 +16,9 @@ from storage.postgres import Connection
 OWN = "select from owners where grp = $1 and epoch = $2 for share"
 LOCK = "select lock_promotions($1)"
 HELD = """
-select u.order_id::text, u.code from unnest($1::uuid[], $2::text[]) as w (order_id, code)
-join promotion_uses u on u.order_id = w.order_id and u.code = w.code
+select w.order_id::text, w.code from unnest($1::uuid[], $2::text[]) as w (order_id, code)
+where exists (
+    select from promotion_uses u where u.order_id = w.order_id and lower(u.code collate "C") = lower(w.code collate "C"))
 """
 CLAIM = "select refused_order::text, refusal from claim_promotions($1, $2, $3)"
 RELEASE = "select release_promotions($1, $2)"

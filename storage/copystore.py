@@ -21,6 +21,7 @@ from storage.cache import Cache
 from storage.catalogue import CatalogueTables
 from storage.copies import Copy, CustomerNews, ProductNews
 from storage.errors import StorageUnavailable
+from storage.unreadable import unreadable_rows
 
 log = structlog.get_logger()
 
@@ -160,7 +161,7 @@ class CopyStore:
     def figures(self) -> dict[str, float]:
         """What the metrics show: where copies were found, or not, and how often Redis was away."""
         counts = {f"copies_{name}_total": float(count) for name, count in self._counts.items()}
-        return {**counts, "redis_failures_total": float(self._cache.failures)}
+        return {**counts, "redis_failures_total": float(self._cache.failures), **unreadable_rows()}
 
     # Reading, in batches.
 

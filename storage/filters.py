@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from storage.unreadable import has_readable_time
+
 
 class Sort(StrEnum):
     """The orders of a list; the minus turns one round. Ties go by id."""
@@ -112,6 +114,8 @@ def list_statement(filters: OrderFilters, sort: Sort, limit: int, after: PageKey
     ]
     if filters.needs_attention is not None:
         common.append("o.needs_attention" if filters.needs_attention else "not o.needs_attention")
+    if sort.column == "created_at":  # a time that is none has no place among the others, and can't be gone on from
+        common.append(has_readable_time("o.created_at"))
     before, ways = _ways(filters, sort, arguments)
     states = _states(filters, arguments)
     place_after = None

@@ -12,6 +12,7 @@ from storage.codec import decode_order
 from storage.commits import Loaded, StoredEvent
 from storage.errors import UndecodableSnapshot
 from storage.postgres import Database, Record
+from storage.unreadable import clamped_time, tell_unreadable
 
 LOAD = """
 select o.id::text as id, o.snapshot, o.schema_number, o.dedicated_group, i.ids, i.fingerprints,
@@ -22,11 +23,11 @@ left join lateral (
 ) i on true
 where o.id = any($1::uuid[])
 """
-UNPUBLISHED = """
-select e.order_id::text as order_id, e.seq, e.type, e.version, e.at, e.actor_type, e.actor_id, e.body, e.notice
+UNPUBLISHED = f"""
+select e.order_id::text as order_id, e.seq, e.type, e.version, {clamped_time("e.at")} as at, e.actor_type, e.actor_id, e.body, e.notice
 from unpublished_events u join order_events e on e.order_id = u.order_id and e.seq = u.seq
 where u.order_id = any($1::uuid[]) order by u.order_id, u.seq
-"""
+"""  # noqa: S608
 # The oldest events of each slice of the group, and of these the orders: it reads no more however many wait, its own or others'.
 UNPUBLISHED_ORDERS = f"""
 select order_id::text from (
@@ -54,26 +55,26 @@ update orders set check_at = deadline where id in (
         and slice % $2::integer = $1::integer
     order by check_at, id limit $4 for no key update skip locked)
 """
-DUE = """
-select id::text, deadline from orders
+DUE = f"""
+select id::text, {clamped_time("deadline")} as deadline from orders
 where check_at <= statement_timestamp() + make_interval(secs => $3)
     and deadline <= statement_timestamp() + make_interval(secs => $3)
     and slice % $2::integer = $1::integer and dedicated_group is null and set_aside is null
 order by check_at, id limit $4
-"""
-OVERDUE = """
-select id::text, deadline from orders
+"""  # noqa: S608
+OVERDUE = f"""
+select id::text, {clamped_time("deadline")} as deadline from orders
 where check_at < statement_timestamp() - make_interval(secs => $1)
     and deadline < statement_timestamp() - make_interval(secs => $1) and set_aside is null
 order by check_at, id limit $2
-"""
-RUNNING = """
-select id::text, check_at from orders
+"""  # noqa: S608
+RUNNING = f"""
+select id::text, {clamped_time("check_at")} from orders
 where check_at is not null and is_running
     and slice % $2::integer = $1::integer and dedicated_group is null and set_aside is null
     and (check_at, id) > ($3, $4::uuid)
 order by check_at, id limit $5
-"""
+"""  # noqa: S608
 CORRECTED_AT_ONCE_MAX_ORDERS = 2000
 SWEPT_AT_ONCE_MAX_EVENTS = 8192
 BEFORE_ALL = (datetime(1970, 1, 1, tzinfo=UTC), "00000000-0000-0000-0000-000000000000")
@@ -163,6 +164,7 @@ def _loaded(row: Record, unpublished: tuple[StoredEvent, ...]) -> Loaded:
         order = decode_order(row["snapshot"], row["schema_number"])
     except UndecodableSnapshot as error:
         undecodable = str(error)
+        tell_unreadable("orders", row["id"], undecodable)
     return Loaded(
         order=order,
         undecodable=undecodable,

@@ -24,6 +24,7 @@ from storage.filters import OrderFilters, PageKey, Sort, list_statement
 from storage.loading import stored_event
 from storage.postgres import Database, PoolLimits, Record, open_database
 from storage.statistics import Bucket, GroupBy, read_statistics
+from storage.unreadable import clamped_time, tell_unreadable
 
 __all__ = ["Bucket", "GroupBy", "OrderFilters", "OrderPage", "PageKey", "Queries", "Sort"]
 
@@ -34,14 +35,14 @@ TIMELINE_MAX_EVENTS = 10_000
 LEDGER_MAX_ENTRIES = 10_000
 
 BY_IDS = "select id::text as id, snapshot, schema_number from orders where id = any($1::uuid[])"
-TIMELINE = """
-select seq, type, version, at, actor_type, actor_id, body, notice from order_events
+TIMELINE = f"""
+select seq, type, version, {clamped_time("at")} as at, actor_type, actor_id, body, notice from order_events
 where order_id = $1 order by seq limit $2
-"""
-LEDGER = """
-select transaction_id::text, type, payment_id::text, refund_id::text, amount, currency, at from transactions
-where order_id = $1 order by at, transaction_id limit $2
-"""
+"""  # noqa: S608
+LEDGER = f"""
+select transaction_id::text, type, payment_id::text, refund_id::text, amount, currency, {clamped_time("t.at")} as at
+from transactions t where order_id = $1 order by t.at, transaction_id limit $2
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,5 +162,5 @@ def _order(row: Record, decode: Callable[[bytes, int], Order] = decode_order) ->
     try:
         return decode(row["snapshot"], row["schema_number"])
     except UndecodableSnapshot as error:
-        log.error("snapshot_undecodable", order_id=row["id"], why=str(error))  # noqa: TRY400 - the reason is enough
+        tell_unreadable("orders", str(row["id"]), str(error))
         return error

@@ -105,7 +105,7 @@ ELSEWHERE = {"figures.COUNT", "figures.COUNT_DAY", "figures.FORGET", "flush.FLUS
 FOR_A_CALLER = {
     "answers.FIND", "answers.KEEP_ALONE", "claims.OWN", "claims.LOCK", "claims.HELD", "claims.CLAIM", "claims.RELEASE",
     "loading.REPLY", "promotions.FIND", "promotions.PAGE", "promotions.DELETE", "promotions.USED", "promotions.CREATE",
-    "promotions.CHANGE", "queries.BY_IDS", "queries.TIMELINE", "queries.LEDGER", "snapshots.TAKE_UP_AGAIN", "snapshots.HAS_ORDER",
+    "queries.BY_IDS", "queries.TIMELINE", "queries.LEDGER", "snapshots.TAKE_UP_AGAIN", "snapshots.HAS_ORDER",
     "statistics.STATISTICS", "statistics.NO_GROUPS",
 }  # fmt: skip
 # Parts of statements, and what is run once on empty tables.

@@ -175,3 +175,30 @@ async def test_a_use_that_the_order_has_is_no_second_one_when_it_claims_it_again
     await store.flush(GROUP, epoch, [claiming(order, "ONE")])
     assert (await store.flush(GROUP, epoch, [claiming(next_of(order), "ONE")])).committed == {order.id}
     assert await uses(sql, "ONE") == (1, 1)
+
+
+async def test_uses_are_counted_and_given_back_whatever_the_case_of_the_code(
+    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await promote(sql, "Summer", max_uses=2, max_uses_per_customer=1)
+    first, again, other, third = (an_order() for _ in range(4))
+    result = await store.flush(
+        GROUP,
+        epoch,
+        [
+            claiming(first, "SUMMER", "summer"),
+            claiming(again, "sUMMER"),
+            claiming(other, "summer", customer_id="c-2"),
+            claiming(third, "Summer", customer_id="c-3"),
+        ],
+    )
+    assert len(result.committed) == 2
+    assert set(result.refused.values()) == {"discount_exhausted"}
+    assert await uses(sql, "Summer") == (2, 2)
+    # Claimed for nothing, as the order is at another version: what it has already is not given back.
+    stale = next_of(next_of(first))
+    assert not (await store.flush(GROUP, epoch, [claiming(stale, "SUMMER")])).committed
+    assert await uses(sql, "Summer") == (2, 2)
+    released = a_commit(next_of(first), releases=("summer", "SUMMER"))
+    assert (await store.flush(GROUP, epoch, [released])).committed == {first.id}
+    assert await uses(sql, "Summer") == (1, 1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import asyncpg
@@ -63,3 +64,35 @@ async def test_every_constraint_says_which_law_it_guards(sql: asyncpg.Connection
             and conrelid <> 'order_numbers'::regclass and obj_description(oid, 'pg_constraint') is null
     """)
     assert [row["conname"] for row in silent] == []
+
+
+@pytest.fixture
+async def before_codes(database_url: str, sql: asyncpg.Connection[asyncpg.Record]) -> None:
+    """The database as it was before codes were compared without case."""
+    await sql.execute("drop schema public cascade")
+    await sql.execute("create schema public")
+    for file in sorted(runner.MIGRATIONS.glob("000[1-8]*.sql")):
+        await sql.execute(file.read_text())
+    await sql.execute(runner.MAKE_TABLE)
+    for file in sorted(runner.MIGRATIONS.glob("000[1-8]*.sql")):
+        checksum = sha256(file.read_text().encode()).hexdigest()
+        await sql.execute("insert into schema_migrations (name, checksum) values ($1, $2)", file.name, checksum)
+    await sql.execute("""
+        insert into promotions (code, kind, skus, combinable, active)
+        select code, 'free_shipping', '{}', true, true from unnest(array['TEN', 'Ten', 'five', 'other', 'Five']) code""")
+
+
+async def test_codes_that_differ_in_case_alone_are_listed_and_refused(
+    database_url: str, before_codes: None, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    with pytest.raises(MigrationFailed, match="Five, five; TEN, Ten"):
+        await migrate(database_url)
+    await sql.execute(
+        "insert into promotion_uses (code, order_id, customer_id) select c, gen_random_uuid(), 'c' from unnest(array['Ten', 'TEN']) c"
+    )
+    await sql.execute("update promotions set used = 1 where code in ('Ten', 'TEN')")
+    await sql.execute("delete from promotions where code in ('Ten', 'five')")
+    await migrate(database_url)
+    assert await sql.fetchval("select used from promotions where code = 'TEN'") == 2
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await sql.execute("update promotions set code = 'ten' where code = 'other'")

@@ -3,12 +3,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
+import asyncpg
 import pytest
 
 from domain.promotions import Promotion, PromotionKind
 from storage.postgres import open_database
-from storage.promotions import Promotions
+from storage.promotions import Promotions, UnreadablePromotion
 from storage.snapshots import OrderStore
 from tests.integration.storage.conftest import GROUP
 from tests.integration.storage.orders import a_commit, an_order
@@ -40,7 +42,9 @@ async def test_a_promotion_is_read_as_it_was_made(promotions: Promotions, store:
     assert await promotions.create(plain)
     assert await promotions.find("TEN") == TEN
     assert await promotions.find("FREE") == plain
-    for unknown in ("ten", "", "TEN\0"):
+    for alike in ("ten", "Ten"):
+        assert await promotions.find(alike) == TEN
+    for unknown in ("tens", "", "TEN\0"):
         assert await promotions.find(unknown) is None
     assert await store.promotions(("TEN", "OTHER", "FREE", "\0")) == (plain, TEN)
     assert await store.promotions(()) == ()
@@ -48,7 +52,8 @@ async def test_a_promotion_is_read_as_it_was_made(promotions: Promotions, store:
 
 async def test_a_code_is_made_once(promotions: Promotions) -> None:
     assert await promotions.create(TEN)
-    assert not await promotions.create(replace(TEN, fraction="0.5000"))
+    for code in ("TEN", "ten", "Ten"):
+        assert not await promotions.create(replace(TEN, code=code, fraction="0.5000"))
     assert await promotions.find("TEN") == TEN
 
 
@@ -65,6 +70,8 @@ async def test_a_promotion_is_deleted_once(promotions: Promotions) -> None:
     await promotions.create(TEN)
     assert await promotions.delete("TEN")
     assert not await promotions.delete("TEN")
+    await promotions.create(TEN)
+    assert await promotions.delete("ten")
     assert not await promotions.delete("\0")
     assert await promotions.find("TEN") is None
 
@@ -89,6 +96,48 @@ async def test_uses_are_counted_and_outlive_the_promotion(
     await store.flush(GROUP, epoch, [a_commit(order, claims=(("TEN", "c-1001"),))])
     assert await promotions.used(["TEN", "NONE"]) == {"TEN": 1}
     await promotions.delete("TEN")
-    await promotions.create(replace(TEN, starts_at=None, ends_at=None, max_uses=1))
-    assert await promotions.used(["TEN"]) == {"TEN": 1}
+    await promotions.create(replace(TEN, code="Ten", starts_at=None, ends_at=None, max_uses=1))
+    assert await promotions.used(["TEN"]) == {"Ten": 1}
     assert (await store.flush(GROUP, epoch, [a_commit(an_order(), claims=(("TEN", "c-2"),))])).refused
+
+
+async def test_a_change_writes_what_it_changes_and_nothing_else(
+    promotions: Promotions, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await promotions.create(TEN)
+    await sql.execute("update promotions set fraction = '0.10000'")
+    read = await promotions.find("TEN")
+    assert isinstance(read, Promotion)
+    assert await promotions.change(read, replace(read, max_uses=9))
+    assert await promotions.find("TEN") == replace(TEN, fraction="0.10000", max_uses=9)
+
+
+UNREADABLE = {
+    "starts_at": ("'-infinity'", "'infinity'", "'4000-01-01 BC'"),
+    "ends_at": ("'infinity'", "'-infinity'", "'20000-01-01'"),
+    "fraction": ("'NaN'", "'a tenth'", "'1e9'", "'-0.1'"),
+    "skus": ("array[null]::text[]",),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in UNREADABLE.items() for value in values])
+async def test_what_can_not_be_read_is_told_apart_and_the_others_are_read(
+    promotions: Promotions, store: OrderStore, sql: asyncpg.Connection[asyncpg.Record], name: str, value: str
+) -> None:
+    """A promotion with a time that PostgreSQL took for infinity broke the list, and every order that named another beside it."""
+    plain = Promotion(code="FREE", kind=PromotionKind.FREE_SHIPPING)
+    await promotions.create(TEN)
+    await promotions.create(plain)
+    await sql.execute(f"update promotions set {name} = {value} where code = 'TEN'")  # noqa: S608
+    absent: dict[str, Any] = {name: () if name == "skus" else None}
+    broken = UnreadablePromotion(replace(TEN, **absent), (name,))
+    assert await promotions.find("TEN") == broken
+    assert await promotions.list(limit=5) == (plain, broken)
+    assert await store.promotions(("TEN", "FREE")) == (plain,)
+    off = UnreadablePromotion(replace(broken.readable, active=False), (name,))
+    assert await promotions.change(broken, off)
+    assert not await promotions.change(broken, off)
+    assert await promotions.find("TEN") == off
+    mended = replace(TEN, active=False)
+    assert await promotions.change(off, mended)
+    assert await promotions.find("TEN") == mended

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import jwt
 import msgspec
@@ -23,12 +23,13 @@ from domain.commands import CreateOrder, Message, Pay
 from domain.document import represent, represent_payment
 from domain.order import Order, OrderLine, Status
 from domain.payments import Payment, PaymentStatus
-from domain.promotions import Promotion
+from domain.promotions import Promotion, code_key
 from messaging.dead_letters import DeadLetter
 from storage.answers import KeptAnswer
 from storage.commits import StoredEvent
 from storage.errors import StorageUnavailable
 from storage.filters import OrderFilters, PageKey, Sort
+from storage.promotions import StoredPromotion
 from storage.queries import Bucket, GroupBy, OrderPage
 
 KEY = "a key that is long enough for HS256, and for nothing else"
@@ -186,19 +187,22 @@ class FakePromotions:
     """Promotions in a dict, and what changes of them were answered."""
 
     answers: FakeAnswers
-    rows: dict[str, Promotion] = field(default_factory=dict)
+    rows: dict[str, StoredPromotion] = field(default_factory=dict)
     lose_races: int = 0
 
-    async def find(self, code: str) -> Promotion | None:
-        return self.rows.get(code)
+    async def find(self, code: str) -> StoredPromotion | None:
+        return next((each for each in self.rows.values() if code_key(each.code) == code_key(code)), None)
 
-    async def list(self, *, limit: int, after: str | None = None) -> Sequence[Promotion]:
+    async def list(self, *, limit: int, after: str | None = None) -> Sequence[StoredPromotion]:
         return [self.rows[code] for code in sorted(self.rows) if after is None or code > after][:limit]
 
     async def create(self, promotion: Promotion, kept: KeptAnswer | None = None) -> bool:
-        return self.rows.setdefault(promotion.code, promotion) is promotion and self.answers.kept(kept)
+        if await self.find(promotion.code) is not None:
+            return False
+        self.rows[promotion.code] = promotion
+        return self.answers.kept(kept)
 
-    async def change(self, before: Promotion, after: Promotion, kept: KeptAnswer | None = None) -> bool:
+    async def change(self, before: StoredPromotion, after: StoredPromotion, kept: KeptAnswer | None = None) -> bool:
         if self.lose_races or self.rows.get(before.code) != before:
             self.lose_races -= 1
             return False
@@ -206,7 +210,8 @@ class FakePromotions:
         return self.answers.kept(kept)
 
     async def delete(self, code: str, kept: KeptAnswer | None = None) -> bool:
-        return self.rows.pop(code, None) is not None and self.answers.kept(kept)
+        found = await self.find(code)
+        return found is not None and self.rows.pop(found.code) is found and self.answers.kept(kept)
 
 
 @dataclass
@@ -297,15 +302,15 @@ async def drive(
     headers: Mapping[str, str] | None = None,
     chunks: Sequence[bytes] = (b"",),
 ) -> Answered:
-    """Send one request, its body in ``chunks``, and gather the answer."""
+    """Send one request, its body in ``chunks``, and gather the answer. What is escaped in the path stays so on the wire."""
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
-        "path": path,
-        "raw_path": quote(path).encode(),
+        "path": unquote(path),
+        "raw_path": quote(path, safe="/%").encode(),
         "query_string": query.encode(),
         "root_path": "",
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()],

@@ -133,6 +133,14 @@ async def test_a_customers_token_lists_its_own_orders_only(world: World) -> None
         assert (answered.status, answered.code) == (404, "customer_not_found")
 
 
+async def test_a_customers_id_in_a_path_may_hold_a_slash(world: World) -> None:
+    assert (await world.ask("GET", "/api/customers/shop%2Fc-1%2Forders/orders")).status == 200
+    assert world.queries.listed[0][0].customer_id == "shop/c-1/orders"
+    assert (await world.ask("GET", "/api/customers/shop/c-1/orders")).code == "not_found"
+    assert (await world.ask("GET", "/api/promotions/a%2Fb")).code == "promotion_not_found"
+    assert (await world.ask("GET", "/api%2Forders")).code == "not_found"
+
+
 async def test_no_order_is_that_of_the_paths_customer_and_of_another_one(world: World) -> None:
     assert (await world.ask("GET", "/api/customers/c-1/orders", query="customer_id=c-1")).status == 200
     assert len(world.queries.listed) == 1

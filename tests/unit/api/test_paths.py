@@ -27,8 +27,13 @@ PATHS = Paths(
             "/orders/{order_id}/items/{item_id}",
             {"order_id": "statistics", "item_id": "1"},
         ),
-        ("/orders/ñ\n", "/orders/{order_id}", {"order_id": "ñ\n"}),
         ("/parcels/7", "/{kind}/{number}", {"kind": "parcels", "number": "7"}),
+        # What a variable stands for may hold any character, once it is written so that no part ends with it.
+        ("/orders/a%2Fb", "/orders/{order_id}", {"order_id": "a/b"}),
+        ("/orders/a%2fitems%2Fb", "/orders/{order_id}", {"order_id": "a/items/b"}),
+        ("/orders/%C3%B1%0A", "/orders/{order_id}", {"order_id": "ñ\n"}),
+        ("/orders/100%25%2F", "/orders/{order_id}", {"order_id": "100%/"}),
+        ("/%6Frders/statistics", "/orders/statistics", {}),
     ],
 )
 def test_a_path_leads_to_the_first_route_that_fits(path: str, route: str, params: dict[str, str]) -> None:
@@ -37,6 +42,20 @@ def test_a_path_leads_to_the_first_route_that_fits(path: str, route: str, params
     assert (found[0].path_format, dict(found[1])) == (route, params)
 
 
-@pytest.mark.parametrize("path", ["", "/", "orders/7", "/orders", "/orders/", "/orders//items/1", "/orders/7/", "//7"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "orders/7",
+        "/orders",
+        "/orders/",
+        "/orders//items/1",
+        "/orders/7/",
+        "//7",
+        "/orders%2F7",
+        "/orders%2Fstatistics",
+    ],
+)
 def test_a_variable_is_one_whole_part_that_is_not_empty(path: str) -> None:
     assert PATHS.find(path) is None

@@ -8,6 +8,7 @@ import pytest
 
 from domain.promotions import Promotion, PromotionKind
 from storage.answers import KeptAnswer
+from storage.promotions import UnreadablePromotion
 from tests.unit.api.driving import World
 
 NEW: dict[str, Any] = {"code": "WELCOME10", "kind": "percentage", "fraction": "0.1000"}
@@ -31,7 +32,9 @@ async def test_a_promotion_is_made_and_shown_without_what_it_does_not_use(world:
         "combinable": False,
         "active": True,
     }
-    assert world.promotions.rows["WELCOME10"].kind is PromotionKind.PERCENTAGE
+    kept = world.promotions.rows["WELCOME10"]
+    assert isinstance(kept, Promotion)
+    assert kept.kind is PromotionKind.PERCENTAGE
 
 
 @pytest.mark.parametrize(
@@ -313,3 +316,39 @@ async def test_promotions_are_listed_a_page_at_a_time(world: World) -> None:
     rest = (await world.ask("GET", "/api/promotions", query=f"cursor={first['page']['next_cursor']}")).json
     assert [each["code"] for each in rest["data"]] == ["C"]
     assert rest["page"] == {"next_cursor": None, "has_more": False}
+
+
+async def test_a_code_means_the_same_promotion_in_any_case(world: World) -> None:
+    made = (await world.ask("POST", "/api/promotions", json=NEW)).json
+    for code in ("welcome10", "Welcome10", "WELCOME10"):
+        taken = await world.ask("POST", "/api/promotions", json={**NEW, "code": code})
+        assert (taken.status, taken.code) == (409, "promotion_exists")
+        assert (await world.ask("GET", f"/api/promotions/{code}")).json == made
+        changed = await world.ask("PATCH", f"/api/promotions/{code}", json={"active": True})
+        assert (changed.status, changed.json) == (200, made)
+    assert (await world.ask("GET", "/api/promotions/welcome1\u212a")).status == 404  # Kelvin's sign is no k
+    assert (await world.ask("DELETE", "/api/promotions/wELCOME10")).status == 204
+    assert not world.promotions.rows
+
+
+async def test_a_promotion_that_can_not_be_read_is_shown_as_such_beside_the_others(world: World) -> None:
+    """One that began in the year 1 made the whole list 500."""
+    readable = Promotion(code="OLD", kind=PromotionKind.PERCENTAGE, fraction="0.1", max_uses=5)
+    world.promotions.rows["OLD"] = UnreadablePromotion(readable, ("starts_at", "ends_at"))
+    await world.ask("POST", "/api/promotions", json=NEW)
+    listed = (await world.ask("GET", "/api/promotions")).json["data"]
+    shown = {
+        "code": "OLD",
+        "kind": "percentage",
+        "fraction": "0.1",
+        "skus": [],
+        "max_uses": 5,
+        "combinable": False,
+        "active": True,
+    }
+    assert listed[0] == {**shown, "unreadable": ["starts_at", "ends_at"]}
+    assert "unreadable" not in listed[1]
+    off = await world.ask("PATCH", "/api/promotions/OLD", json={"active": False, "ends_at": "2027-01-01T00:00:00Z"})
+    assert off.json == {**shown, "active": False, "ends_at": "2027-01-01T00:00:00.000Z", "unreadable": ["starts_at"]}
+    mended = await world.ask("PATCH", "/api/promotions/old", json={"starts_at": None})
+    assert mended.json == {**shown, "active": False, "ends_at": "2027-01-01T00:00:00.000Z"}

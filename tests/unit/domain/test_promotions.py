@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.promotions import Promotion, PromotionKind, unusable_because
+from domain.promotions import Promotion, PromotionKind, code_key, unusable_because
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -45,3 +45,8 @@ def test_promotions_go_together_only_if_all_of_them_may(*, mine: bool, other: bo
     promotion = replace(TEN, combinable=mine)
     beside = (replace(FIVE, combinable=other),)
     assert unusable_because(promotion, currency="EUR", beside=beside, now=NOW) == reason
+
+
+def test_codes_are_alike_in_any_case_of_ascii_and_no_other() -> None:
+    assert code_key("Summer-25.A_b") == code_key("SUMMER-25.a_B") == "summer-25.a_b"
+    assert len({code_key(code) for code in ("K", "\u212a", "\u0130", "I", "\u0131")}) == 5

@@ -220,6 +220,18 @@ def test_removing_a_discount_gives_its_use_back() -> None:
     assert (refused.kind, refused.code) == (RefusalKind.NOT_FOUND, "discount_not_found")
 
 
+def test_a_code_is_the_promotions_own_however_a_customer_writes_it() -> None:
+    story = Story(replace(CREATE, discount_codes=("ten", "NoShip", "TEN")))
+    assert [discount.code for discount in story.order.discounts] == ["TEN", "NOSHIP"]
+    story = validated()
+    decision = story.says(ApplyDiscount("tEN"))
+    assert decision.claims == (Claim("TEN", "c-1"),)
+    assert story.order.discounts[0].code == "TEN"
+    assert story.says(ApplyDiscount("Ten")).order is None
+    assert story.says(RemoveDiscount("ten")).releases == ("TEN",)
+    assert story.order.discounts == ()
+
+
 def test_a_discount_that_prices_keep_from_applying_stays_listed_with_nothing_and_a_reason() -> None:
     big = Promotion(code="BIG", kind=PromotionKind.PERCENTAGE, fraction="0.5", min_subtotal=2500, combinable=True)
     known = replace(KNOWN, promotions=(big,))
