@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+import tests.acceptance.test_payment_limits as limits
 import tests.acceptance.test_rest_table_broken as broken
 import tests.acceptance.test_rest_table_keys as keys
 import tests.acceptance.test_rest_table_processes as processes
@@ -31,7 +32,10 @@ ELSEWHERE: dict[str, Callable[..., object]] = {
     "overloaded": broken.test_what_a_frozen_shard_was_asked_is_unknown_and_what_is_too_much_was_not_asked,
     "promotion_changing": broken.test_whoever_changes_a_promotion_while_many_do_may_have_to_try_again,
     "rate_limited": (processes.test_a_token_that_asks_too_often_is_told_when_to_come_back_whichever_process_it_asks),
+    "refund_in_progress": limits.test_what_is_being_given_back_can_not_be_recorded_as_taken,
     "request_timeout": broken.test_a_body_that_does_not_come_is_not_waited_for_without_end,
+    "too_many_payment_attempts": limits.test_an_order_takes_so_many_payments_and_no_more,
+    "too_many_refund_attempts": limits.test_staff_can_not_try_a_refund_again_without_end,
     "unavailable": broken.test_without_rabbitmq_dead_letters_are_not_to_be_had_and_orders_go_on,
 }
 
