@@ -1,16 +1,35 @@
-"""The only reader of the environment: every setting, its default, its unit.
+"""The only reader of the environment: every setting, its default, its unit, the range it must lie in.
 
-Variables have the prefix ``ORDERSVC_`` (spec.md, "Settings"). A URL that is given is used as it stands; ``./dev run`` fills
-in the ones that are not.
+Variables have the prefix ``ORDERSVC_`` (spec.md, "Settings"); an empty one is one that is not set. A URL that is given is used
+as it stands; ``./dev run`` fills in the ones that are not. Everything is checked before anything is started: see ``settings``.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from domain.money import AMOUNT_MAX_MINOR, fraction
+
+PREFIX = "ORDERSVC_"
+FOREIGN = ("TEST_", "SERVICE_", "PORT")  # for the tests; and what Kubernetes sets beside a service of this name
+RETIRED: frozenset[str] = frozenset()  # settings of the release before: they do nothing, and are warned about
+ALIKE_MAX_LETTERS = 2
+JWT_KEY_MIN_BYTES = 32
+HOST_NAME = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
+)
 
 SHIPPING_PRICES_DEFAULT = {
     "standard": {"EUR": 490, "USD": 490, "GBP": 420, "JPY": 600, "KWD": 1500},
@@ -18,91 +37,169 @@ SHIPPING_PRICES_DEFAULT = {
 }
 
 
+def _from_json(value: object) -> object:
+    """Read a setting that is JSON; what is none is told with its variable like any other wrong value."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError("is not JSON") from None
+
+
+def _rate(text: str) -> str:
+    fraction(text)
+    return text
+
+
+def _host(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        if not HOST_NAME.fullmatch(text):
+            raise ValueError("is neither an IP address (IPv6 without brackets) nor a host name") from None
+    return text
+
+
+def _has_standard(prices: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    if "standard" not in prices:
+        raise ValueError("has no method 'standard', which is used where an order names none")
+    return prices
+
+
+def _long_enough(key: SecretStr) -> SecretStr:
+    if key.get_secret_value() and len(key.get_secret_value().encode()) < JWT_KEY_MIN_BYTES:
+        raise ValueError(f"is shorter than {JWT_KEY_MIN_BYTES} bytes")
+    return key
+
+
+class _Url:
+    """Checks that a URL has one of these schemes and names a host; its text is never shown, since it may hold a password."""
+
+    def __init__(self, *schemes: str) -> None:
+        self._schemes = schemes
+
+    def __call__(self, value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text:
+            try:
+                parts = urlsplit(text)
+                is_good = parts.scheme in self._schemes and bool(parts.hostname) and parts.port != 0
+            except ValueError:
+                is_good = False
+            if not is_good:
+                raise ValueError(f"must be a URL that begins with {' or '.join(self._schemes)}:// and names a host")
+        return value
+
+
+PartnerUrl = Annotated[str, AfterValidator(_Url("http", "https"))]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Rate = Annotated[str, AfterValidator(_rate)]
+Host = Annotated[str, AfterValidator(_host)]
+Price = Annotated[int, Field(strict=True, ge=0, le=AMOUNT_MAX_MINOR)]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
+Method = Annotated[str, Field(min_length=1, max_length=40)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Wait = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]  # seconds
+LongWait = Annotated[float, Field(gt=0, le=366 * 86_400, allow_inf_nan=False)]  # seconds, what orders wait for
+Age = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]  # seconds; 0: nothing is kept
+
+
 class Settings(BaseSettings):
     """One frozen value, handed to whoever needs it; names end in their unit."""
 
-    model_config = SettingsConfigDict(env_prefix="ORDERSVC_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     # Where the others are. Secrets are in the URLs, so they are never shown.
-    database_url: SecretStr = SecretStr("")
-    amqp_url: SecretStr = SecretStr("")
-    redis_url: SecretStr = SecretStr("")
-    product_url: str = ""
-    payment_url: str = ""
-    user_url: str = ""
+    database_url: Annotated[SecretStr, AfterValidator(_Url("postgresql", "postgres"))] = SecretStr("")
+    amqp_url: Annotated[SecretStr, AfterValidator(_Url("amqp", "amqps"))] = SecretStr("")
+    redis_url: Annotated[SecretStr, AfterValidator(_Url("redis", "rediss"))] = SecretStr("")
+    product_url: PartnerUrl = ""
+    payment_url: PartnerUrl = ""
+    user_url: PartnerUrl = ""
     ray_address: str = ""
-    http_host: str = "127.0.0.1"
-    http_port: int = 8000
-    metrics_host: str = "127.0.0.1"
+    http_host: Host = "127.0.0.1"
+    http_port: Port = 8000
+    metrics_host: Host = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65_535)
     api_processes: int = Field(default=1, ge=1, le=64)
     shards: int = Field(default=2, ge=1, le=1024)
     state_dir: Path = Path(".state")
-    log_level: str = "INFO"
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     failpoints_dir: str = ""
 
     # Who may come in.
-    jwt_key: SecretStr = SecretStr("")
+    jwt_key: Annotated[SecretStr, AfterValidator(_long_enough)] = SecretStr("")
     jwt_issuer: str = ""
     jwt_audience: str = ""
     jwks_url: str = ""
-    rate_limit_per_min: int = Field(default=6000, ge=0)
+    rate_limit_per_min: int = Field(default=6000, ge=0, le=1_000_000_000)
 
     # The rules of the order.
-    payment_window_s: float = Field(default=1800, gt=0)
-    payment_settle_s: float = Field(default=60, gt=0)
-    payment_watch_s: float = Field(default=86_400, gt=0)
-    payment_attention_s: float = Field(default=3600, gt=0)
+    payment_window_s: LongWait = 1800
+    payment_settle_s: LongWait = 60
+    payment_watch_s: LongWait = 86_400
+    payment_attention_s: LongWait = 3600
     payment_attempts_max: int = Field(default=20, ge=1, le=1000)
     payment_events_confirmed: bool = False
-    shipping_prices: dict[str, dict[str, int]] = Field(default_factory=lambda: SHIPPING_PRICES_DEFAULT)
-    shipping_tax_rate: str = "0.2100"
-    product_cache_s: float = Field(default=30, ge=0)
-    customer_cache_s: float = Field(default=30, ge=0)
+    shipping_prices: Annotated[
+        dict[Method, dict[Currency, Price]], NoDecode, BeforeValidator(_from_json), AfterValidator(_has_standard)
+    ] = Field(default_factory=lambda: SHIPPING_PRICES_DEFAULT)
+    shipping_tax_rate: Rate = "0.2100"
+    product_cache_s: Age = 30
+    customer_cache_s: Age = 30
 
     # Orders that get a Ray actor of their own: a minimum total (0: none), customers, or all of them.
     dedicated_policy: str = Field(default="none", pattern="^(none|some|all)$")
-    dedicated_min_total: int = Field(default=0, ge=0)
-    dedicated_customers: list[str] = Field(default_factory=list)
-    dedicated_max: int = Field(default=16, ge=0)
+    dedicated_min_total: int = Field(default=0, ge=0, le=AMOUNT_MAX_MINOR)
+    dedicated_customers: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=128)]], NoDecode, BeforeValidator(_from_json)
+    ] = Field(default_factory=list)
+    dedicated_max: int = Field(default=16, ge=0, le=100_000)
 
     # Bounds on what waits and for how long; each inner wait is shorter than the one around it.
-    ask_timeout_s: float = 10.0
-    commit_timeout_s: float = 5.0
-    database_statement_timeout_s: float = 4.0
-    database_connect_timeout_s: float = 3.0
-    database_pool_max_connections: int = 8
-    router_queue_max_messages: int = 4096
-    router_batch_max_messages: int = 256
-    router_calls_in_flight_max: int = 2
-    mailbox_max_messages: int = 64
-    shard_queue_max_messages: int = 8192
-    flush_max_orders: int = 256
-    actor_idle_s: float = 300.0
-    shard_resident_max_orders: int = 200_000
-    resume_max_orders_per_s: int = 2000
-    heartbeat_every_s: float = 0.5
-    heartbeat_missed_max: int = 4
-    publisher_queue_max_events: int = 50_000
-    publisher_confirms_in_flight_max: int = 256
-    publisher_sweep_every_s: float = 5.0
-    bridge_prefetch_max_messages: int = 128
-    bridge_message_max_bytes: int = Field(default=1_048_576, ge=1024)
-    bridge_at_work_max_bytes: int = Field(default=16_777_216, ge=1024)
-    bridge_answer_max_s: float = Field(default=60.0, gt=0)
-    bulkhead_concurrency_max_calls: int = 64
-    bulkhead_queue_max_calls: int = 4096
-    partner_call_timeout_s: float = 3.0
-    partner_total_timeout_s: float = 15.0
-    partner_attempts_max: int = 3
-    breaker_failures_max: int = 20
-    breaker_reset_s: float = 2.0
-    inbox_keep_days: int = Field(default=7, ge=7)  # keys are kept 7 days (spec.md, "Conventions")
-    statistics_cache_s: float = 5.0
-    order_block_numbers: int = Field(default=500, ge=1)
-    http_under_way_max_requests: int = Field(default=1024, ge=1)
-    request_body_max_bytes: int = 262_144
-    prefer_wait_max_s: float = 30.0
+    ask_timeout_s: Wait = 10.0
+    commit_timeout_s: Wait = 5.0
+    database_statement_timeout_s: Wait = 4.0
+    database_connect_timeout_s: Wait = 3.0
+    database_pool_max_connections: Count = 8
+    router_queue_max_messages: Count = 4096
+    router_batch_max_messages: Count = 256
+    router_calls_in_flight_max: Count = 2
+    mailbox_max_messages: Count = 64
+    shard_queue_max_messages: Count = 8192
+    flush_max_orders: Count = 256
+    actor_idle_s: Wait = 300.0
+    shard_resident_max_orders: Count = 200_000
+    resume_max_orders_per_s: Count = 2000
+    heartbeat_every_s: Wait = 0.5
+    heartbeat_missed_max: Count = 4
+    publisher_queue_max_events: Count = 50_000
+    publisher_confirms_in_flight_max: Count = 256
+    publisher_sweep_every_s: Wait = 5.0
+    bridge_prefetch_max_messages: Count = 128
+    bridge_message_max_bytes: int = Field(default=1_048_576, ge=1024, le=1_073_741_824)
+    bridge_at_work_max_bytes: int = Field(default=16_777_216, ge=1024, le=1_073_741_824)
+    bridge_answer_max_s: Wait = 60.0
+    bulkhead_concurrency_max_calls: Count = 64
+    bulkhead_queue_max_calls: Count = 4096
+    partner_call_timeout_s: Wait = 3.0
+    partner_total_timeout_s: Wait = 15.0
+    partner_attempts_max: Count = 3
+    breaker_failures_max: Count = 20
+    breaker_reset_s: Wait = 2.0
+    inbox_keep_days: int = Field(default=7, ge=7, le=36_500)  # keys are kept 7 days (spec.md, "Conventions")
+    statistics_cache_s: Age = 5.0
+    order_block_numbers: Count = 500
+    http_under_way_max_requests: Count = 1024
+    request_body_max_bytes: Count = 262_144
+    prefer_wait_max_s: Wait = 30.0
+
+
+class WrongSettings(Exception):
+    """Settings that nothing can be started with; the text names each by its variable, one a line, and shows no secret."""
 
     @field_validator("jwks_url")
     @classmethod
@@ -116,5 +213,67 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """Read the environment once a process. Raises ``pydantic.ValidationError`` naming the variable that is wrong."""
-    return Settings()
+    """Read the environment once a process. Raises ``WrongSettings``."""
+    refused, _ = look_at_names(os.environ)
+    config = None
+    try:
+        config = Settings()
+    except ValidationError as wrong:
+        reasons: dict[str, list[str]] = {}
+        for error in wrong.errors():
+            name, *inside = map(str, error["loc"])
+            reasons.setdefault(PREFIX + name.upper(), []).append(": ".join([*inside, _reason(error)]))
+        refused += [f"{variable}: {'; '.join(texts)}" for variable, texts in reasons.items()]
+    if config is None or refused:
+        raise WrongSettings("\n".join(refused))
+    return config
+
+
+def settings_or_exit() -> Settings:
+    """The settings of a program. Where they are wrong it ends with exit code 2 and says so; names it does not know are told."""
+    for line in look_at_names(os.environ)[1]:
+        print(line, file=sys.stderr, flush=True)
+    try:
+        return settings()
+    except WrongSettings as wrong:
+        print(wrong, file=sys.stderr, flush=True)
+        sys.exit(2)
+
+
+def look_at_names(environment: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Lines about variables with our prefix that are no settings: those to refuse, as one is meant, and those to warn about."""
+    known = {name.upper() for name in Settings.model_fields}
+    refused, ignored = [], []
+    for variable in sorted(environment):
+        name = variable.upper().removeprefix(PREFIX)
+        if not variable.upper().startswith(PREFIX) or name in known or name.startswith(FOREIGN):
+            continue
+        meant = _alike(name, known)
+        if name in RETIRED:
+            ignored.append(f"{variable}: this setting does nothing any more")
+        elif meant:
+            refused.append(f"{variable}: there is no such setting; {PREFIX}{meant} is meant, perhaps")
+        else:
+            ignored.append(f"{variable}: there is no such setting; it is ignored")
+    return refused, ignored
+
+
+def _alike(name: str, known: Iterable[str]) -> str | None:
+    """The setting that lies nearest to a name, if it lies within ``ALIKE_MAX_LETTERS``."""
+    distance, nearest = min((_distance(name, each), each) for each in known)
+    return nearest if distance <= ALIKE_MAX_LETTERS else None
+
+
+def _distance(one: str, other: str) -> int:
+    """How many letters have to be put in, taken out or changed to get from one text to the other."""
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        above, row[0] = row[0], i
+        for j, wanted in enumerate(other, 1):
+            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (letter != wanted))
+    return row[-1]
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    """Why a value is wrong, in one line; the value itself may be secret."""
+    return str(error["msg"]).removeprefix("Value error, ").replace("\n", " ")

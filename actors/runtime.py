@@ -16,7 +16,7 @@ from actors.logs import set_up_logs
 from actors.peers import NAMESPACE, SILENT
 from actors.processes.process import SUPERVISOR
 from actors.processes.ray_processes import RayProcesses
-from settings import Settings, settings
+from settings import Settings, settings_or_exit
 
 
 def connect(config: Settings) -> None:
@@ -37,7 +37,7 @@ def connect(config: Settings) -> None:
 
 async def main() -> None:
     """Bring everything up, say so, and watch over the supervisor until asked to stop."""
-    config = settings()
+    config = settings_or_exit()
     set_up_logs(config.log_level, process="runtime")
     connect(config)
     processes = RayProcesses(config)

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 
-from settings import Settings, settings
+from settings import Settings, settings_or_exit
 
 GRACEFUL_S = 15
 KEEP_ALIVE_S = 65
@@ -32,7 +32,7 @@ def command_of(config: Settings) -> list[str]:
 
 def main() -> None:
     """Become the server."""
-    config = settings()
+    config = settings_or_exit()
     if config.api_processes > 1:
         # prometheus-client looks for this variable when it is first imported; figures of an earlier run are not ours.
         folder = config.state_dir / "api-metrics"

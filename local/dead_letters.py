@@ -28,7 +28,7 @@ from messaging.dead_letters import (
     list_dead_letters,
     resend_dead_letters,
 )
-from settings import Settings, settings
+from settings import Settings, settings_or_exit
 
 LIST_DEFAULT_LETTERS = 20
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; gives the exit code (1: nothing by that key, 2: the broker can't be asked)."""
     asked = _parser().parse_args(arguments)
     try:
-        url = _amqp_url(settings())
+        url = _amqp_url(settings_or_exit())
         match asked.what:
             case "list":
                 return asyncio.run(_list(url, asked.limit))

@@ -12,21 +12,18 @@ import contextlib
 import signal
 import sys
 
-from pydantic import ValidationError
-
 from local.errors import LocalError
 from local.guard import clear, guarded
 from local.service import Service
 from local.speech import say
 from local.state import State
-from settings import settings
+from settings import Settings, settings_or_exit
 
 DID_NOT_START = 2
 
 
-async def serve() -> None:
+async def serve(config: Settings) -> None:
     """Run until SIGINT or SIGTERM. Raises ``LocalError`` when something does not start."""
-    config = settings()
     state = State(config.state_dir)
     state.lock()
     service = Service(state, config)
@@ -55,13 +52,11 @@ async def _start_and_keep(service: Service) -> None:
 
 def run() -> int:
     """Do all of it and give the exit code: 0 after a stop that was asked for, 2 when something did not start."""
+    config = settings_or_exit()
     try:
-        asyncio.run(serve())
+        asyncio.run(serve(config))
     except LocalError as failure:
         print(f"./dev run: {failure}", file=sys.stderr, flush=True)
-        return DID_NOT_START
-    except ValidationError as failure:
-        print(f"./dev run: a setting is wrong: {failure}", file=sys.stderr, flush=True)
         return DID_NOT_START
     return 0
 

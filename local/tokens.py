@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jwt
 
-from settings import settings
+from settings import settings_or_exit
 
 DAY_S = 86_400
 SUBJECT = "local-developer"
@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument("--sub", default=SUBJECT, help="whom the token is for")
     parser.add_argument("--ttl", type=int, default=DAY_S, metavar="SECONDS")
     wanted = parser.parse_args()
-    config = settings()
+    config = settings_or_exit()
     try:
         key = key_of(config.state_dir, config.jwt_key.get_secret_value())
     except FileNotFoundError:

@@ -17,7 +17,7 @@ import uvloop
 from local.errors import LocalError
 from local.sandbox.desk import open_desk
 from local.sandbox.server import SandboxServer
-from settings import settings
+from settings import settings_or_exit
 
 
 async def serve(port: int) -> None:
@@ -25,7 +25,7 @@ async def serve(port: int) -> None:
     stop = asyncio.Event()
     for signal_ in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signal_, stop.set)
-    configured = settings()
+    configured = settings_or_exit()
     desk = open_desk(configured.state_dir / "sandbox", configured.amqp_url.get_secret_value())
     server = SandboxServer(desk)
     print(f"http://127.0.0.1:{await server.start(port)}", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from settings import Settings
+from settings import Settings, WrongSettings, look_at_names, settings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/operations.md"
 ROW = re.compile(r"^\| `ORDERSVC_(\w+)` \| (?:`(.*?)`)? *\| (\S.*) \|$", re.MULTILINE)
@@ -38,3 +39,130 @@ def test_a_key_set_needs_an_issuer_and_an_audience(given: dict[str, Any]) -> Non
     for name in ("jwt_issuer", "jwt_audience"):
         assert (f"ORDERSVC_{name.upper()}" in text) == (name not in given)
     assert Settings(jwks_url="https://identity.example/keys", jwt_issuer="us", jwt_audience="ordersvc").jwks_url
+
+
+def wrong(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
+    """What is said of these variables (without their prefix), a line each; nothing where they are all right."""
+    for name in [each for each in os.environ if each.startswith("ORDERSVC_")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(f"ORDERSVC_{name}", value)
+    settings.cache_clear()
+    try:
+        settings()
+    except WrongSettings as refusal:
+        return str(refusal).splitlines()
+    finally:
+        settings.cache_clear()
+    return []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SHIPPING_TAX_RATE", "21"),
+        ("SHIPPING_TAX_RATE", "-0.1"),
+        ("SHIPPING_TAX_RATE", "NaN"),
+        ("SHIPPING_TAX_RATE", "a fifth"),
+        ("SHIPPING_PRICES", "{"),
+        ("SHIPPING_PRICES", "[]"),
+        ("SHIPPING_PRICES", '{"express": {"EUR": 1}}'),
+        ("SHIPPING_PRICES", '{"standard": {"EUR": -1}}'),
+        ("SHIPPING_PRICES", '{"standard": {"EUR": 4.9}}'),
+        ("SHIPPING_PRICES", '{"standard": {"EUR": "490"}}'),
+        ("SHIPPING_PRICES", '{"standard": {"EUR": true}}'),
+        ("SHIPPING_PRICES", '{"standard": {"EUR": 9007199254740992}}'),
+        ("SHIPPING_PRICES", '{"standard": {"euro": 490}}'),
+        ("SHIPPING_PRICES", "[" * 100_000),
+        ("HTTP_PORT", "abc"),
+        ("HTTP_PORT", "0"),
+        ("HTTP_PORT", "70000"),
+        ("HTTP_PORT", "-1"),
+        ("HTTP_HOST", "[::1]"),
+        ("HTTP_HOST", "a host"),
+        ("SHARDS", "0"),
+        ("SHARDS", "2.5"),
+        ("API_PROCESSES", "1000"),
+        ("LOG_LEVEL", "LOUD"),
+        ("JWT_KEY", "short"),
+        ("DATABASE_URL", "mysql://somebody:secret@host/orders"),
+        ("DATABASE_URL", "postgresql:///orders"),
+        ("AMQP_URL", "http://host"),
+        ("REDIS_URL", "localhost:6379"),
+        ("PAYMENT_URL", "payments.example"),
+        ("PRODUCT_URL", "http://products.example:port"),
+        ("PAYMENT_WINDOW_S", "0"),
+        ("PAYMENT_WINDOW_S", "1e300"),
+        ("PAYMENT_SETTLE_S", "inf"),
+        ("ASK_TIMEOUT_S", "nan"),
+        ("FLUSH_MAX_ORDERS", "0"),
+        ("PRODUCT_CACHE_S", "-1"),
+        ("DEDICATED_POLICY", "many"),
+        ("DEDICATED_CUSTOMERS", "c-1001"),
+        ("DEDICATED_CUSTOMERS", '["c-1001", 7]'),
+        ("RATE_LIMIT_PER_MIN", "-1"),
+    ],
+)
+def test_a_wrong_value_is_told_in_one_line_that_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """`SHIPPING_TAX_RATE=21` used to be taken: no order was ever validated, and nothing said why."""
+    (line,) = wrong(monkeypatch, **{name: value})
+    assert line.startswith(f"ORDERSVC_{name}: ")
+    assert "secret" not in line
+
+
+def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = wrong(monkeypatch, HTTP_PORT="abc", SHIPPING_PRICES="{", PAYMENT_WINDOW="5", SHARDS="none")
+    assert [line.split(":")[0] for line in lines] == [
+        "ORDERSVC_PAYMENT_WINDOW",
+        "ORDERSVC_HTTP_PORT",
+        "ORDERSVC_SHARDS",
+        "ORDERSVC_SHIPPING_PRICES",
+    ]
+
+
+@pytest.mark.parametrize("name", list(Settings.model_fields))
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """`STATE_DIR=` used to make the project's own folder the state folder."""
+    assert wrong(monkeypatch, **{name.upper(): ""}) == []
+    monkeypatch.setenv(f"ORDERSVC_{name.upper()}", "")
+    assert getattr(Settings(), name) == getattr(Settings.model_construct(), name)
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("PAYMENT_WINDOW", "PAYMENT_WINDOW_S"),
+        ("HTTP_PROT", "HTTP_PORT"),
+        ("HTTPPORT", "HTTP_PORT"),
+        ("JWT_KEYS", "JWT_KEY"),
+        ("SHARD", "SHARDS"),
+        ("shards_", "SHARDS"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_one_that_is_meant(
+    monkeypatch: pytest.MonkeyPatch, misspelt: str, meant: str
+) -> None:
+    (line,) = wrong(monkeypatch, **{misspelt: "5"})
+    assert line.startswith(f"ORDERSVC_{misspelt}: ")
+    assert f"ORDERSVC_{meant} " in line
+
+
+def test_variables_of_others_are_let_be_and_unknown_ones_are_warned_about() -> None:
+    others = {
+        "ORDERSVC_PORT": "tcp://10.0.0.1:80",
+        "ORDERSVC_PORT_80_TCP_PORT": "80",
+        "ORDERSVC_SERVICE_HOST": "10.0.0.1",
+        "ORDERSVC_TEST_DATABASE_URL": "postgresql://host/tests",
+        "PATH": "/bin",
+    }
+    assert look_at_names(others) == ([], [])
+    refused, warnings = look_at_names(others | {"ORDERSVC_COLOUR_OF_THE_DOOR": "red"})
+    assert refused == []
+    assert [line.split(":")[0] for line in warnings] == ["ORDERSVC_COLOUR_OF_THE_DOOR"]
+
+
+def test_a_retired_setting_is_warned_about_and_not_taken_for_a_misspelt_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("settings.RETIRED", frozenset({"SHARDZ"}))
+    assert look_at_names({"ORDERSVC_SHARDZ": "3"}) == ([], ["ORDERSVC_SHARDZ: this setting does nothing any more"])
