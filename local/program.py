@@ -6,14 +6,12 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from local.children import Child, answers
-from local.state import State
+from local.state import PROJECT, State
 
-PROJECT = Path(__file__).resolve().parent.parent
 START_LIMIT_S = 90.0
 STOP_LIMIT_S = 20.0
 ANSWER_LIMIT_S = 3.0

@@ -61,7 +61,8 @@ class RabbitMQ:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._folder = state.subfolder(self.name)
+        state.subfolder(self.name)
+        self._folder = state.plain_folder / self.name
         self._epmd: Child | None = None
         self._erlang_programs = Path()
         self._environment: dict[str, str] = {}

@@ -11,12 +11,10 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 from local.children import Child, answers
-from local.program import PROJECT
-from local.state import State, write_private
+from local.state import PLAIN, PROJECT, State
 
 START_LIMIT_S = 120.0
 STOP_LIMIT_S = 15.0
@@ -108,27 +106,15 @@ class RayNode:
         return await answers("127.0.0.1", self.dashboard_port) is not None
 
     async def stop(self) -> None:
-        """End the node with all that runs on it; its sockets and logs go where they are not in the state folder."""
+        """End the node with all that runs on it."""
         if self.child is not None:
             await self.child.stop(signal.SIGTERM, STOP_LIMIT_S)
-            self._remove_folder_elsewhere()
 
     def _fresh_folder(self) -> Path:
         """An empty folder for sockets and logs, whose path is short."""
-        self._remove_folder_elsewhere()
-        inside = self._state.folder / "ray"
-        shutil.rmtree(inside, ignore_errors=True)
-        if len(str(inside)) <= FOLDER_LENGTH_MAX:
-            inside.mkdir(mode=0o700)
-            return inside
-        default = tempfile.gettempdir()
-        short = default if len(default) <= FOLDER_LENGTH_MAX - len("/ray-12345678") else "/tmp"  # noqa: S108
-        elsewhere = Path(tempfile.mkdtemp(prefix="ray-", dir=short))
-        write_private(self._state.folder / "ray-folder", str(elsewhere))
-        return elsewhere
-
-    def _remove_folder_elsewhere(self) -> None:
-        note = self._state.folder / "ray-folder"
-        if note.exists():
-            shutil.rmtree(note.read_text(), ignore_errors=True)
-            note.unlink()
+        folder = self._state.folder / "ray"
+        if len(str(folder)) > FOLDER_LENGTH_MAX or not PLAIN.fullmatch(str(folder)):
+            folder = self._state.elsewhere / "ray"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        return folder

@@ -15,7 +15,7 @@ class Servers:
     """PostgreSQL, Redis and RabbitMQ with all their data in one folder."""
 
     def __init__(self, folder: Path) -> None:
-        state = State(folder)
+        self._state = state = State(folder)
         self.postgres = PostgreSQL(state)
         self.valkey = Valkey(state)
         self.rabbitmq = RabbitMQ(state)
@@ -32,3 +32,4 @@ class Servers:
     async def stop(self) -> None:
         """End all three cleanly; their data stays."""
         await asyncio.gather(self.postgres.stop(), self.valkey.stop(), self.rabbitmq.stop())
+        self._state.clear_elsewhere()

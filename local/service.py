@@ -16,11 +16,11 @@ from local.endpoints import announcement, endpoints, remove_endpoints, write_end
 from local.errors import LocalError, Taken
 from local.given import check_given, given_urls
 from local.postgres import PostgreSQL
-from local.program import PROJECT, Program, is_healthy, listens, said_ready
+from local.program import Program, is_healthy, listens, said_ready
 from local.rabbitmq import RabbitMQ
 from local.ray_node import RayNode
 from local.speech import say
-from local.state import State, is_free
+from local.state import PROJECT, State, is_free
 from local.tokens import make_token
 from local.valkey import Valkey
 from settings import Settings
@@ -63,8 +63,7 @@ class Service:
         sandbox_port = state.port("sandbox")
         self._sandbox_url = f"http://127.0.0.1:{sandbox_port}"
         self._sandbox = self._program("sandbox", ["local.sandbox", "--port", str(sandbox_port)], listens(sandbox_port))
-        host = "127.0.0.1" if config.http_host == "0.0.0.0" else config.http_host  # noqa: S104 -- compared, not bound
-        self._api_url = f"http://{host}:{config.http_port}"
+        self._api_url = f"http://{_host_of(config.http_host)}:{config.http_port}"
         self._actors = self._program("actors", ["actors.runtime"], said_ready)
         self._api = self._program("api", ["api"], is_healthy(f"{self._api_url}/health/ready"))
         self._running: list[Part] = []
@@ -102,6 +101,7 @@ class Service:
         for together in ((self._api,), (self._actors, self._sandbox), (self._ray,)):
             await asyncio.gather(*(part.stop() for part in together))
         await asyncio.gather(self._postgres.stop(), self._valkey.stop(), self._rabbitmq.stop())
+        self._state.clear_elsewhere()
 
     def _settle_own(self) -> None:
         """The settings that the service's processes get besides the ones given."""
@@ -193,6 +193,12 @@ class Service:
 
     def _set(self, name: str, value: str) -> None:
         self._environment[f"ORDERSVC_{name}"] = value
+
+
+def _host_of(listened: str) -> str:
+    """The host in a URL for who listens there; who listens everywhere is found on loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listened, listened)  # noqa: S104 -- compared, not bound
+    return f"[{host}]" if ":" in host else host
 
 
 async def _side_by_side(*work: Coroutine[Any, Any, None]) -> None:

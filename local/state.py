@@ -6,36 +6,73 @@ the range that the kernel hands out by itself, so that no outgoing connection ca
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
+import shutil
 import socket
+import stat
+import tempfile
 from pathlib import Path
 
-from local.errors import Taken
+from local.errors import NotUsable, Taken
 
+PROJECT = Path(__file__).resolve().parent.parent
 PORT_FIRST = 20_000
 PORT_LAST = 32_000
 PORT_TRIES_MAX = 200
+PLAIN = re.compile(r"[A-Za-z0-9/._+-]{1,100}")
+TEMPORARY_LENGTH_MAX = 20  # so that sockets, whose paths have room for 107 bytes, may lie below
 EPHEMERAL_RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept for all state folders: ``$XDG_CACHE_HOME/ordersvc``, else ``~/.cache/ordersvc``."""
+    """Where downloads are kept for all state folders: ``ordersvc`` in ``$XDG_CACHE_HOME``, else in ``~/.cache``.
+
+    Where these can't be written, ``.cache`` in the project. Raises ``NotUsable`` where nothing can.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "ordersvc"
+    bases = [Path(base)] if base.startswith("/") else []
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        bases.append(Path.home() / ".cache")
+    folders = [each / "ordersvc" for each in [*bases, PROJECT / ".cache"]]
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK):
+                return folder
+    raise NotUsable(f"none of these folders can be written, and downloads belong there: {', '.join(map(str, folders))}")
+
+
+def plain_cache_folder() -> Path:
+    """The same for what can't lie under a path with spaces, quotes or letters: else a folder of the user's in ``/var/tmp``.
+
+    Raises ``NotUsable`` where that folder is somebody else's.
+    """
+    folder = cache_folder()
+    if PLAIN.fullmatch(str(folder)):
+        return folder
+    folder = Path("/var/tmp") / f"ordersvc-{os.geteuid()}"  # noqa: S108 - it is looked at who owns it
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise NotUsable(f"{folder} must be a folder of yours that nobody else can write")
+    return folder
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen on the port now. A closed server's connections in TIME_WAIT do not count."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-        return True
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError:
+        return False
+    return True
 
 
 def port_range(ephemeral: str) -> range:
@@ -58,10 +95,16 @@ class State:
     """One state folder. Not for use by two starts at a time: see ``lock``."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises ``NotUsable`` where the folder can't be made or written."""
         self.folder = folder.absolute()
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise NotUsable(f"the state folder {self.folder} can't be used: {error.strerror}") from None
         self._lock_file: int | None = None
         self._ports_given: dict[str, int] = {}
+        self._elsewhere: Path | None = None
 
     def lock(self) -> None:
         """Keep every other start out of this folder until this process ends. Raises ``Taken``."""
@@ -85,6 +128,45 @@ class State:
         folder = self.folder / name
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
+
+    @property
+    def plain_folder(self) -> Path:
+        """The folder by a path of few and plain characters: scripts of servers stumble over spaces, quotes and letters."""
+        if PLAIN.fullmatch(str(self.folder)):
+            return self.folder
+        link = self.elsewhere / "state"
+        if not link.is_symlink():
+            link.symlink_to(self.folder)
+        return link
+
+    @property
+    def elsewhere(self) -> Path:
+        """A folder with a short path for what needs one; ``clear_elsewhere`` empties it. Raises ``NotUsable``.
+
+        It has the same path at each start: RabbitMQ writes down where its data was.
+        """
+        if self._elsewhere is None:
+            self.clear_elsewhere()
+            note = self.folder / "elsewhere"
+            if not note.exists():
+                default = tempfile.gettempdir()
+                is_good = len(default) <= TEMPORARY_LENGTH_MAX and PLAIN.fullmatch(default)
+                write_private(note, f"{default if is_good else '/tmp'}/ordersvc-{secrets.token_hex(4)}")  # noqa: S108
+            folder = Path(note.read_text())
+            try:
+                folder.mkdir(mode=0o700)
+            except OSError as error:
+                raise NotUsable(f"{folder}, which {note} names, can't be made: {error.strerror}") from None
+            self._elsewhere = folder
+        return self._elsewhere
+
+    def clear_elsewhere(self) -> None:
+        """Remove what this start, or an earlier one that was killed, has put elsewhere."""
+        with contextlib.suppress(OSError):
+            folder = Path((self.folder / "elsewhere").read_text())
+            if folder.lstat().st_uid == os.geteuid():
+                shutil.rmtree(folder)
+        self._elsewhere = None
 
     def secret(self, name: str) -> str:
         """A random text (43 characters, URL-safe) that is made once and then kept."""

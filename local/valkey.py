@@ -58,7 +58,8 @@ class Valkey:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._folder = state.subfolder("valkey")
+        state.subfolder("valkey")
+        self._folder = state.plain_folder / "valkey"
         self.child: Child | None = None
         self.port = 0
 

@@ -45,7 +45,8 @@ def build(folder: Path) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
         shutil.copy2(ROOT / name, folder / name)
-    (folder / ".venv").symlink_to((ROOT / ".venv").resolve())
+    for environment in ROOT.glob(".venv-*/"):
+        (folder / environment.name).symlink_to(environment.resolve())
     shutil.copy2(ROOT / "tests/faults/sabotage.py", folder / "sitecustomize.py")
     return folder / "dev"
 

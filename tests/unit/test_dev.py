@@ -25,8 +25,9 @@ def dev() -> ModuleType:
     return module
 
 
-def test_dev_imports_the_standard_library_and_one_module_that_does_the_same() -> None:
-    for file, others in ((ROOT / "dev", {"local.guard"}), (ROOT / "local/guard.py", set[str]())):
+def test_dev_imports_the_standard_library_and_modules_that_do_the_same() -> None:
+    ours = {"local.guard", "local.state", "local.errors"}
+    for file, others in ((ROOT / "dev", ours), *((ROOT / f"{name.replace('.', '/')}.py", ours) for name in ours)):
         for node in ast.walk(ast.parse(file.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
@@ -85,3 +86,31 @@ def test_a_cluster_is_never_started_without_a_token() -> None:
         starts = [command for command in config[part] if "ray start" in command]
         assert len(starts) == 1
         assert "RAY_AUTH_MODE=token" in starts[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("run", "--port", "9999"), ("run", "extra"), ("check", "--fix"), ("environment", "x"), ("lock", "-U"), ("rum",)],
+)
+def test_what_it_does_not_know_it_refuses_before_it_does_anything(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    """`./dev run --port 9999` used to start the whole service, on port 8000."""
+    monkeypatch.setattr(sys, "argv", ["dev", *arguments])
+    for name in ("environment_of", "fetch_rabbitmq", "run_module", "uv_program"):
+        monkeypatch.setattr(dev, name, lambda *_: pytest.fail("it began to work"))
+    with pytest.raises(SystemExit) as ended:
+        dev.main()
+    assert ended.value.code == 2
+    assert arguments[-1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("help",), (), ("run", "--help"), ("check", "-h")])
+def test_help_is_given_and_nothing_started(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dev", *arguments])
+    for name in ("environment_of", "fetch_rabbitmq", "run_module"):
+        monkeypatch.setattr(dev, name, lambda *_: pytest.fail("it began to work"))
+    assert dev.main() == 0
+    assert "./dev run" in capsys.readouterr().err

@@ -91,12 +91,14 @@ async def test_a_gcs_that_is_killed_comes_back_with_its_tables(node: RayNode) ->
 
 async def test_stopping_it_leaves_no_process_and_nothing_outside_its_folder(tmp_path: Path) -> None:
     deep = tmp_path / "so-deep-that-the-path-of-a-socket-in-it-would-be-too-long"
-    node = RayNode(State(deep))
+    state = State(deep)
+    node = RayNode(state)
     await node.start()
     below = processes(node)
-    elsewhere = Path((deep / "ray-folder").read_text())
-    assert elsewhere.exists()
+    elsewhere = Path((deep / "elsewhere").read_text())
+    assert (elsewhere / "ray").exists()
     await node.stop()
+    state.clear_elsewhere()
     assert not elsewhere.exists()
     deadline_s = time.monotonic() + 20
     while [pid for pid in below if Path(f"/proc/{pid}/exe").exists()]:

@@ -90,8 +90,9 @@ async def test_no_secret_is_in_a_command_line(servers: Servers) -> None:
             assert not [secret for secret in secrets if secret in command]
 
 
-async def test_servers_keep_addresses_passwords_and_data_over_a_restart(tmp_path: Path) -> None:
-    first = Servers(tmp_path)
+@pytest.mark.parametrize("name", ["plain", 'los "datos" de O\'Neill, ñandú'])
+async def test_servers_keep_addresses_passwords_and_data_over_a_restart(tmp_path: Path, name: str) -> None:
+    first = Servers(tmp_path / name)
     await first.start()
     try:
         await _leave_traces(first)
@@ -101,7 +102,7 @@ async def test_servers_keep_addresses_passwords_and_data_over_a_restart(tmp_path
         assert PORT_FIRST <= port <= PORT_LAST
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
-    second = Servers(tmp_path)
+    second = Servers(tmp_path / name)
     await second.start()
     try:
         assert second.postgres.url == first.postgres.url
