@@ -197,8 +197,21 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         assert f"port {port} on 127.0.0.1 is taken" in started.said()
 
 
-def test_a_setting_that_is_wrong_is_named(tmp_path: Path) -> None:
-    started = Started(tmp_path / "state", {"SHARDS": "many"})
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SHARDS", "many"), ("SHIPPING_TAX_RATE", "21"), ("HTTP_PORT", "70000"), ("PAYMENT_WINDOW", "5")],
+)
+def test_a_setting_that_is_wrong_is_named_and_nothing_is_started(tmp_path: Path, name: str, value: str) -> None:
+    started = Started(tmp_path / "state", {name: value})
     assert started.process.wait(timeout=ENDED_LIMIT_S) == 2
-    assert "shards" in started.said()
+    assert f"ORDERSVC_{name}: " in started.said()
+    assert "Traceback" not in started.said()
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_state_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    started = Started(tmp_path / "state", {"STATE_DIR": str(tmp_path / "file")})
+    assert started.process.wait(timeout=ENDED_LIMIT_S) == 2
+    assert f"the state folder {tmp_path / 'file'} can't be used" in started.said()
     assert "Traceback" not in started.said()
