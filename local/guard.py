@@ -101,6 +101,8 @@ def _work_below(guard: int, work: Callable[[], int]) -> int:
         if os.getppid() != guard:
             return 1
         code = work()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as a copy of its parent
         sys.excepthook(*sys.exc_info())
         code = 1
