@@ -197,10 +197,6 @@ class Settings(BaseSettings):
     request_body_max_bytes: Count = 262_144
     prefer_wait_max_s: Wait = 30.0
 
-
-class WrongSettings(Exception):
-    """Settings that nothing can be started with; the text names each by its variable, one a line, and shows no secret."""
-
     @field_validator("jwks_url")
     @classmethod
     def _is_for_us(cls, jwks_url: str, info: ValidationInfo) -> str:
@@ -209,6 +205,10 @@ class WrongSettings(Exception):
         if jwks_url and missing:
             raise ValueError("needs " + " and ".join(f"ORDERSVC_{name.upper()}" for name in missing) + " beside it")
         return jwks_url
+
+
+class WrongSettings(Exception):
+    """Settings that nothing can be started with; the text names each by its variable, one a line, and shows no secret."""
 
 
 @lru_cache(maxsize=1)
