@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from actors.bulkhead import Bulkhead
 from actors.catalogue import Catalogue
@@ -28,6 +29,8 @@ from actors.supervisor import Supervisor, SupervisorPolicy
 from actors.surroundings import GroupLimits, Surroundings
 from domain.calls import Call, Partner
 from domain.order import Order
+from messaging import topology
+from messaging.arrived import Arrived
 from messaging.bridge import BridgeLimits, EventBridge
 from messaging.inbound import CustomerChanged, ProductChanged
 from messaging.publisher import Publisher, PublisherLimits
@@ -282,7 +285,9 @@ class BridgeHost(RoutingHost):
 
     async def _receive(self, number: int) -> None:
         queue = self.world.inbox
-        failure = await self._bridge._try(cast("Any", SimpleNamespace(body=queue.ready[number])))
+        body = queue.ready[number]
+        kind = str(msgspec.json.decode(body)["type"])
+        failure = await self._bridge._try(Arrived(body=body, exchange=topology.CONSUMED[kind], routing_key=kind))
         if failure is None:
             queue.ack(number)
         elif failure.is_for_later:
