@@ -9,11 +9,13 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, replace
 from inspect import getsource
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+import api
 from actors.replies import Reply, make_reply
 from domain.document import OWN_FAULTS
 from domain.errors import Unavailable
@@ -61,7 +63,7 @@ OTHERS = {
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request that is answered with an order; ``staff_only``: others are 403."""
+    """A request that is answered with an order."""
 
     method: str
     path: str
@@ -78,10 +80,7 @@ NEW = {"customer_id": "c-1001", "currency": "EUR", "items": [{"sku": "SKU-1", "q
 LINE = {"sku": "SKU-1", "quantity": 1}
 SHIPPED = {"status": "shipped", "carrier": "C", "tracking_number": "T"}
 ASKS: dict[str, tuple[Ask, ...]] = {
-    "CrearPedido": (
-        Ask("POST", "/api/orders", NEW),
-        Ask("POST", "/api/orders", NEW, (("prefer", "wait=5"),)),
-    ),
+    "CrearPedido": (Ask("POST", "/api/orders", NEW),),
     "ObtenerPedidoPorId": (Ask("GET", AT),),
     "ObtenerHistorialDePedidos": (Ask("GET", "/api/orders"),),
     "ListarPedidosDeCliente": (Ask("GET", "/api/customers/c-1001/orders"),),
@@ -129,15 +128,27 @@ async def test_every_operation_that_shows_an_order_is_tried_here(world: World) -
 @pytest.mark.parametrize("order", [WITH_A_STEP, IN_NEED, REFUSED, BY_STAFF], ids=["step", "need", "fault", "note"])
 @pytest.mark.parametrize(("name", "ask"), EVERY_ASK)
 @pytest.mark.parametrize("replayed", [False, True])
+@pytest.mark.parametrize("prefer", [(), (("prefer", "wait=5"),)], ids=["", "wait"])
 async def test_what_is_for_staff_is_shown_to_staff_and_to_nobody_else(
-    world: World, order: Order, name: str, ask: Ask, *, replayed: bool
+    world: World, order: Order, name: str, ask: Ask, prefer: tuple[tuple[str, str], ...], *, replayed: bool
 ) -> None:
     told_of(world, order, replayed=replayed)
+    ask = replace(ask, headers=prefer)
     for who, their_token in OTHERS.items():
         answered = await ask.to(world, their_token)
         assert answered.status in ((200, 201, 202, 403) if name in STAFF_ONLY else (200, 201, 202)), answered.json
         assert SECRET not in answered.body.decode(), who
     assert SECRET in (await ask.to(world, STAFF)).body.decode()
+
+
+def test_orders_are_rendered_in_one_place_only() -> None:
+    found = {
+        file.name
+        for file in Path(api.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and {"represent", "make_reply"} & {name.name for name in node.names}
+    }
+    assert found == {"audience.py"}
 
 
 @pytest.mark.parametrize("path", [f"{AT}/payments", f"{AT}/payments/status", f"{AT}/payments/{PAYMENT_ID}"])
