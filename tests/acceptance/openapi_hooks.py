@@ -44,7 +44,7 @@ OF_STATE: dict[str, set[str]] = {
     "ObtenerHistorialDePedidos": {"invalid_cursor"},
     "ListarPedidosDeCliente": {"invalid_cursor"},
     "ListarPromociones": {"invalid_cursor"},
-    "ObtenerEstadisticasPedidos": {"invalid_parameter"},  # ``from`` after ``to``, or too many buckets
+    "ObtenerEstadisticasPedidos": {"invalid_parameter", "too_many_buckets"},  # ``from`` after ``to``
 }
 STATE_STATUSES = {400, 412, 422}
 

@@ -42,3 +42,18 @@ def said(shop: Shop, sent: bytes) -> tuple[int, str]:
 def test_what_nobody_could_answer_is_refused(shop: Shop, sent: bytes, status: int, code: str) -> None:
     assert said(shop, sent) == (status, code)
     assert shop.ask("GET", "/health/live")[0] == 200
+
+
+def test_a_header_that_may_stand_once_is_refused_when_it_is_repeated(shop: Shop) -> None:
+    """The last line won: a customer's token before an administrator's was an administrator's, and one key of two was taken."""
+    customer = f"authorization: Bearer {shop.token('orders:read', customer='c-1001')}"
+    admin = f"authorization: Bearer {shop.token('admin')}"
+    json_type = "content-type: application/json"
+    for lines in (
+        (customer, admin),
+        (admin, admin),
+        (admin, json_type, "idempotency-key: a", "idempotency-key: b"),
+        (admin, json_type, "content-type: text/plain"),
+    ):
+        head = "\r\n".join(("POST /api/orders HTTP/1.1", "host: x", "connection: close", "content-length: 2", *lines))
+        assert said(shop, head.encode() + b"\r\n\r\n{}") == (400, "repeated_header")

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+import tests.acceptance.test_connections as connections
 import tests.acceptance.test_payment_limits as limits
 import tests.acceptance.test_rest_table_broken as broken
 import tests.acceptance.test_rest_table_keys as keys
@@ -33,6 +34,7 @@ ELSEWHERE: dict[str, Callable[..., object]] = {
     "promotion_changing": broken.test_whoever_changes_a_promotion_while_many_do_may_have_to_try_again,
     "rate_limited": (processes.test_a_token_that_asks_too_often_is_told_when_to_come_back_whichever_process_it_asks),
     "refund_in_progress": limits.test_what_is_being_given_back_can_not_be_recorded_as_taken,
+    "repeated_header": connections.test_a_header_that_may_stand_once_is_refused_when_it_is_repeated,
     "request_timeout": broken.test_a_body_that_does_not_come_is_not_waited_for_without_end,
     "too_many_payment_attempts": limits.test_an_order_takes_so_many_payments_and_no_more,
     "too_many_refund_attempts": limits.test_staff_can_not_try_a_refund_again_without_end,
