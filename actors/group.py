@@ -223,7 +223,11 @@ class Group:
 
     def _resume(self, actor: OrderActor, order: Order) -> None:
         """Make the calls again whose answers went to a process that is no more; their ids make repeats harmless."""
-        again = resume(order, self._around.clock.now(), self._around.rules)
+        self._around.calls.committed(order)
+        again = tuple(
+            amended(call, may_have_happened=True)
+            for call in resume(order, self._around.clock.now(), self._around.rules)
+        )
         if again:
             self.committer.add(
                 Proposal(None, lambda verdict, _: self._call(again) if verdict is Verdict.COMMITTED else None)
@@ -276,8 +280,8 @@ class Group:
 
     def confirm(self, letter: Letter, told: Refused | tuple[Order, Answer]) -> None:
         """Tell the sender what changes nothing, once the next flush has shown that the order is still ours."""
-        if isinstance(letter.message.body, CallAnswered):
-            self._around.calls.answered(letter.order_id, letter.message.body.key, letter.message.body.outcome)
+        if isinstance(letter.message.body, CallAnswered) and not isinstance(told, Refused):
+            self._around.calls.answered(told[0], letter.message.body.key, letter.message.body.outcome)
         self._tell_if_ours(letter, told if isinstance(told, Refused) else reply_to(letter.message, *told))
 
     def _tell_if_ours(self, letter: Letter, answer: Reply | Refused) -> None:
@@ -313,8 +317,9 @@ class Group:
         order = commit.order
         self._stale.pop(order.id, None)
         try:
-            if isinstance(letter.message.body, CallAnswered):
-                around.calls.answered(order.id, letter.message.body.key, letter.message.body.outcome)
+            around.calls.committed(order)
+            if isinstance(letter.message.body, CallAnswered) and actor.order is not None:
+                around.calls.answered(actor.order, letter.message.body.key, letter.message.body.outcome)
             if commit.events:
                 around.failpoint.hit("before_publish")
                 around.publisher.offer(order.id, [outbound(event) for event in commit.events])
@@ -375,14 +380,15 @@ class Group:
     # Orders leave memory.
 
     def _retire(self, actor: OrderActor) -> None:
-        """Let go of an actor that nothing is expected of: its order is closed, or there is none."""
-        if actor.is_idle and (actor.order is None or actor.order.is_closed):
+        """Let go of an actor that nothing is expected of: its order is closed, or there is none, and no call of it is out."""
+        if actor.is_idle and not actor.awaits_answer and (actor.order is None or actor.order.is_closed):
             self._forget(actor)
 
     def _forget(self, actor: OrderActor) -> None:
         if self._actors.get(actor.order_id) is actor:
             del self._actors[actor.order_id]
             self._stale.pop(actor.order_id, None)
+            self._around.calls.leave((actor.order_id,))
             self._around.publisher.leave((actor.order_id,))
 
     def passivate(self) -> int:

@@ -1,13 +1,17 @@
 """From a shard to the bulkheads: calls go out in batches, and those without an answer go out again to a bulkhead that was replaced.
 
-A call's id is its order and step, so a repeat has no second effect. A call that can't be handed over is answered ``NotSent``. An order
-that hears that the circuit is open goes again when ``circuits.py`` says.
+No call is kept. What is to be sent is what the steps of an order's last commit ask for, and that is looked at before every send: a
+call may have waited in a queue, or its answer have been lost, while the order became another. A call's id is its order and step, so a
+repeat has no second effect. A call that can't be handed over is answered ``NotSent``. An order that hears that the circuit is open
+goes again when ``circuits.py`` says.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
 
 import structlog
 
@@ -15,8 +19,11 @@ from actors.batching import MicroBatcher
 from actors.circuits import Circuits
 from actors.peers import PeerGone
 from actors.wire import encode_calls
+from domain.amending import amended
 from domain.calls import PARTNER_OF, Call, Outcome, Partner
 from domain.errors import Unavailable
+from domain.order import Order, StepState
+from sagas.steps import call_of, partner_of, still_wanted
 
 log = structlog.get_logger()
 
@@ -29,18 +36,25 @@ class BulkheadCalls:
         perform: Callable[[Partner, bytes], Awaitable[list[int]]],
         not_sent: Callable[[Call, str], None],
         ask_again: Callable[[str, Partner], None],
+        find: Callable[[str], Order | None],
+        now: Callable[[], datetime],
         *,
         queue_max_calls: int,
         batch_max_calls: int = 128,
     ) -> None:
         """``perform`` hands a batch over and gives the positions of the calls that were not taken; raises ``PeerGone``.
 
-        ``ask_again`` tells an order (by its id) to make its call to the partner, if it still waits to.
+        ``ask_again`` tells an order (by its id) to make its call to the partner, if it still waits to. ``find`` gives the last
+        commit of an order that is in memory here; one that is not is somebody else's, or comes back by its own deadline. ``now``
+        is the database's clock.
         """
         self._perform = perform
         self._not_sent = not_sent
+        self._find = find
+        self._now = now
         self._circuits = Circuits(ask_again)
-        self._unanswered: dict[Partner, dict[tuple[str, str], Call]] = {partner: {} for partner in Partner}
+        # For each partner, the orders in memory that wait for its answer, and how many of their steps do.
+        self._waiting: dict[Partner, dict[str, int]] = {partner: {} for partner in Partner}
         self._queues = {
             partner: MicroBatcher(
                 self._sender(partner), queue_max_items=queue_max_calls, batch_max_items=batch_max_calls
@@ -51,53 +65,71 @@ class BulkheadCalls:
     @property
     def unanswered(self) -> int:
         """Calls that are out or wait to go."""
-        return sum(len(calls) for calls in self._unanswered.values())
+        return sum(sum(orders.values()) for orders in self._waiting.values())
 
     @property
     def held_back(self) -> int:
         """Orders that wait for a partner whose circuit is open."""
         return self._circuits.waiting
 
+    def committed(self, order: Order) -> None:
+        """This is what is stored of an order that is in memory here."""
+        running = Counter(partner_of(step) for step in order.steps if step.state is StepState.RUNNING)
+        for partner, orders in self._waiting.items():
+            if running[partner]:
+                orders[order.id] = running[partner]
+            else:
+                orders.pop(order.id, None)
+
     def send(self, calls: Iterable[Call]) -> None:
         """Send calls whose intents are committed."""
         for call in calls:
-            partner = PARTNER_OF[type(call.request)]
-            self._unanswered[partner][(call.order_id, call.key)] = call
             try:
-                self._queues[partner].put(call)
+                self._queues[PARTNER_OF[type(call.request)]].put(call)
             except Unavailable as full:
-                self._give_up(partner, call, str(full))
+                self._not_sent(call, str(full))
 
-    def answered(self, order_id: str, key: str, outcome: Outcome) -> None:
-        """The call's answer is committed: it needs no repeating."""
-        for partner, calls in self._unanswered.items():
-            if calls.pop((order_id, key), None) is not None:
-                self._circuits.heard(partner, order_id, outcome)
+    def answered(self, order: Order, key: str, outcome: Outcome) -> None:
+        """The answer to a step of ``order``, as it was before, is committed."""
+        for step in order.steps:
+            if step.key == key:
+                self._circuits.heard(partner_of(step), order.id, outcome)
+
+    def leave(self, order_ids: Iterable[str]) -> None:
+        """These orders leave memory: what is still ours of them comes back by its own deadline."""
+        for order_id in order_ids:
+            for orders in self._waiting.values():
+                orders.pop(order_id, None)
 
     def forget(self, order_ids: Iterable[str]) -> None:
         """Somebody else owns these orders now, and makes their calls."""
-        gone = set(order_ids)
+        gone = tuple(order_ids)
         self._circuits.forget(gone)
-        for calls in self._unanswered.values():
-            for key in [key for key in calls if key[0] in gone]:
-                del calls[key]
+        self.leave(gone)
 
     def repeat(self, partner: Partner) -> None:
         """The partner's bulkhead was replaced: what it had been given is lost, so give it to the new one."""
-        calls = list(self._unanswered[partner].values())
+        now = self._now()
+        calls = [
+            amended(call_of(order, step), may_have_happened=True)
+            for order in map(self._find, list(self._waiting[partner]))
+            if order is not None
+            for step in order.steps
+            # A call that is overdue is left to the wake that is due as well.
+            if step.state is StepState.RUNNING and partner_of(step) is partner and step.next_try_at > now
+        ]
         if calls:
             log.info("calls_repeated", partner=partner.value, calls=len(calls))
             self.send(calls)
 
     def _sender(self, partner: Partner) -> Callable[[list[Call]], Awaitable[None]]:
         async def send(batch: list[Call]) -> None:
-            unanswered = self._unanswered[partner]
-            batch = [call for call in batch if unanswered.get((call.order_id, call.key)) is call]
+            batch = [call for call in batch if self._is_asked_for(call)]
             if not batch:
                 return
             try:
                 for position in await self._perform(partner, encode_calls(batch)):
-                    self._give_up(partner, batch[position], "the bulkhead's queue is full")
+                    self._not_sent(batch[position], "the bulkhead's queue is full")
             except PeerGone as gone:
                 # It is repeated when the bulkhead is back; until then the order's own deadline watches over it.
                 log.warning("bulkhead_gone", partner=partner.value, calls=len(batch), why=str(gone))
@@ -105,6 +137,13 @@ class BulkheadCalls:
 
         return send
 
-    def _give_up(self, partner: Partner, call: Call, why: str) -> None:
-        self._unanswered[partner].pop((call.order_id, call.key), None)
-        self._not_sent(call, why)
+    def _is_asked_for(self, call: Call) -> bool:
+        order = self._find(call.order_id)
+        if order is not None and still_wanted(order, call, self._now()):
+            return True
+        log.info("call_not_asked_for", order_id=call.order_id, key=call.key, attempt=call.attempt)
+        if order is not None and any(step.key == call.key for step in order.steps):
+            self._not_sent(
+                call, "it is not asked for any more"
+            )  # a charge that waits to be sent, of an order that was cancelled
+        return False

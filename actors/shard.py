@@ -24,6 +24,7 @@ from actors.wire import Moved, Told, decode_letters, encode_told
 from domain.calls import Call, NotSent, Partner
 from domain.commands import Actor, ActorType, AskAgain, CallAnswered, Message
 from domain.errors import Unavailable
+from domain.order import Order
 from domain.slices import DEDICATED
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.unreadable import unreadable_rows
@@ -141,7 +142,7 @@ class OrderShard:
 
     def not_sent(self, call: Call, why: str) -> None:
         """A call could not be handed over: its order hears so."""
-        body = CallAnswered(call.key, call.attempt, NotSent(why))
+        body = CallAnswered(call.key, call.attempt, NotSent(why), call.may_have_happened)
         message = Message(id=f"answer:{call.key}:{call.attempt}", body=body, actor=Actor(ActorType.SAGA, self.name))
         self.accept(Letter(call.order_id, message))
 
@@ -155,6 +156,11 @@ class OrderShard:
         group = self._group_of(letter.order_id)
         if group is not None:
             group.accept(letter)
+
+    def find(self, order_id: str) -> Order | None:
+        """The last commit of an order that is in memory here, or None."""
+        group = self._group_of(order_id)
+        return None if group is None else group.find(order_id)
 
     def statistics(self) -> dict[str, float]:
         """Figures for the metrics, by name."""

@@ -63,8 +63,14 @@ class InstantPartners:
             message = Message(id=f"answer:{call.key}:{call.attempt}", body=answered, actor=actor)
             self.shard.accept(Letter(call.order_id, message))
 
-    def answered(self, order_id: str, key: str, outcome: Outcome) -> None:
+    def committed(self, order: Order) -> None:
         """Nothing is repeated here."""
+
+    def answered(self, order: Order, key: str, outcome: Outcome) -> None:
+        """Every circuit is closed."""
+
+    def leave(self, order_ids: Iterable[str]) -> None:
+        """Nothing is remembered."""
 
     def forget(self, order_ids: Iterable[str]) -> None:
         """Nothing is remembered."""

@@ -13,6 +13,7 @@ from zlib import crc32
 from domain.amending import amended
 from domain.attention import AttentionReason
 from domain.calls import (
+    PARTNER_OF,
     Call,
     Charge,
     CommitHold,
@@ -22,6 +23,7 @@ from domain.calls import (
     Hold,
     HoldLine,
     NotSent,
+    Partner,
     ReleaseHold,
     Request,
     Unknown,
@@ -212,6 +214,24 @@ def call_of(order: Order, step: Step) -> Call:
         request=_request_of(order, step),
         may_have_happened=step.may_have_happened,
     )
+
+
+def partner_of(step: Step) -> Partner:
+    """Give the partner that a step's call goes to."""
+    return PARTNER_OF[_REQUEST_OF[step.kind]]
+
+
+_REQUEST_OF: dict[StepKind, type[Request]] = {
+    StepKind.FETCH_PRODUCTS: FetchProducts,
+    StepKind.FETCH_CUSTOMER: FetchCustomer,
+    StepKind.HOLD: Hold,
+    StepKind.COMMIT_HOLD: CommitHold,
+    StepKind.RELEASE_HOLD: ReleaseHold,
+    StepKind.CHARGE: Charge,
+    StepKind.VERIFY: Verify,
+    StepKind.REFUND: GiveBack,
+    StepKind.VERIFY_REFUND: VerifyRefund,
+}
 
 
 def _request_of(order: Order, step: Step) -> Request:

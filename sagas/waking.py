@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from domain.amending import amended
 from domain.attention import AttentionReason, payment_key, refund_key
-from domain.calls import PARTNER_OF, Partner
+from domain.calls import Partner
 from domain.derived import IN_FLIGHT
 from domain.order import CancelReason, Step, StepKind, StepState
 from sagas import charging, compensation, preparing, refunds, steps
@@ -31,7 +31,7 @@ def ask_again(draft: Draft, partner: Partner) -> None:
     """Make the calls to a partner now that were to be tried again later."""
     for step in draft.order.steps:
         is_waiting = step.state is StepState.RETRYING and draft.step(step.key) is step
-        if is_waiting and PARTNER_OF[type(steps.call_of(draft.order, step).request)] is partner:
+        if is_waiting and steps.partner_of(step) is partner:
             try_now(draft, step)
 
 

@@ -81,7 +81,13 @@ class OrderShard(Process):
         def ask_again(order_id: str, partner: Partner) -> None:
             self._shard.ask_again(order_id, partner)
 
-        calls = BulkheadCalls(perform, not_sent, ask_again, queue_max_calls=config.bulkhead_queue_max_calls)
+        def find(order_id: str) -> Order | None:
+            return self._shard.find(order_id)
+
+        clock = DatabaseClock(store.now, time.monotonic)
+        calls = BulkheadCalls(
+            perform, not_sent, ask_again, find, clock.now, queue_max_calls=config.bulkhead_queue_max_calls
+        )
         peers.on_found = lambda name: calls.repeat(bulkheads[name]) if name in bulkheads else None
         is_ordinary = self.name in layout.shard_names()
         # News are told to ordinary shards only; a process of one order has no use for copies.
@@ -106,7 +112,7 @@ class OrderShard(Process):
                 store=store,
                 publisher=publisher,
                 calls=calls,
-                clock=DatabaseClock(store.now, time.monotonic),
+                clock=clock,
                 catalogue=catalogue,
                 numbers=OrderNumbers(store.take_numbers, block=config.order_block_numbers),
                 rules=composition.rules_of(config),

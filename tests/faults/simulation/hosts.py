@@ -144,7 +144,11 @@ class ShardHost:
         def ask_again(order_id: str, partner: Partner) -> None:
             self._shard.ask_again(order_id, partner)
 
-        self.calls = BulkheadCalls(perform, not_sent, ask_again, queue_max_calls=8)
+        def find(order_id: str) -> Order | None:
+            return self._shard.find(order_id)
+
+        clock = DatabaseClock(store.now, monotonic)
+        self.calls = BulkheadCalls(perform, not_sent, ask_again, find, clock.now, queue_max_calls=8)
         bulkheads = {bulkhead_of(partner): partner for partner in Partner}
         peers.on_found = lambda found: self.calls.repeat(bulkheads[found]) if found in bulkheads else None
         is_dedicated = name not in LAYOUT.shard_names()
@@ -168,7 +172,7 @@ class ShardHost:
                 store=store,
                 publisher=self._publisher,
                 calls=self.calls,
-                clock=DatabaseClock(store.now, monotonic),
+                clock=clock,
                 catalogue=catalogue,
                 numbers=OrderNumbers(store.take_numbers, block=3),
                 rules=RULES,

@@ -28,6 +28,7 @@ from actors.wire import Moved, Told, decode_told, encode_letters
 from domain.calls import Call, Outcome
 from domain.commands import Actor, ActorType, AddItem, Body, CreateOrder, Message, NewLine, Pay, RetryNow
 from domain.errors import Unavailable
+from domain.order import Order
 from messaging.publisher import Outbound
 from sagas.decision import Rules
 from storage.snapshots import Commit, FlushResult, OrderStore
@@ -69,7 +70,9 @@ class Outside:
     def send(self, calls: Iterable[Call]) -> None:
         self.calls += calls
 
-    def answered(self, order_id: str, key: str, outcome: Outcome) -> None: ...
+    def committed(self, order: Order) -> None: ...
+
+    def answered(self, order: Order, key: str, outcome: Outcome) -> None: ...
 
 
 class Hosted:

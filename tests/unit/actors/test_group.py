@@ -61,6 +61,7 @@ class Memory:
         self.said: list[tuple[str, list[int] | str]] = []
         self.refusals = 0
         self.is_ours = True
+        self.calls = Calls()
 
     async def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
         await asyncio.sleep(0)
@@ -109,8 +110,20 @@ class Memory:
         self.left.extend(order_ids)
         self.said += [(order_id, "left") for order_id in order_ids]
 
-    def send(self, calls: Iterable[Call]) -> None: ...
-    def answered(self, order_id: str, key: str, outcome: Outcome) -> None: ...
+
+class Calls:
+    """What a group says of calls to partners."""
+
+    def __init__(self) -> None:
+        self.sent: list[Call] = []
+
+    def committed(self, order: Order) -> None: ...
+    def send(self, calls: Iterable[Call]) -> None:
+        self.sent += calls
+
+    def answered(self, order: Order, key: str, outcome: Outcome) -> None: ...
+    def leave(self, order_ids: Iterable[str]) -> None: ...
+    def forget(self, order_ids: Iterable[str]) -> None: ...
 
 
 async def a_group(memory: Memory, commit_policy: CommitPolicy | None = None) -> Group:
@@ -122,7 +135,7 @@ async def a_group(memory: Memory, commit_policy: CommitPolicy | None = None) -> 
         shard="order-shard-0",
         store=memory,
         publisher=memory,
-        calls=memory,
+        calls=memory.calls,
         clock=clock,
         catalogue=Catalogue(product_max_age_s=1, customer_max_age_s=1, max_entries=10, monotonic=time.monotonic),
         numbers=numbers,

@@ -1,80 +1,233 @@
-"""What was handed to a bulkhead is remembered until its answer is committed, and given to the next bulkhead if need be."""
+"""What a bulkhead is given is what the last commits of orders ask for then: first, from the queue, and when it is replaced."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from actors.partner_calls import BulkheadCalls
 from actors.wire import decode_calls
-from domain.calls import Call, FetchCustomer, NotSent, Partner, ReleaseHold
+from domain.calls import Call, Charge, FetchCustomer, HoldAnswered, NotKnown, NotSent, Partner, ReleaseHold, Verify
+from domain.order import Order, Status, StepState
 from tests.unit.conftest import Run
+from tests.unit.sagas.making import ASKING, CREATE, INK, PEN, Story, validated
 
 OPEN = NotSent("circuit open", circuit_open=True)
 
 
-def call(order_id: str, number: int = 1) -> Call:
-    return Call(order_id=order_id, key="fetch_customer:1", attempt=number, request=FetchCustomer("c-1"))
-
-
 class Outside:
-    """The bulkheads: takes all but what is in ``full``, and notes it."""
+    """The orders in memory, and the bulkheads: those take all but what finds them ``full``, and it is noted."""
 
-    def __init__(self, *, full: bool = False) -> None:
-        self.full = full
-        self.taken: list[tuple[Partner, str]] = []
-        self.given_up: list[str] = []
+    def __init__(self, *stories: Story) -> None:
+        self.orders: dict[str, Order] = {}
+        self.now = stories[0].now if stories else validated().now
+        self.full = False
+        self.taken: list[Call] = []
+        self.given_up: list[Call] = []
         self.asked_again: list[tuple[str, Partner]] = []
         self.calls = BulkheadCalls(
             self._perform,
-            lambda call, _: self.given_up.append(call.order_id),
+            lambda call, _: self.given_up.append(call),
             lambda order_id, partner: self.asked_again.append((order_id, partner)),
+            self.orders.get,
+            lambda: self.now,
             queue_max_calls=8,
         )
+        for story in stories:
+            self.commit(story)
 
     async def _perform(self, partner: Partner, batch: bytes) -> list[int]:
         calls = decode_calls(batch)
         if self.full:
             return list(range(len(calls)))
-        self.taken += [(partner, each.order_id) for each in calls]
+        self.taken += calls
         return []
 
+    def commit(self, story: Story) -> None:
+        """What was decided last is the order's commit; its calls go out."""
+        self.now = story.now
+        self.orders[story.order.id] = story.order
+        self.calls.committed(story.order)
+        self.calls.send(story.told.calls)
 
-def test_a_call_goes_to_its_partner_and_again_to_a_bulkhead_that_was_replaced_until_it_is_answered(run: Run) -> None:
+    @property
+    def kinds(self) -> list[type]:
+        return [type(call.request) for call in self.taken]
+
+
+def test_a_call_goes_again_to_a_bulkhead_that_was_replaced_until_it_is_answered_and_says_that_it_may_have_been_made(
+    run: Run,
+) -> None:
     async def scenario() -> None:
-        outside = Outside()
-        outside.calls.send([call("a"), Call(order_id="b", key="release", attempt=1, request=ReleaseHold())])
+        story = Story(known=ASKING)
+        outside = Outside(story)
         await asyncio.sleep(1)
-        assert set(outside.taken) == {(Partner.USER, "a"), (Partner.PRODUCT, "b")}
+        first = {call.key: call for call in outside.taken}
+        assert {type(call.request) for call in outside.taken} >= {FetchCustomer}
+        assert not any(call.may_have_happened for call in outside.taken)
+        outside.taken.clear()
         outside.calls.repeat(Partner.USER)
         await asyncio.sleep(1)
-        assert outside.taken[2:] == [(Partner.USER, "a")]
-        outside.calls.answered("a", "fetch_customer:1", NotSent("queue full"))
+        again = [replace(first[key], may_have_happened=True) for key in first if key.startswith("fetch_customer")]
+        assert outside.taken == again
+        outside.taken.clear()
+        story.fetched(PEN, INK)
+        outside.commit(story)
         outside.calls.repeat(Partner.USER)
         await asyncio.sleep(1)
-        assert (len(outside.taken), outside.calls.unanswered) == (3, 1)
+        assert FetchCustomer not in outside.kinds
+
+    run(scenario())
+
+
+def test_a_charge_that_is_not_wanted_any_more_is_not_sent_again(run: Run) -> None:
+    """The answer to a charge never reached its order; the order asked PaymentSvc instead, was cancelled, and gave its stock back.
+
+    Whenever PaymentSvc's bulkhead was replaced after that, the charge went out again: money was taken for a cancelled order.
+    """
+
+    async def scenario() -> None:
+        story = validated().pays()
+        outside = Outside(story)
+        await asyncio.sleep(1)
+        assert outside.kinds == [Charge]
+        story.wakes(after_s=story.rules.call_lost_s + 1)
+        outside.commit(story)
+        story.cancels()
+        outside.commit(story)
+        await asyncio.sleep(1)
+        assert outside.kinds == [Charge, Verify]
+        story.answer(NotKnown(), of=Verify)
+        outside.commit(story)
+        story.wakes(after_s=story.rules.payment_settle_s + 1)
+        outside.commit(story)
+        story.answer(NotKnown(), of=Verify)
+        outside.commit(story)
+        story.answer(HoldAnswered(story.order.hold_revision, "released"), of=ReleaseHold)
+        outside.commit(story)
+        assert story.is_at(Status.CANCELLED)
+        await asyncio.sleep(1)
+        outside.taken.clear()
+        for partner in Partner:
+            outside.calls.repeat(partner)
+        await asyncio.sleep(1)
+        assert outside.taken == []
+        assert outside.calls.unanswered == 0
+
+    run(scenario())
+
+
+def test_a_charge_that_waits_in_the_queue_while_its_order_is_cancelled_is_not_sent_and_the_order_hears_so(
+    run: Run,
+) -> None:
+    async def scenario() -> None:
+        story = validated().pays()
+        outside = Outside(story)
+        story.cancels()
+        outside.commit(story)
+        await asyncio.sleep(1)
+        assert Charge not in outside.kinds
+        assert [type(call.request) for call in outside.given_up] == [Charge]
+
+    run(scenario())
+
+
+def test_a_charge_is_not_repeated_past_the_orders_time(run: Run) -> None:
+    async def scenario() -> None:
+        story = validated().pays()
+        outside = Outside(story)
+        await asyncio.sleep(1)
+        outside.taken.clear()
+        outside.now = story.order.expires_at
+        outside.calls.repeat(Partner.PAYMENT)
+        await asyncio.sleep(1)
+        assert outside.taken == []
+
+    run(scenario())
+
+
+def test_a_call_whose_step_is_tried_again_meanwhile_goes_once_as_the_later_try(run: Run) -> None:
+    async def scenario() -> None:
+        story = Story(known=ASKING)
+        outside = Outside(story)
+        story.wakes(after_s=story.rules.call_lost_s + 1)
+        outside.commit(story)
+        await asyncio.sleep(1)
+        assert {call.attempt for call in outside.taken} == {2}
+        assert len(outside.taken) == len({call.key for call in outside.taken})
+
+    run(scenario())
+
+
+def test_nothing_is_sent_for_an_order_that_is_not_in_memory(run: Run) -> None:
+    """Somebody else owns it, or it comes back by its own deadline."""
+
+    async def scenario() -> None:
+        story = Story(known=ASKING)
+        outside = Outside(story)
+        await asyncio.sleep(1)
+        outside.taken.clear()
+        outside.calls.leave([story.order.id])
+        assert outside.calls.unanswered == 0
+        outside.calls.send(story.calls)
+        del outside.orders[story.order.id]
+        outside.calls.repeat(Partner.USER)
+        await asyncio.sleep(1)
+        assert (outside.taken, outside.given_up) == ([], [])
+
+    run(scenario())
+
+
+def test_what_is_overdue_is_left_to_the_wake_that_is_due_as_well(run: Run) -> None:
+    async def scenario() -> None:
+        story = Story(known=ASKING)
+        outside = Outside(story)
+        await asyncio.sleep(1)
+        outside.taken.clear()
+        outside.now = story.order.steps[0].next_try_at
+        outside.calls.repeat(Partner.USER)
+        outside.calls.repeat(Partner.PRODUCT)
+        await asyncio.sleep(1)
+        assert outside.taken == []
 
     run(scenario())
 
 
 def test_a_call_for_which_there_is_no_room_is_given_up(run: Run) -> None:
     async def scenario() -> None:
-        outside = Outside(full=True)
-        outside.calls.send([call("a")])
+        story = Story(known=ASKING)
+        outside = Outside()
+        outside.full = True
+        outside.commit(story)
         await asyncio.sleep(1)
-        assert (outside.given_up, outside.calls.unanswered) == (["a"], 0)
+        assert {call.key for call in outside.given_up} == {step.key for step in story.order.steps}
+
+    run(scenario())
+
+
+def test_unanswered_calls_are_the_running_steps_of_the_orders_in_memory(run: Run) -> None:
+    async def scenario() -> None:
+        story = Story(known=ASKING)
+        outside = Outside(story)
+        assert outside.calls.unanswered == sum(step.state is StepState.RUNNING for step in story.order.steps) == 2
+        outside.calls.forget([story.order.id])
+        assert outside.calls.unanswered == 0
 
     run(scenario())
 
 
 def test_an_order_that_hears_of_an_open_circuit_is_asked_again_unless_it_has_left(run: Run) -> None:
     async def scenario() -> None:
-        outside = Outside()
-        outside.calls.send([call("stays"), call("leaves")])
-        for order_id in ("stays", "leaves"):
-            outside.calls.answered(order_id, "fetch_customer:1", OPEN)
+        other = replace(CREATE, order_id=CREATE.order_id[:-1] + "9")
+        stays, leaves = Story(known=ASKING), Story(other, known=ASKING)
+        outside = Outside(stays, leaves)
+        for story in (stays, leaves):
+            outside.calls.answered(
+                story.order, next(c.key for c in story.calls if isinstance(c.request, FetchCustomer)), OPEN
+            )
         assert outside.calls.held_back == 2
-        outside.calls.forget(["leaves"])
+        outside.calls.forget([leaves.order.id])
         await asyncio.sleep(60)
-        assert outside.asked_again == [("stays", Partner.USER)]
+        assert outside.asked_again == [(stays.order.id, Partner.USER)]
 
     run(scenario())
