@@ -8,15 +8,20 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import suppress
+from typing import Any
 
 import ray
 
 from actors import composition
+from actors.link import CallFailed
 from actors.logs import set_up_logs
-from actors.peers import NAMESPACE, SILENT
+from actors.peers import NAMESPACE, SILENT, PeerGone, Peers
 from actors.processes.process import SUPERVISOR
 from actors.processes.ray_processes import RayProcesses
 from settings import Settings, settings_or_exit
+
+LOOK_EVERY_S = 0.1
 
 
 def connect(config: Settings) -> None:
@@ -35,6 +40,18 @@ def connect(config: Settings) -> None:
     signal.signal(signal.SIGTERM, on_sigterm)
 
 
+async def _all_up(peers: Peers) -> None:
+    """Return once the supervisor sees every process up, however long that takes; it raises an alert for one that does not come."""
+    supervisor = peers.get(SUPERVISOR)
+    while True:
+        await supervisor.found.wait()
+        with suppress(PeerGone, CallFailed):
+            report: dict[str, Any] = await supervisor.call("report")
+            if set(report["expected"]) <= set(report["up"]):
+                return
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
 async def main() -> None:
     """Bring everything up, say so, and watch over the supervisor until asked to stop."""
     config = settings_or_exit()
@@ -49,7 +66,7 @@ async def main() -> None:
     peers = composition.make_peers(config)
     peers.on_lost = lost
     processes.start(SUPERVISOR)
-    await peers.get(SUPERVISOR).found.wait()
+    await _all_up(peers)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     stop = asyncio.Event()

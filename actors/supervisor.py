@@ -7,12 +7,10 @@ that their shard has missed. It holds nothing that matters: everything is in Pos
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import count
 from typing import Any, Protocol
 
 import structlog
@@ -24,17 +22,19 @@ from domain.commands import Actor, ActorType, Message, Wake
 from domain.errors import OutcomeUnknown, Refused, Unavailable
 from domain.slices import DEDICATED, dedicated_group
 from storage.errors import CommitUnknown, StorageUnavailable
-from supervised import supervised, supervised_once
+from supervised import note_failure, supervised, supervised_once
 
 log = structlog.get_logger()
 
 COUNTS = ("replaced_total", "lost_total", "storms_total", "held_back_total", "overdue_rung_total")
+ALERTS = ("restart_storm", "hung_process", "process_not_up", "supervisor_round_failed", "credentials_refused")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorPolicy:
     """Bounds and waits, unit last. A process that was lost more than ``storm_losses_max`` times within ``storm_window_s``
-    raises an alert, and is replaced or started again ever more slowly.
+    raises an alert, and is replaced or started again ever more slowly. One that is not up for ``start_within_s`` raises an alert
+    and is started again, and again after waits that double to ``start_wait_max_s``.
     """
 
     round_every_s: float = 2.0
@@ -45,9 +45,9 @@ class SupervisorPolicy:
     storm_wait_first_s: float = 1.0
     storm_wait_max_s: float = 30.0
     start_within_s: float = 20.0
+    start_wait_max_s: float = 300.0
     statistics_within_s: float = 1.0
     tidy_every_rounds: int = 8
-    alerts_max: int = 200
     credentials_alert_every_s: float = 60.0
 
 
@@ -67,6 +67,15 @@ class SupervisorStore(Protocol):
     async def overdue(self, older_than_s: float, limit: int) -> Sequence[tuple[str, datetime]]: ...
     async def dedicated(self) -> dict[str, bool]: ...
     async def undedicate(self, order_id: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Missing:
+    """A process that should be up and is not. ``due_s``: when that is told and it is started again."""
+
+    due_s: float
+    wait_s: float
+    tries: int = 0
 
 
 class Supervisor:
@@ -94,7 +103,8 @@ class Supervisor:
         self._superfluous: set[str] = set()
         self._held_back: set[str] = set()
         self._losses: dict[str, deque[float]] = {}
-        self._alerts: deque[dict[str, Any]] = deque(maxlen=policy.alerts_max)
+        self._missing: dict[str, _Missing] = {}
+        self._alerts: Counter[str] = Counter(dict.fromkeys(ALERTS, 0))
         self._counts = dict.fromkeys(COUNTS, 0)
         self._statistics: dict[str, dict[str, float]] = {}
         self._refusals = GrowthAlarm("credentials_refused_total", every_s=policy.credentials_alert_every_s)
@@ -102,21 +112,27 @@ class Supervisor:
         peers.on_lost = self._lost
 
     async def start(self) -> None:
-        """Start every process and wait until all are up."""
+        """Start every process, and begin to watch over them; it waits for none of them."""
         for name in self._processes.names():
-            self._processes.start(name)
-        await asyncio.gather(*(self._peers.get(name).found.wait() for name in self._processes.names()))
-        self._spawn(supervised("supervisor-rounds", self._rounds))
+            await self._start(name)
+        round_s = self._policy.round_every_s
+        self._every("ring-overdue", round_s, self._ring_overdue)
+        self._every("gather-statistics", round_s, self._gather_statistics)
+        self._every("start-missing", round_s, self._start_missing)
+        self._every("tidy-dedicated", round_s * self._policy.tidy_every_rounds, self._tidy_dedicated)
 
     async def dedicate(self, order_id: str) -> bool:
-        """Start a process for one order; False when there are as many as may be. Returns when it is up."""
+        """Start a process for one order; False when there are as many as may be. Returns when it is up.
+
+        Raises ``TimeoutError`` when it is not up within ``start_within_s``.
+        """
         name = dedicated_group(order_id)
         if name not in self._dedicated:
             if len(self._dedicated) >= self._dedicated_max:
                 return False
             self._dedicated.add(name)
-            self._processes.start(name)
-        await self._peers.get(name).found.wait()
+            await self._start(name)
+        await asyncio.wait_for(self._peers.get(name).found.wait(), self._policy.start_within_s)
         return True
 
     def dismiss(self, order_id: str) -> None:
@@ -124,6 +140,8 @@ class Supervisor:
         name = dedicated_group(order_id)
         self._peers.forget(name)
         self._dedicated.discard(name)
+        self._losses.pop(name, None)
+        self._missing.pop(name, None)
         self._processes.end(name)
 
     async def adopt_dedicated(self) -> None:
@@ -132,25 +150,52 @@ class Supervisor:
         alive = {name for name in self._processes.alive() if name.startswith(DEDICATED)}
         for name in moved | alive - set(self._processes.names()):
             self._dedicated.add(name)
-            self._processes.start(name)
-            self._peers.get(name)
+            await self._start(name)
 
     def report(self) -> dict[str, Any]:
-        """Everything for the metrics and the health page: figures by process, who is up, alerts."""
+        """Everything for the metrics and the health page: figures by process, who is up, how often each alert was raised."""
         return {
             "up": self._peers.up(),
             "expected": [*self._processes.names(), *sorted(self._dedicated)],
             "supervisor": dict(self._counts),
             "processes": self._statistics,
-            "alerts": list(self._alerts),
+            "alerts": dict(self._alerts),
         }
 
     def alert(self, name: str, detail: str) -> None:
-        """Tell the operators."""
+        """Tell the operators; ``name`` is one of ``ALERTS``."""
         log.error("alert", alert=name, detail=detail)
-        self._alerts.append({"name": name, "detail": detail, "monotonic_s": self._monotonic()})
+        self._alerts[name] += 1
 
     # Processes.
+
+    async def _start(self, name: str) -> None:
+        """Start a process unless it runs. One that can't be started keeps us from nothing: it is missing, and tried again."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self._processes.start, name)
+            self._peers.get(name)
+        except Exception as error:  # noqa: BLE001 - whatever keeps one from starting, the others are needed
+            note_failure("start-process", error, process=name)
+
+    async def _start_missing(self) -> None:
+        """Raise an alert for each process that has not been up for too long, and try again to get it up."""
+        now_s, policy = self._monotonic(), self._policy
+        expected = {*self._processes.names(), *self._dedicated} - self._held_back
+        for name in [name for name in self._missing if name not in expected or self._peers.is_up(name)]:
+            del self._missing[name]
+        for name in expected:
+            if self._peers.is_up(name):
+                continue
+            missing = self._missing.setdefault(name, _Missing(now_s + policy.start_within_s, policy.start_within_s))
+            if now_s < missing.due_s:
+                continue
+            self.alert("process_not_up", f"{name} has not come up for {missing.wait_s:.0f} s; it is started again")
+            missing.tries += 1
+            missing.wait_s = min(2 * missing.wait_s, policy.start_wait_max_s)
+            missing.due_s = now_s + missing.wait_s
+            await self._start(name)
+            if missing.tries > 1:  # it is there, and hangs in its start
+                await asyncio.get_running_loop().run_in_executor(None, self._processes.replace, name)
 
     def _lost(self, name: str, why: str) -> None:
         self._counts["lost_total"] += 1
@@ -188,29 +233,28 @@ class Supervisor:
 
         If this supervisor is gone by then, the next one starts it, as it does everything that is missing.
         """
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(None, self._processes.end, name)
+            await asyncio.get_running_loop().run_in_executor(None, self._processes.end, name)
             log.warning("process_held_back", name=name, wait_s=wait_s)
             await asyncio.sleep(wait_s)
         finally:
             self._held_back.discard(name)
-        while (name in self._processes.names() or name in self._dedicated) and not self._peers.is_up(name):
-            await loop.run_in_executor(None, self._processes.start, name)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._peers.get(name).found.wait(), self._policy.start_within_s)
+        if name in self._processes.names() or name in self._dedicated:
+            await self._start(name)
 
-    async def _rounds(self) -> None:
-        for number in count(1):
-            await asyncio.sleep(self._policy.round_every_s)
-            try:
-                await self._ring_overdue()
-                await self._gather_statistics()
-                if number % self._policy.tidy_every_rounds == 0:
-                    await self._tidy_dedicated()
-            except Exception as error:  # a supervisor that stops its rounds is worse than a round that fails
-                log.exception("round_failed")
-                self.alert("supervisor_round_failed", f"{type(error).__name__}: {error}")
+    def _every(self, name: str, every_s: float, step: Callable[[], Awaitable[None]]) -> None:
+        """Do something again and again, whatever comes of it and of the other things that are done so."""
+
+        async def rounds() -> None:
+            while True:
+                await asyncio.sleep(every_s)
+                try:
+                    await step()
+                except Exception as error:  # noqa: BLE001 - a round that fails is followed by another
+                    note_failure(name, error)
+                    self.alert("supervisor_round_failed", f"{name}: {type(error).__name__}: {error}")
+
+        self._spawn(supervised(name, rounds))
 
     async def _tidy_dedicated(self) -> None:
         """End processes whose order is closed or never moved there; they were so at the last look already, or they wait."""

@@ -74,7 +74,10 @@ class ReportCollector(Collector):
         for name in report["expected"]:
             up.add_metric([name], float(name in is_up))
         yield up
-        yield GaugeMetricFamily("ordersvc_alerts", "Alerts that are remembered", value=len(report["alerts"]))
+        alerts = CounterMetricFamily("ordersvc_alerts", "Alerts that the supervisor has raised", labels=["alert"])
+        for name, count in report["alerts"].items():
+            alerts.add_metric([name], float(count))
+        yield alerts
         for name, value in report["supervisor"].items():
             yield _family(f"ordersvc_supervisor_{name}", {}, float(value))
         by_figure: dict[str, dict[str, float]] = {}

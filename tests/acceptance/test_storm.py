@@ -56,7 +56,7 @@ def test_a_shard_that_keeps_dying_is_started_ever_more_slowly_and_that_is_told(s
             break
     else:
         pytest.fail("nobody notices the storm")
-    assert figure(shop, "ordersvc_alerts") >= 1
+    assert figure(shop, r'ordersvc_alerts_total{alert="restart_storm"}') >= 1
     assert figure(shop, "ordersvc_supervisor_held_back_total") >= 1
     until(both_are_up, "the shard is started again", BACK_LIMIT_S)
     assert steady in service.find_all("ray::OrderShard")

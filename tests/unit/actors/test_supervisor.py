@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
+import structlog
+
 from actors.peers import SILENT, Peers
 from actors.router import Router
 from actors.supervisor import Supervisor, SupervisorPolicy
@@ -27,6 +29,9 @@ class World:
         self.now_s = 0.0
         self.figures = {"resident_orders": 1.0}
         self.silent: set[str] = set()
+        self.cannot_start: set[str] = set()
+        self.started = 0
+        self.is_broken = False
         self.on_lost: Callable[[str, str], None] | None = None
 
     # Processes.
@@ -38,6 +43,9 @@ class World:
         return sorted(self.running)
 
     def start(self, name: str) -> None:
+        if name in self.cannot_start:
+            raise OSError("Ray is away")
+        self.started += 1
         self.running.add(name)
 
     def replace(self, name: str) -> None:
@@ -72,6 +80,8 @@ class World:
     # The store and the router.
 
     async def overdue(self, older_than_s: float, limit: int) -> Sequence[tuple[str, datetime]]:
+        if self.is_broken:
+            raise ZeroDivisionError
         late, self.late = self.late, []
         return [(order_id, datetime(2026, 1, 1, tzinfo=UTC)) for order_id in late]
 
@@ -111,7 +121,7 @@ async def test_a_process_that_falls_silent_is_replaced_and_that_is_told() -> Non
     world.on_lost(SHARD, SILENT)
     await until(lambda: world.replaced)
     assert world.replaced == [SHARD]
-    assert [alert["name"] for alert in supervisor.report()["alerts"]] == ["hung_process"]
+    assert supervisor.report()["alerts"]["hung_process"] == 1
 
 
 async def test_a_process_that_died_is_left_to_ray() -> None:
@@ -130,7 +140,7 @@ async def test_what_is_lost_again_and_again_raises_an_alert() -> None:
     assert world.on_lost is not None
     for _ in range(4):
         world.on_lost(SHARD, "ended")
-    assert [alert["name"] for alert in supervisor.report()["alerts"]] == ["restart_storm"]
+    assert supervisor.report()["alerts"]["restart_storm"] == 1
     world.now_s = 1000.0
     world.on_lost(SHARD, "ended")
     assert supervisor.report()["supervisor"]["storms_total"] == 1
@@ -221,8 +231,86 @@ async def test_refused_credentials_raise_one_alert_at_once() -> None:
     world = World()
     world.figures = {"credentials_refused_total": 3.0}
     supervisor = a_supervisor(world, round_every_s=0.0)
-    await supervisor.start()
-    await until(lambda: supervisor.report()["alerts"])
-    (alert,) = supervisor.report()["alerts"]
-    assert alert["name"] == "credentials_refused"
+    with structlog.testing.capture_logs() as logs:
+        await supervisor.start()
+        await until(lambda: supervisor.report()["alerts"]["credentials_refused"])
+        await rounds()
+    (alert,) = [entry for entry in logs if entry["event"] == "alert"]
+    assert alert["alert"] == "credentials_refused"
     assert "3 calls" in alert["detail"]
+    assert supervisor.report()["alerts"]["credentials_refused"] == 1
+
+
+async def test_a_process_that_does_not_come_up_holds_up_nothing_and_is_an_alert_and_tried_again() -> None:
+    """The supervisor waited at its start for all processes: while one could not start, no deadline was rung and no figure was told."""
+    world = World()
+    world.silent.add(SHARD)
+    world.late = ["o-1"]
+    supervisor = a_supervisor(world, start_within_s=20.0, start_wait_max_s=100.0)
+    await supervisor.start()
+    await until(lambda: world.woken)
+    assert supervisor.report()["up"] == []
+
+    def alerts() -> int:
+        count: int = supervisor.report()["alerts"]["process_not_up"]
+        return count
+
+    assert alerts() == 0
+    started = world.started
+    # It was first looked for at 0 s: alerts are due after 20, then after another 40, 80, 100 and 100 s.
+    for number, at_s in enumerate((20.0, 60.0, 140.0, 240.0, 340.0), start=1):
+        world.now_s = at_s - 1.0
+        await rounds()
+        assert alerts() == number - 1
+        world.now_s = at_s
+        await until(lambda number=number: alerts() == number and world.started == started + number)  # type: ignore[misc]
+    await until(lambda: len(world.replaced) == 4)
+    world.silent.clear()
+    world.now_s = 1000.0
+    await rounds()
+    assert (alerts(), supervisor.report()["up"]) == (5, [SHARD])
+
+
+async def test_a_process_whose_start_raises_keeps_none_of_the_others_from_starting() -> None:
+    world = World()
+    world.running.clear()
+    world.cannot_start.add(SHARD)
+    world.orders = {"open": True}
+    supervisor = a_supervisor(world)
+    await supervisor.adopt_dedicated()
+    await supervisor.start()
+    assert world.running == {"order-open"}
+    world.cannot_start.clear()
+    world.now_s = 1000.0
+    await rounds()
+    world.now_s = 2000.0
+    await until(lambda: SHARD in world.running)
+
+
+async def test_a_round_that_fails_is_an_alert_and_keeps_no_other_from_being_made() -> None:
+    world = World()
+    world.is_broken = True
+    world.running.add("order-stray")
+    supervisor = a_supervisor(world)
+    await supervisor.adopt_dedicated()
+    await supervisor.start()
+    await until(lambda: supervisor.report()["processes"] and world.ended == ["order-stray"])
+    assert supervisor.report()["alerts"]["supervisor_round_failed"] >= 1
+
+
+async def test_alerts_are_counted_for_ever_and_nothing_is_kept_of_processes_that_were_dismissed() -> None:
+    """Alerts were the length of a list that held 200 at most: it stopped growing when it mattered most."""
+    world = World()
+    supervisor = a_supervisor(world, storm_losses_max=0, storm_wait_first_s=1000.0, storm_wait_max_s=2000.0)
+    for number in range(300):
+        await supervisor.dedicate(f"o-{number}")
+        world.on_lost(f"order-o-{number}", "ended")  # type: ignore[misc]
+        supervisor.dismiss(f"o-{number}")
+    assert supervisor.report()["alerts"]["restart_storm"] == 300
+    assert supervisor._losses == {}
+
+
+async def rounds() -> None:
+    """Long enough for each round to have been made since."""
+    for _ in range(50):
+        await asyncio.sleep(0)

@@ -10,7 +10,7 @@ REPORT: dict[str, Any] = {
     "expected": ["order-shard-0", "order-shard-1"],
     "supervisor": {"replaced_total": 2},
     "processes": {"order-shard-0": {"resident_orders": 7, "committed_total": 9.0}},
-    "alerts": [{"name": "a"}],
+    "alerts": {"hung_process": 3},
 }
 
 
@@ -26,7 +26,7 @@ async def test_what_the_supervisor_gathered_is_told_by_process() -> None:
         "ordersvc_supervisor_replaced_total 2.0",
         'ordersvc_resident_orders{process="order-shard-0"} 7.0',
         'ordersvc_committed_total{process="order-shard-0"} 9.0',
-        "ordersvc_alerts 1.0",
+        'ordersvc_alerts_total{alert="hung_process"} 3.0',
     ):
         assert f"\n{line}\n" in text
 
