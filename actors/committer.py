@@ -68,13 +68,14 @@ class CommitPolicy:
 
 @dataclass(slots=True)
 class CommitCounts:
-    """What a committer has done so far."""
+    """What the groups of a process have done since it started, those that it has lost too: these numbers never fall."""
 
     flushes: int = 0
     commits: int = 0
     retries: int = 0
     unknown_resolved: int = 0
     poisoned: int = 0
+    set_aside: int = 0
     largest_batch: int = field(default=0)
 
 
@@ -90,10 +91,11 @@ class Committer:
         policy: CommitPolicy,
         on_replaced: Callable[[], None],
         failpoint: Failpoint,
+        counts: CommitCounts | None = None,
     ) -> None:
         self.group = group
         self.epoch = epoch
-        self.counts = CommitCounts()
+        self.counts = counts or CommitCounts()
         self._store = store
         self._policy = policy
         self._on_replaced = on_replaced

@@ -80,6 +80,7 @@ class Group:
             policy=around.commit_policy,
             on_replaced=self._be_replaced,
             failpoint=around.failpoint,
+            counts=around.counts,
         )
 
     def check(self) -> None:
@@ -236,6 +237,7 @@ class Group:
 
     def _put_aside(self, order_id: str, why: str, letters: Iterable[Letter]) -> None:
         not_now = self._aside.put(order_id, why)
+        self._around.counts.set_aside += 1
         self._rests = True
         self._watches.set_aside(order_id)
         for letter in letters:

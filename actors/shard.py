@@ -45,6 +45,7 @@ class ShardPolicy:
     resume_max_orders_per_s: int = 2000
     resume_page_orders: int = 200
     resume_backlog_max_messages: int = 1000
+    clock_every_s: float = 1.0
     sweep_every_s: float = 5.0
     sweep_max_orders: int = 1000
     sweep_older_than_s: float = 5.0
@@ -104,7 +105,7 @@ class OrderShard:
         clock = self._around.clock
         self._spawn("poll", self._poll)
         self._spawn("sweep", self._sweep)
-        self._spawn("clock", lambda: clock.keep(self._policy.sweep_every_s, self._clock_failed))
+        self._spawn("clock", lambda: clock.keep(self._policy.clock_every_s, self._clock_failed))
 
     async def stop(self) -> None:
         """Finish what was begun, take nothing new."""
@@ -164,16 +165,18 @@ class OrderShard:
 
     def statistics(self) -> dict[str, float]:
         """Figures for the metrics, by name."""
-        counts = [group.committer.counts for group in self._groups.values()]
+        counts = self._around.counts
         return {
             "groups": len(self._groups),
             "resident_orders": sum(group.resident for group in self._groups.values()),
             "queued_messages": sum(group.queued for group in self._groups.values()),
-            "commits_total": sum(c.commits for c in counts),
-            "flushes_total": sum(c.flushes for c in counts),
-            "commit_retries_total": sum(c.retries for c in counts),
-            "commits_resolved_total": sum(c.unknown_resolved for c in counts),
-            "poisoned_total": sum(c.poisoned for c in counts),
+            "commits_total": counts.commits,
+            "flushes_total": counts.flushes,
+            "commit_retries_total": counts.retries,
+            "commits_resolved_total": counts.unknown_resolved,
+            "poisoned_total": counts.poisoned,
+            "set_aside_total": counts.set_aside,
+            "clock_behind_max_seconds": self._around.clock.behind_max_s,
             **unreadable_rows(),
         }
 

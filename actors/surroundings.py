@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from actors.catalogue import Catalogue
 from actors.clock import DatabaseClock
-from actors.committer import CommitPolicy, Store
+from actors.committer import CommitCounts, CommitPolicy, Store
 from actors.failpoints import Failpoint
 from actors.numbers import OrderNumbers
 from domain.calls import Call, Outcome
@@ -79,3 +79,4 @@ class Surroundings:
     failpoint: Failpoint
     monotonic: Callable[[], float]
     on_committed: Callable[[str, Order], None] | None = None
+    counts: CommitCounts = field(default_factory=CommitCounts)
