@@ -11,12 +11,13 @@ from typing import Protocol
 
 import structlog
 
-from actors.router import Router
-from actors.wire import decode_calls
-from domain.calls import Call
+from actors.router import INVALID_TEXT, Router
+from actors.wire import Unreadable, decode_calls
+from domain.amending import amended
+from domain.calls import Call, Unknown
 from domain.commands import Actor, ActorType, CallAnswered, Message
 from domain.errors import OutcomeUnknown, Refused, Unavailable
-from supervised import supervised_once
+from supervised import note_failure, supervised_once
 
 log = structlog.get_logger()
 
@@ -51,9 +52,13 @@ class Bulkhead:
         self.undelivered = 0
 
     def perform(self, batch: bytes) -> list[int]:
-        """Accept a batch; gives the positions of the calls for which there is no room."""
+        """Accept a batch; gives the positions of the calls for which there is no room, or that can't be read."""
         refused: list[int] = []
         for position, call in enumerate(decode_calls(batch)):
+            if isinstance(call, Unreadable):
+                log.error("call_not_read", partner=self.partner, why=call.why)
+                refused.append(position)
+                continue
             key = (call.order_id, call.key)
             if key in self._calls:
                 if call.may_have_happened:
@@ -74,7 +79,12 @@ class Bulkhead:
 
     async def _perform(self, key: tuple[str, str], call: Call) -> None:
         try:
-            answered = await self._caller.call(call)
+            try:
+                answered = await self._caller.call(call)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the order hears that nothing is known
+                note_failure("partner-call", error, order_id=call.order_id, key=call.key)
+                outcome = Unknown(f"the call failed: {type(error).__name__}")
+                answered = CallAnswered(call.key, call.attempt, outcome, call.may_have_happened)
             if key in self._repeated:
                 answered = replace(answered, may_have_happened=True)
             await self._answer(call, answered)
@@ -91,6 +101,10 @@ class Bulkhead:
             try:
                 await self._router.ask(call.order_id, message)
             except Refused as refused:
+                if refused.code == INVALID_TEXT and not isinstance(answered.outcome, Unknown):
+                    # What the partner said can't be passed on, so it said nothing that counts.
+                    await self._answer(call, amended(answered, outcome=Unknown("the answer can't be passed on")))
+                    return
                 log.warning("answer_refused", order_id=call.order_id, key=call.key, code=refused.code)
                 return
             except (Unavailable, OutcomeUnknown):

@@ -347,21 +347,36 @@ class Group:
         match verdict:
             case Verdict.STALE:
                 self._reload(actor, letter)
+            case Verdict.POISONED if letter.message.actor.reads_answers:
+                # What its sender wants can't be written; what others want of the order can.
+                letter.tell(Unavailable("order_failed", "the change can't be written"))
+                self._take_back(actor)
             case Verdict.POISONED:
                 self._put_aside(actor.order_id, f"its commit can't be written: {reason}", [letter, *actor.leave()])
                 self._forget(actor)
             case Verdict.MOVED:
                 letter.tell(not_told(verdict, reason))
-            case _ if verdict is Verdict.UNKNOWN or actor.order is None:
+            case Verdict.UNKNOWN:
                 # A creation is decided on without a look: that it was not written does not say that there is no such order.
                 letter.tell(not_told(verdict, reason, letter.message.body))
-                self._forget(actor)
-                for waiting in actor.leave():
-                    self._deliver(waiting)
+                self._read_again(actor)
             case _:
                 letter.tell(not_told(verdict, reason, letter.message.body))
-                actor.void()
-                self._retire(actor)
+                self._take_back(actor)
+
+    def _take_back(self, actor: OrderActor) -> None:
+        """The decision will never be durable, and the order is what it was, if there is one."""
+        if actor.order is None:
+            self._read_again(actor)
+        else:
+            actor.void()
+            self._retire(actor)
+
+    def _read_again(self, actor: OrderActor) -> None:
+        """Whatever waits for the order finds what is stored of it."""
+        self._forget(actor)
+        for waiting in actor.leave():
+            self._deliver(waiting)
 
     def _reload(self, actor: OrderActor, letter: Letter) -> None:
         """What is stored is not what the actor knows: read the order again, a bounded number of times."""
@@ -382,8 +397,8 @@ class Group:
     # Orders leave memory.
 
     def _retire(self, actor: OrderActor) -> None:
-        """Let go of an actor that nothing is expected of: its order is closed, or there is none, and no call of it is out."""
-        if actor.is_idle and not actor.awaits_answer and (actor.order is None or actor.order.is_closed):
+        """Let go of an actor that nothing is expected of: its order is closed, or there is none."""
+        if actor.is_idle and (actor.order is None or actor.order.is_closed):
             self._forget(actor)
 
     def _forget(self, actor: OrderActor) -> None:

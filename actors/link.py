@@ -205,7 +205,8 @@ class _Served(_Wire):
 
     def _fail(self, number: int, method: str, error: Exception) -> None:
         log.error("call_failed", method=method, exc_info=error)
-        self.send((ERROR, number, f"{type(error).__name__}: {error}"))
+        # An error may quote what could not be encoded, and would not be encodable itself.
+        self.send((ERROR, number, f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()))
 
 
 class _Calling(_Wire):
@@ -277,10 +278,12 @@ class Link:
             raise LinkFull(f"{CALLS_MAX} calls wait already")
         self._number += 1
         number = self._number
+        self._wire.send(
+            (CALL if early is None else PART, number, method, arguments)
+        )  # may raise: nothing was sent then
         future = self._calls[number] = asyncio.get_running_loop().create_future()
         if early is not None:
             self._early[number] = early
-        self._wire.send((CALL if early is None else PART, number, method, arguments))
         try:
             return await future
         except asyncio.CancelledError:

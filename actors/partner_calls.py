@@ -18,7 +18,7 @@ import structlog
 from actors.batching import MicroBatcher
 from actors.circuits import Circuits
 from actors.peers import PeerGone
-from actors.wire import encode_calls
+from actors.wire import Encoded, Unencodable, encode_call, join
 from domain.amending import amended
 from domain.calls import PARTNER_OF, Call, Outcome, Partner
 from domain.errors import Unavailable
@@ -124,18 +124,27 @@ class BulkheadCalls:
 
     def _sender(self, partner: Partner) -> Callable[[list[Call]], Awaitable[None]]:
         async def send(batch: list[Call]) -> None:
-            batch = [call for call in batch if self._is_asked_for(call)]
-            if not batch:
+            encoded = [
+                (call, each) for call in batch if self._is_asked_for(call) and (each := self._encoded(call)) is not None
+            ]
+            if not encoded:
                 return
             try:
-                for position in await self._perform(partner, encode_calls(batch)):
-                    self._not_sent(batch[position], "the bulkhead's queue is full")
+                for position in await self._perform(partner, join(each for _, each in encoded)):
+                    self._not_sent(encoded[position][0], "the bulkhead's queue is full")
             except PeerGone as gone:
                 # It is repeated when the bulkhead is back; until then the order's own deadline watches over it.
-                log.warning("bulkhead_gone", partner=partner.value, calls=len(batch), why=str(gone))
+                log.warning("bulkhead_gone", partner=partner.value, calls=len(encoded), why=str(gone))
                 await asyncio.sleep(0)
 
         return send
+
+    def _encoded(self, call: Call) -> Encoded | None:
+        try:
+            return encode_call(call)
+        except Unencodable as error:
+            self._not_sent(call, str(error))
+            return None
 
     def _is_asked_for(self, call: Call) -> bool:
         order = self._find(call.order_id)

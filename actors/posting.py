@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from actors.mailbox import Letter
-from actors.wire import Told
+from actors.wire import Told, Unreadable
 from domain.commands import Message
+from domain.errors import Unavailable
 
 SayTold = Callable[[list[tuple[int, Told]]], None]
 
@@ -16,13 +17,19 @@ SayTold = Callable[[list[tuple[int, Told]]], None]
 class Batch:
     """Tells together what comes together, and makes no letter wait for long because another one has to."""
 
-    def __init__(self, letters: Sequence[tuple[str, Message]]) -> None:
-        self.letters = [Posted(order_id, message, self, at) for at, (order_id, message) in enumerate(letters)]
+    def __init__(self, letters: Sequence[tuple[str, Message] | Unreadable]) -> None:
+        """``letters``: each with its order's id. Whose letter could not be read is told so."""
         self._open = set(range(len(letters)))
         self._told: list[tuple[int, Told]] = []
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._ahead: asyncio.TimerHandle | None = None
+        self.letters: list[Posted] = []
+        for at, letter in enumerate(letters):
+            if isinstance(letter, Unreadable):
+                self.tell(at, Unavailable("order_failed", f"the message can't be read: {letter.why}"))
+            else:
+                self.letters.append(Posted(*letter, self, at))
 
     def tell(self, position: int, told: Told) -> None:
         """The letter at ``position`` has its answer; the first one counts."""
@@ -53,13 +60,13 @@ class Batch:
         return self._taken()
 
     def _say_ahead(self, say: SayTold, say_every_s: float) -> None:
+        self._ahead = self._loop.call_later(say_every_s, self._say_ahead, say, say_every_s)
         if self._told:
             say(self._taken())
-        self._ahead = self._loop.call_later(say_every_s, self._say_ahead, say, say_every_s)
 
     def _give_up(self) -> None:
-        for position in tuple(self._open):
-            self.letters[position].expire()
+        for letter in self.letters:
+            letter.expire()  # which tells nothing to those that were told
 
     def _taken(self) -> list[tuple[int, Told]]:
         told, self._told = self._told, []

@@ -21,15 +21,16 @@ from actors.groups import Layout
 from actors.mailbox import Asked
 from actors.peers import PeerGone
 from actors.replies import Reply
-from actors.wire import Moved, Told, decode_told, encode_letters
+from actors.wire import Encoded, Moved, Told, Unencodable, decode_told, encode_letter, join
 from domain.amending import amended
 from domain.commands import Message
-from domain.errors import OutcomeUnknown, Unavailable
+from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 from domain.slices import DEDICATED
 from supervised import awaited, supervised
 
 log = structlog.get_logger()
 
+INVALID_TEXT = "invalid_text"
 DENIALS_MAX = 2  # the first may come of an owners table that was read a moment too early
 
 
@@ -62,6 +63,7 @@ class Shards(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Pending(Asked):
+    encoded: Encoded
     group: str = ""
     may_be_done: bool = False
 
@@ -117,15 +119,20 @@ class Router:
     async def ask(self, order_id: str, message: Message, *, timeout_s: float | None = None) -> Reply:
         """Deliver a message to its order and wait for what it is told, at most ``timeout_s`` seconds.
 
-        Raises ``Refused``; ``Unavailable`` (certainly nothing changed); ``OutcomeUnknown`` (ask again with the same id).
+        Raises ``Refused`` (``invalid_text``: it can't be encoded, and was not sent); ``Unavailable`` (certainly nothing changed);
+        ``OutcomeUnknown`` (ask again with the same id).
         """
         if not message.keyed and message.actor.reads_answers:
             # A command may be delivered twice when a shard dies; being remembered makes the second harmless.
             message = amended(message, keyed=True)
+        try:
+            encoded = encode_letter(order_id, message)
+        except Unencodable as error:
+            raise Refused(RefusalKind.UNPROCESSABLE, INVALID_TEXT, str(error)) from error
         loop = asyncio.get_running_loop()
         group = self._group_of(order_id)
         wait_s = self._limits.ask_timeout_s if timeout_s is None else timeout_s
-        pending = _Pending(order_id, message, loop.create_future(), group)
+        pending = _Pending(order_id, message, loop.create_future(), encoded, group)
         self._queue(group).put(pending)
         timer = loop.call_later(wait_s, pending.expire)
         told: Told | None = None
@@ -255,7 +262,7 @@ class Router:
             self._note_denial(group, host, [told for _, told in answers], take=take)
             moved.extend(batch[at] for at, told in answers if not self._settle(batch[at], told))
 
-        letters = encode_letters([(p.order_id, p.message) for p in batch])
+        letters = join(p.encoded for p in batch)
         try:
             hear(await self._shards.deliver(host, group, letters, take=take, early=hear))
         except PeerGone as gone:

@@ -20,7 +20,7 @@ from actors.mailbox import Letter
 from actors.posting import Batch, SayTold
 from actors.surroundings import GroupStore, Surroundings
 from actors.watches import shown
-from actors.wire import Moved, Told, decode_letters, encode_told
+from actors.wire import Moved, Told, Unreadable, decode_letters, encode_told
 from domain.calls import Call, NotSent, Partner
 from domain.commands import Actor, ActorType, AskAgain, CallAnswered, Message
 from domain.errors import Unavailable
@@ -199,7 +199,7 @@ class OrderShard:
         return None
 
     async def _deliver(
-        self, group_name: str, letters: list[tuple[str, Message]], say: SayTold | None, *, take: bool
+        self, group_name: str, letters: list[tuple[str, Message] | Unreadable], say: SayTold | None, *, take: bool
     ) -> list[tuple[int, Told]]:
         group = self._groups.get(group_name)
         if group is None or group.is_replaced:

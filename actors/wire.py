@@ -1,13 +1,14 @@
 """How messages, replies and calls travel between processes: bytes, encoded once, a batch at a time.
 
 Nothing here knows Ray or a socket. A body or an outcome is one of several plain dataclasses, so each carries the name of its type.
+What travels together is encoded and decoded apart: a text that no encoding takes must cost its own sender an answer, and nobody else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -85,10 +86,11 @@ class _Unavailability(msgspec.Struct, array_like=True):
     overloaded: bool
 
 
-_letters = msgspec.msgpack.Decoder(list[_Letter])
+_apart = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_letter = msgspec.msgpack.Decoder(_Letter)
 _answered = msgspec.msgpack.Decoder(_Answered)
-_calls = msgspec.msgpack.Decoder(list[_Call])
-_told = msgspec.msgpack.Decoder(list[_Told])
+_call = msgspec.msgpack.Decoder(_Call)
+_told = msgspec.msgpack.Decoder(_Told)
 _reply = msgspec.msgpack.Decoder(Reply)
 _refusal = msgspec.msgpack.Decoder(_Refusal)
 _unavailability = msgspec.msgpack.Decoder(_Unavailability)
@@ -103,6 +105,41 @@ class Moved:
 
 
 Told = Reply | Refused | Unavailable | OutcomeUnknown | Moved
+Encoded = msgspec.Raw
+T = TypeVar("T")
+
+
+class Unencodable(ValueError):
+    """This message, or call, can't be put into bytes: it holds a text or a number that the encoding does not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands in the place of what could not be decoded; ``why`` names no content."""
+
+    why: str
+
+
+def _encode_one(value: Callable[[], object]) -> Encoded:
+    try:
+        return msgspec.Raw(_encode(value()))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Unencodable(f"it can't be encoded: {type(error).__name__}") from error
+
+
+def _decode_apart(data: bytes, decode: Callable[[msgspec.Raw], T]) -> list[T | Unreadable]:
+    decoded: list[T | Unreadable] = []
+    for raw in _apart.decode(data):
+        try:
+            decoded.append(decode(raw))
+        except (ValueError, TypeError, KeyError, msgspec.MsgspecError) as error:
+            decoded.append(Unreadable(type(error).__name__))
+    return decoded
+
+
+def join(encoded: Iterable[Encoded]) -> bytes:
+    """Put what was encoded one by one into one batch."""
+    return _encode(list(encoded))
 
 
 def _encode_body(body: Body) -> tuple[str, msgspec.Raw]:
@@ -123,47 +160,49 @@ def _decode_body(kind: str, raw: msgspec.Raw) -> Body:
     return body
 
 
-def encode_letters(letters: Sequence[tuple[str, Message]]) -> bytes:
-    """Encode (order id, message) pairs. ``Message.known`` does not travel: the shard attaches it."""
-    return _encode(
-        [
-            _Letter(
-                order_id,
-                m.id,
-                *_encode_body(m.body),
-                m.actor.type.value,
-                m.actor.id,
-                m.keyed,
-                m.fingerprint,
-                m.expected_version,
-                m.customer_scope,
-                m.traceparent,
-                m.former_ids,
-            )
-            for order_id, m in letters
-        ]
+def encode_letter(order_id: str, m: Message) -> Encoded:
+    """Encode a message to an order; raises ``Unencodable``. ``Message.known`` does not travel: the shard attaches it."""
+    return _encode_one(
+        lambda: _Letter(
+            order_id,
+            m.id,
+            *_encode_body(m.body),
+            m.actor.type.value,
+            m.actor.id,
+            m.keyed,
+            m.fingerprint,
+            m.expected_version,
+            m.customer_scope,
+            m.traceparent,
+            m.former_ids,
+        )
     )
 
 
-def decode_letters(data: bytes) -> list[tuple[str, Message]]:
-    """Decode what ``encode_letters`` made."""
-    return [
-        (
-            x.order_id,
-            Message(
-                id=x.id,
-                body=_decode_body(x.kind, x.body),
-                actor=Actor(ActorType(x.actor_type), x.actor_id),
-                keyed=x.keyed,
-                fingerprint=x.fingerprint,
-                expected_version=x.expected_version,
-                customer_scope=x.customer_scope,
-                traceparent=x.traceparent,
-                former_ids=x.former_ids,
-            ),
-        )
-        for x in _letters.decode(data)
-    ]
+def encode_letters(letters: Sequence[tuple[str, Message]]) -> bytes:
+    """Encode (order id, message) pairs as one batch; raises ``Unencodable`` for the first that can't be."""
+    return join(encode_letter(order_id, message) for order_id, message in letters)
+
+
+def _decode_letter(raw: msgspec.Raw) -> tuple[str, Message]:
+    x = _letter.decode(raw)
+    message = Message(
+        id=x.id,
+        body=_decode_body(x.kind, x.body),
+        actor=Actor(ActorType(x.actor_type), x.actor_id),
+        keyed=x.keyed,
+        fingerprint=x.fingerprint,
+        expected_version=x.expected_version,
+        customer_scope=x.customer_scope,
+        traceparent=x.traceparent,
+        former_ids=x.former_ids,
+    )
+    return x.order_id, message
+
+
+def decode_letters(data: bytes) -> list[tuple[str, Message] | Unreadable]:
+    """Decode a batch of letters."""
+    return _decode_apart(data, _decode_letter)
 
 
 def _encode_told(position: int, told: Told) -> _Told:
@@ -215,41 +254,62 @@ def _decode_told(told: _Told) -> Told:
 
 
 def encode_told(told: Iterable[tuple[int, Told]]) -> bytes:
-    """Encode what senders of a batch are told, each with its letter's position in the batch."""
-    return _encode([_encode_told(position, each) for position, each in told])
+    """Encode what senders of a batch are told, each with its letter's position in the batch.
+
+    Whose answer can't be encoded is told that the outcome is not known.
+    """
+    return join(_encode_told_apart(position, each) for position, each in told)
+
+
+def _encode_told_apart(position: int, told: Told) -> Encoded:
+    try:
+        return _encode_one(lambda: _encode_told(position, told))
+    except Unencodable:
+        return _encode_one(lambda: _encode_told(position, OutcomeUnknown("its answer can't be encoded")))
 
 
 def decode_told(data: bytes) -> list[tuple[int, Told]]:
     """Decode what ``encode_told`` made."""
-    return [(t.position, _decode_told(t)) for t in _told.decode(data)]
+    told: list[tuple[int, Told]] = []
+    for raw in _apart.decode(data):
+        each = _told.decode(raw)
+        try:
+            told.append((each.position, _decode_told(each)))
+        except (ValueError, msgspec.MsgspecError) as error:
+            told.append((each.position, OutcomeUnknown(f"the answer can't be read: {type(error).__name__}")))
+    return told
 
 
-def encode_calls(batch: Sequence[Call]) -> bytes:
-    """Encode calls for a bulkhead."""
-    return _encode(
-        [
-            _Call(
-                c.order_id,
-                c.key,
-                c.attempt,
-                type(c.request).__name__,
-                msgspec.Raw(_encode(c.request)),
-                c.may_have_happened,
-            )
-            for c in batch
-        ]
+def encode_call(call: Call) -> Encoded:
+    """Encode a call for a bulkhead; raises ``Unencodable``."""
+    return _encode_one(
+        lambda: _Call(
+            call.order_id,
+            call.key,
+            call.attempt,
+            type(call.request).__name__,
+            msgspec.Raw(_encode(call.request)),
+            call.may_have_happened,
+        )
     )
 
 
-def decode_calls(data: bytes) -> list[Call]:
-    """Decode what ``encode_calls`` made."""
-    return [
-        Call(
-            order_id=c.order_id,
-            key=c.key,
-            attempt=c.attempt,
-            request=_requests[c.kind].decode(c.request),
-            may_have_happened=c.may_have_happened,
-        )
-        for c in _calls.decode(data)
-    ]
+def encode_calls(batch: Sequence[Call]) -> bytes:
+    """Encode calls as one batch; raises ``Unencodable`` for the first that can't be."""
+    return join(encode_call(call) for call in batch)
+
+
+def _decode_call(raw: msgspec.Raw) -> Call:
+    call = _call.decode(raw)
+    return Call(
+        order_id=call.order_id,
+        key=call.key,
+        attempt=call.attempt,
+        request=_requests[call.kind].decode(call.request),
+        may_have_happened=call.may_have_happened,
+    )
+
+
+def decode_calls(data: bytes) -> list[Call | Unreadable]:
+    """Decode a batch of calls."""
+    return _decode_apart(data, _decode_call)

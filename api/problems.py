@@ -61,6 +61,7 @@ CODES: dict[str, tuple[int, str]] = {
     "invalid_parameter": (422, "A parameter can't be used"),
     "too_many_lines": (422, "An order has 200 lines at most"),
     "invalid_quantity": (422, "A quantity is between 1 and 10 000"),
+    "invalid_text": (422, "A text holds characters that can't be kept"),
     "metadata_too_large": (422, "The metadata are too large"),
     "customer_required": (422, "The order has to say whose it is"),
     "quantity_out_of_range": (422, "The quantity is more than there may be, or than is left"),

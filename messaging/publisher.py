@@ -20,7 +20,7 @@ from messaging.backlog import Backlog, Line, Outbound
 from messaging.confirms import ConfirmChannel, open_confirm_channel
 from messaging.envelope import CONTENT_TYPE, NOTICE_TYPE, id_of
 from messaging.link import Link, LinkPolicy
-from supervised import awaited, supervised
+from supervised import awaited, note_failure, supervised
 
 __all__ = ["Outbound", "Publisher", "PublisherLimits"]
 
@@ -199,12 +199,8 @@ class Publisher:
             if following is None:
                 break
             line, event = following
-            sent = _Sent(line)
-            for exchange, routing_key, body in _messages(event):
-                tag += 1
-                sent.awaited += 1
-                session.under_way[tag] = sent
-                frames.append(
+            try:
+                messages = [
                     channel.message_frames(
                         exchange=exchange,
                         routing_key=routing_key,
@@ -212,7 +208,17 @@ class Publisher:
                         message_id=id_of(body),
                         body=body,
                     )
-                )
+                    for exchange, routing_key, body in _messages(event)
+                ]
+            except Exception as error:  # noqa: BLE001 - one event that can't be framed must not hold up those of other orders
+                note_failure("frame-event", error, order_id=line.order_id)
+                self._later(line)
+                continue
+            sent = _Sent(line, awaited=len(messages))
+            for message in messages:
+                tag += 1
+                session.under_way[tag] = sent
+                frames.append(message)
         return frames
 
     def _settle(self, line: Line, is_taken: bool) -> None:
@@ -225,8 +231,11 @@ class Publisher:
                 self._drained.set()
             self._wake.set()
         else:
-            self.retried += 1
-            asyncio.get_running_loop().call_later(self._limits.nack_retry_s, self._send_again, line)
+            self._later(line)
+
+    def _later(self, line: Line) -> None:
+        self.retried += 1
+        asyncio.get_running_loop().call_later(self._limits.nack_retry_s, self._send_again, line)
 
     def _send_again(self, line: Line) -> None:
         self._backlog.again(line)

@@ -101,7 +101,7 @@ class _Way:
 
 
 def list_statement(filters: OrderFilters, sort: Sort, limit: int, after: PageKey | None) -> tuple[str, list[Any]]:
-    """The statement and its arguments. Rows: id, snapshot, schema_number, and the sort column as ``key``.
+    """The statement and its arguments. Rows: id, snapshot, schema_number, set_aside, and the sort column as ``key``.
 
     Where open and closed orders are found by different indexes, each kind is looked for in its own, and the two are
     merged.
@@ -133,7 +133,7 @@ def list_statement(filters: OrderFilters, sort: Sort, limit: int, after: PageKey
             if place_after is not None:
                 where.append(f"({way.key}, {way.identity}) {place_after}")
             branches.append(
-                f"select o.id, o.snapshot, o.schema_number, o.{sort.column} as key from {way.source}"  # noqa: S608
+                f"select o.id, o.snapshot, o.schema_number, o.set_aside, o.{sort.column} as key from {way.source}"  # noqa: S608
                 f"{' where ' if where else ''}{' and '.join(where)}"
                 f" order by {way.key} {direction}, {way.identity} {direction} limit {cut}"
             )

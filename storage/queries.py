@@ -14,7 +14,8 @@ from uuid import UUID
 
 import structlog
 
-from domain.order import Order
+from domain.amending import amended
+from domain.order import Attention, Order
 from domain.payments import Transaction, TransactionType
 from storage.batching import BatchedReader
 from storage.codec import decode_order
@@ -33,8 +34,9 @@ log = structlog.get_logger()
 DECODED_MAX_ORDERS = 512
 TIMELINE_MAX_EVENTS = 10_000
 LEDGER_MAX_ENTRIES = 10_000
+SET_ASIDE = "set_aside"
 
-BY_IDS = "select id::text as id, snapshot, schema_number from orders where id = any($1::uuid[])"
+BY_IDS = "select id::text as id, snapshot, schema_number, set_aside from orders where id = any($1::uuid[])"
 TIMELINE = f"""
 select seq, type, version, {clamped_time("at")} as at, actor_type, actor_id, body, notice from order_events
 where order_id = $1 order by seq limit $2
@@ -160,7 +162,11 @@ def _decoded(snapshot: bytes, schema_number: int) -> Order:
 
 def _order(row: Record, decode: Callable[[bytes, int], Order] = decode_order) -> Order | UndecodableSnapshot:
     try:
-        return decode(row["snapshot"], row["schema_number"])
+        order = decode(row["snapshot"], row["schema_number"])
+        if (why := row["set_aside"]) is None:
+            return order
+        # Its own snapshot can't say so: nothing can be done with the order now.
+        return amended(order, attention=(*order.attention, Attention(SET_ASIDE, SET_ASIDE, why)))
     except UndecodableSnapshot as error:
         tell_unreadable("orders", str(row["id"]), str(error))
         return error

@@ -43,6 +43,12 @@ class Methods:
     def broken(self) -> None:
         raise ZeroDivisionError("by nothing")
 
+    def quoting(self) -> None:
+        raise ValueError("it quotes \ud800")
+
+    def unencodable(self) -> str:
+        return "\ud800"
+
 
 @pytest.fixture
 async def methods() -> Methods:
@@ -51,7 +57,10 @@ async def methods() -> Methods:
 
 @pytest.fixture
 async def link(methods: Methods) -> AsyncIterator[Link]:
-    table = {name: getattr(methods, name) for name in ("double", "wait", "echo", "broken", "in_parts")}
+    table = {
+        name: getattr(methods, name)
+        for name in ("double", "wait", "echo", "broken", "quoting", "unencodable", "in_parts")
+    }
     server = LinkServer("127.0.0.1", table)
     link = Link(await server.start(os.getpid()), ping_every_s=30, pings_missed_max=3)
     await link.open()
@@ -152,3 +161,21 @@ async def test_silence_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     async with asyncio.timeout(5):
         assert await link.lost == "silent"
     silent.close()
+
+
+@pytest.mark.parametrize("method", ["quoting", "unencodable"])
+async def test_an_answer_that_cannot_be_encoded_is_a_failed_call_and_the_others_are_answered(
+    link: Link, method: str
+) -> None:
+    """The error that was to be told quoted what could not be encoded: telling it broke the link, and every call on it was lost."""
+    waiting = asyncio.create_task(link.call("double", 3))
+    with pytest.raises(CallFailed):
+        await link.call(method)
+    assert (await waiting, await link.call("double", 4)) == (6, 8)
+
+
+async def test_arguments_that_cannot_be_encoded_are_the_callers_and_nothing_is_kept_of_the_call(link: Link) -> None:
+    with pytest.raises(ValueError, match="surrogates"):
+        await link.call("double", "\ud800")
+    assert link._calls == {}
+    assert await link.call("double", 4) == 8

@@ -11,6 +11,7 @@ import pytest
 
 from domain.amending import amended
 from domain.derived import totals
+from domain.document import represent
 from domain.order import Attention, Order, Status
 from storage.errors import UndecodableSnapshot
 from storage.queries import OrderFilters, PageKey, Queries, Sort
@@ -180,3 +181,22 @@ async def test_an_order_amended_between_two_reads_is_not_taken_from_the_first(
         await store.flush(GROUP, epoch, [a_commit(order)])
         assert await queries.order(order.id) == order
         await early
+
+
+async def test_an_order_that_is_set_aside_shows_it_until_it_is_committed_again(
+    queries: Queries, store: OrderStore, epoch: int
+) -> None:
+    """Only the list's filter knew of it: the order itself went on saying that it was running, and needed nobody."""
+    order = an_order()
+    await store.flush(GROUP, epoch, [a_commit(order)])
+    await store.set_aside(order.id, "CallAnswered can't be handled: ValueError")
+    found = await queries.order(order.id)
+    assert found is not None
+    assert [each.reason for each in found.attention] == ["set_aside"]
+    page = await queries.orders(OrderFilters(needs_attention=True), sort=Sort.NEWEST_FIRST, limit=9)
+    assert page.orders == (found,)
+    document = represent(found)
+    assert (document["needs_attention"], document["saga"]["state"]) == (True, "needs_attention")
+    second = next_of(order)
+    await store.flush(GROUP, epoch, [a_commit(second)])
+    assert await queries.order(order.id) == second

@@ -21,12 +21,21 @@ from actors.numbers import OrderNumbers
 from actors.replies import Reply, encode_reply
 from actors.surroundings import GroupLimits, Surroundings
 from actors.wire import Moved, Told
-from domain.calls import Call, Outcome
+from domain.calls import (
+    Call,
+    CustomerFetched,
+    Declined,
+    NotKnown,
+    NotSent,
+    Outcome,
+    Unknown,
+)
 from domain.commands import (
     Actor,
     ActorType,
     AddItem,
     Body,
+    CallAnswered,
     Cancel,
     CreateOrder,
     Message,
@@ -43,6 +52,7 @@ from sagas.decision import Decision, Rules
 from sagas.stages import decide
 from storage.errors import StorageUnavailable
 from storage.snapshots import Commit, FlushResult, Loaded
+from tests.unit.sagas.making import CUSTOMER
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 GOOD, BAD = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b01", "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b02"
@@ -62,14 +72,16 @@ class Memory:
         self.refusals = 0
         self.is_ours = True
         self.calls = Calls()
+        self.unwritable: set[str | None] = set()
 
     async def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
         await asyncio.sleep(0)
         if commits and self.refusals:
             self.refusals -= 1
             raise StorageUnavailable("away")
+        poisoned = {c.order.id: "NUL" for c in commits if c.message_id in self.unwritable}
         fresh = [c.order.id for c in commits if c.base_version or c.order.id not in self.stored]
-        return FlushResult(owned=self.is_ours, committed=frozenset(fresh))
+        return FlushResult(owned=self.is_ours, committed=frozenset(fresh) - set(poisoned), poisoned=poisoned)
 
     async def renew(self, group: str, epoch: int) -> int | None:
         return epoch + 1 if self.is_ours else None
@@ -165,7 +177,7 @@ def rules_that_break(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real rules, but for a timer and a removal on which they break."""
 
     def break_or_decide(order: Order | None, message: Message, now: datetime, rules: Rules) -> Decision:
-        if isinstance(message.body, Wake | RemoveItem):
+        if isinstance(message.body, Wake | RemoveItem | CallAnswered):
             raise ZeroDivisionError
         return decide(order, message, now, rules)
 
@@ -198,6 +210,40 @@ async def test_an_order_on_whose_timer_the_rules_break_is_set_aside_and_its_neig
     assert isinstance(await told(group, GOOD, a_creation(GOOD), key="k2"), Reply)
     assert memory.aside == [BAD]
     assert BAD in memory.left
+
+
+@pytest.mark.usefixtures("rules_that_break")
+@pytest.mark.parametrize(
+    "outcome", [NotKnown(), NotSent("full"), Unknown("?"), Declined(422, "x"), CustomerFetched(CUSTOMER)]
+)
+async def test_an_order_on_whose_partners_answer_the_rules_break_is_set_aside_and_counted(outcome: Outcome) -> None:
+    """With a tax rate of 21 the rules broke on every answer; whatever it is, it must be seen."""
+    memory = Memory()
+    group = await a_group(memory)
+    for order_id in (GOOD, BAD):
+        assert isinstance(await told(group, order_id, a_creation(order_id)), Reply)
+    failed = await told(group, BAD, CallAnswered("fetch_customer:1", 1, outcome), by=ActorType.PARTNER)
+    assert isinstance(failed, Unavailable)
+    assert failed.code == "order_set_aside"
+    assert group.committer.counts.set_aside == 1
+    assert isinstance(await told(group, GOOD, a_creation(GOOD), key="k2"), Reply)
+    assert memory.aside == [BAD]
+
+
+async def test_a_command_that_cannot_be_written_is_refused_and_the_order_goes_on() -> None:
+    """A NUL in what one caller sent had the order set aside for half a minute: nobody else could do anything with it."""
+    memory = Memory()
+    memory.unwritable = {"k0", "k2"}
+    group = await a_group(memory)
+    never_made = await told(group, BAD, a_creation(BAD), key="k0")
+    assert isinstance(await told(group, GOOD, a_creation(GOOD), key="k1"), Reply)
+    failed = await told(group, GOOD, Cancel(CancelReason.CUSTOMER, "NUL"), key="k2")
+    for each in (never_made, failed):
+        assert isinstance(each, Unavailable)
+        assert each.code == "order_failed"
+    assert isinstance(await told(group, BAD, a_creation(BAD), key="k3"), Reply)
+    assert isinstance(await told(group, GOOD, Cancel(CancelReason.CUSTOMER), key="k4"), Reply)
+    assert memory.aside == []
 
 
 async def test_a_creation_reads_nothing_and_its_repeat_is_found_by_what_is_stored() -> None:

@@ -37,7 +37,7 @@ class Outside:
             self.commit(story)
 
     async def _perform(self, partner: Partner, batch: bytes) -> list[int]:
-        calls = decode_calls(batch)
+        calls = [call for call in decode_calls(batch) if isinstance(call, Call)]
         if self.full:
             return list(range(len(calls)))
         self.taken += calls

@@ -14,9 +14,10 @@ from actors.groups import Layout
 from actors.peers import PeerGone
 from actors.replies import Reply
 from actors.router import Router, RouterLimits
-from actors.wire import Moved, Told, decode_letters, encode_told
-from domain.commands import Actor, ActorType, Message, Wake
+from actors.wire import Moved, Told, Unreadable, decode_letters, encode_told
+from domain.commands import Actor, ActorType, Cancel, ChangeQuantity, Message, Wake
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
+from domain.order import CancelReason
 
 ORDER = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"
 LAYOUT = Layout(2)
@@ -43,7 +44,7 @@ class FakeShards:
         self, name: str, group: str, batch: bytes, *, take: bool, early: Callable[[bytes], None]
     ) -> bytes:
         del early
-        letters = decode_letters(batch)
+        letters = [letter for letter in decode_letters(batch) if not isinstance(letter, Unreadable)]
         self.deliveries.append((name, group, take, [message.id for _, message in letters]))
         await asyncio.sleep(0)
         if name in self.down:
@@ -294,3 +295,35 @@ async def test_an_answer_that_is_said_ahead_is_told_while_others_still_wait() ->
     assert not first.done()
     rest.set_result(None)
     assert await first == OK
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Message(id="b", body=Wake(), actor=Actor(ActorType.CLIENT, "\ud800")),
+        Message(id="\udfff", body=Wake(), actor=Actor(ActorType.CLIENT, "x")),
+        Message(id="b", body=Cancel(CancelReason.CUSTOMER, "\ud800"), actor=Actor(ActorType.CLIENT, "x")),
+        Message(id="b", body=ChangeQuantity("i-1", 2**70), actor=Actor(ActorType.CLIENT, "x")),
+        Message(id="b", body=Wake(), actor=Actor(ActorType.CLIENT, "x"), traceparent="\ud800"),
+    ],
+    ids=["who", "id", "text", "number", "trace"],
+)
+async def test_a_message_that_cannot_be_encoded_costs_its_neighbours_nothing(broken: Message) -> None:
+    """A token whose subject was a lone surrogate made a batch that could not be encoded: none of its thirty senders was answered."""
+    shards = FakeShards(lambda *_: OK)
+    router = await a_router(shards)
+    messages = [a_message(0), broken, a_message(2)]
+    first, failed, last = await asyncio.gather(*(router.ask(ORDER, m) for m in messages), return_exceptions=True)
+    assert (first, last) == (OK, OK)
+    assert isinstance(failed, Refused)
+    assert failed.code == "invalid_text"
+    assert shards.deliveries == [(HOME, GROUP, False, ["m-0", "m-2"])]
+
+
+async def test_an_answer_that_cannot_be_encoded_costs_its_neighbours_nothing() -> None:
+    broken = Refused(RefusalKind.CONFLICT, "taken", "by \ud800")
+    shards = FakeShards(lambda _name, _group, message: broken if message.id == "m-1" else OK)
+    router = await a_router(shards)
+    told = await asyncio.gather(*(router.ask(ORDER, a_message(n)) for n in range(3)), return_exceptions=True)
+    assert (told[0], told[2]) == (OK, OK)
+    assert isinstance(told[1], OutcomeUnknown)
