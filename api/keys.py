@@ -22,6 +22,7 @@ from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
 from domain.errors import Unavailable
+from supervised import awaited, note_failure
 
 _log = structlog.get_logger()
 
@@ -124,7 +125,7 @@ class KeySet:
             return
         self._tried_at = now
         self._waits_end_s = asyncio.get_running_loop().time() + self._wait_max_s
-        self._reading = asyncio.create_task(self._read(now), name="key-set")
+        self._reading = awaited("key-set", self._read(now))
 
     async def _read_now(self) -> bool:
         """Wait for the reading under way, or a new one, or none where the last began only just now: whether it was good."""
@@ -145,6 +146,9 @@ class KeySet:
                 self.generation += 1
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             _log.warning("key_set_not_read", error=type(error).__name__)
+            return False
+        except Exception as error:  # noqa: BLE001 - nobody may be waiting for a reading that was begun in the background
+            note_failure("key-set", error)
             return False
         self._read_at = now
         return True
