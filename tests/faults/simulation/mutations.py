@@ -26,7 +26,7 @@ from domain.order import Order, Step
 from messaging.backlog import Backlog, Line, Outbound
 from messaging.publisher import Publisher
 from partners import answers
-from sagas import paying, steps
+from sagas import charging, paying, steps
 from sagas.decision import Decision
 from sagas.draft import Draft
 from storage.commits import Commit
@@ -224,7 +224,7 @@ def takes_a_timeout_for_a_no() -> Iterator[None]:
         if payment is not None:
             paying.rejected(draft, payment, "timeout")
 
-    with patch.object(paying, "charge_failed", reject), patch.object(paying, "still_processing", lambda *_: None):
+    with patch.object(charging, "charge_failed", reject), patch.object(charging, "_still_processing", lambda *_: None):
         yield
 
 
