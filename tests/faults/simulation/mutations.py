@@ -5,7 +5,7 @@ Each is a context in which one promise of the service is not kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,9 +19,10 @@ from actors.committer import Committer, Proposal, Verdict
 from actors.group import Group
 from actors.mailbox import Letter
 from actors.order import OrderActor
+from actors.partner_calls import BulkheadCalls
 from actors.router import Router, _Pending
 from actors.wire import Told
-from domain.calls import Charge, Declined, NotKnown, Unknown
+from domain.calls import PARTNER_OF, Call, Charge, Declined, NotKnown, Partner, Unknown
 from domain.order import Order, Step
 from messaging.backlog import Backlog, Line, Outbound
 from messaging.publisher import Publisher
@@ -259,6 +260,33 @@ def takes_pages_for_the_partners_word() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def repeats_calls_that_nobody_asks_for() -> Iterator[None]:
+    """Every call that was not answered is kept, and sent again to a new bulkhead, whatever its order has become."""
+    send, answered = BulkheadCalls.send, BulkheadCalls.answered
+
+    def keep(self: BulkheadCalls, calls: Iterable[Call]) -> None:
+        calls = list(calls)
+        self.__dict__.setdefault("kept", {}).update({(call.order_id, call.key): call for call in calls})
+        send(self, calls)
+
+    def drop(self: BulkheadCalls, order: Order, key: str, outcome: Any) -> None:
+        self.__dict__.setdefault("kept", {}).pop((order.id, key), None)
+        answered(self, order, key, outcome)
+
+    def repeat(self: BulkheadCalls, partner: Partner) -> None:
+        kept = self.__dict__.get("kept", {}).values()
+        send(self, [call for call in kept if PARTNER_OF[type(call.request)] is partner])
+
+    with (
+        patch.object(BulkheadCalls, "send", keep),
+        patch.object(BulkheadCalls, "answered", drop),
+        patch.object(BulkheadCalls, "repeat", repeat),
+        patch.object(BulkheadCalls, "_is_asked_for", lambda *_: True),
+    ):
+        yield
+
+
 # With each, the faults that bring it to light, so that few seeds are enough.
 MUTATIONS: dict[str, tuple[Mutation, tuple[str, ...]]] = {
     each.__name__: (each, often)
@@ -279,6 +307,7 @@ MUTATIONS: dict[str, tuple[Mutation, tuple[str, ...]]] = {
         (believes_the_table_for_ever, ("answer_lost", "kill_every_s", "cut_every_s")),
         (takes_a_timeout_for_a_no, ("partner_answer_lost", "event_lost")),
         (takes_pages_for_the_partners_word, ("partner_page",)),
+        (repeats_calls_that_nobody_asks_for, ("kill_every_s", "cut_every_s", "stop_every_s", "database_down_every_s")),
         (charges_anew, ("partner_answer_lost", "partner_not_reached")),
     )
 }

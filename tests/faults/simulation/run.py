@@ -22,6 +22,7 @@ ORDERS = (1, 4)
 REST_WITHIN_S = 1500.0
 LOOK_EVERY_S = 5.0
 WELL_AGAIN_S = 40.0
+BULKHEADS_BACK_S = 10.0
 LATE_S = 6.0  # less than what the supervisor waits for
 PROMOTIONS = (
     Promotion(code="TEN", kind=PromotionKind.PERCENTAGE, fraction="0.1000", combinable=True),
@@ -96,6 +97,7 @@ async def _live(world: World) -> None:
     world.come_to_an_end()
     await _rest(world, clients)
     await clients.knock()
+    await _restart_bulkheads(world)
     world.laws.check_at_rest()
     clients.check_at_rest()
 
@@ -119,6 +121,17 @@ async def _rest(world: World, clients: Clients) -> None:
                 await clients.look_after(order)
         if _is_at_rest(world):
             return
+
+
+async def _restart_bulkheads(world: World) -> None:
+    """Where no order has a step, partners are asked for nothing, by new bulkheads neither (L14)."""
+    before = world.laws.requests
+    for bulkhead in world.living("bulkhead"):
+        world.kill(bulkhead)
+    await asyncio.sleep(BULKHEADS_BACK_S)
+    waiting = any(order.steps for order in world.laws.orders().values())
+    if world.laws.requests > before and not waiting:
+        world.laws.breaks("L14", "partners were asked for something that no order wants any more")
 
 
 def _is_at_rest(world: World) -> bool:
