@@ -20,6 +20,7 @@ from api.cursors import Cursors
 from api.door import Door
 from api.edge import Edge
 from api.exchange import JSON, Answer, Header, Incoming
+from api.fair_slots import SlotLimits
 from api.health import HealthEndpoints
 from api.items import ItemEndpoints
 from api.limits import RateLimits
@@ -81,6 +82,7 @@ class Rules:
     body_max_bytes: int = 262_144
     prefer_wait_max_s: float = 30.0
     statistics_cache_s: float = 5.0
+    statistics_limits: SlotLimits = field(default_factory=SlotLimits)
     under_way_max_requests: int = 1024
 
 
@@ -147,7 +149,14 @@ def _endpoints(with_: Collaborators, rules: Rules) -> Endpoints:
         orders=OrderEndpoints(door, reader, wait, OrderLimits(shipping_prices=rules.shipping_prices)),
         items=ItemEndpoints(door, wait),
         payments=PaymentEndpoints(door, with_.router, reader, prefer_wait_max_s=rules.prefer_wait_max_s),
-        lists=ListEndpoints(door, with_.queries, cursors, with_.memory, statistics_cache_s=rules.statistics_cache_s),
+        lists=ListEndpoints(
+            door,
+            with_.queries,
+            cursors,
+            with_.memory,
+            statistics_cache_s=rules.statistics_cache_s,
+            statistics_limits=rules.statistics_limits,
+        ),
         timeline=TimelineEndpoints(door, with_.queries, reader),
         promotions=PromotionEndpoints(door, with_.promotions, cursors, Replays(with_.answers)),
         staff=StaffEndpoints(door, with_.dead_letters, with_.answers),

@@ -54,9 +54,9 @@ class BucketDocument(Document):
 
 
 class GroupDocument(Document):
-    """The orders of one status, currency or sku."""
+    """The orders of one status, currency or sku; ``key`` null: of all beyond the 1,000 of the most revenue."""
 
-    key: str
+    key: str | None
     orders: int
     revenue: dict[str, Amount]
 

@@ -17,6 +17,7 @@ from api.auth import ORDERS_READ, Caller
 from api.cursors import Cursor, Cursors
 from api.door import Door
 from api.exchange import Answer, Incoming, json_answer
+from api.fair_slots import FairSlots, SlotLimits
 from api.fields import Identifier, QueryTime, is_identifier
 from api.parameters import read_query
 from api.ports import QueriesPort, RememberPort
@@ -85,12 +86,14 @@ class ListEndpoints:
         memory: RememberPort,
         *,
         statistics_cache_s: float,
+        statistics_limits: SlotLimits,
     ) -> None:
         self._door = door
         self._queries = queries
         self._cursors = cursors
         self._memory = memory
         self._statistics_cache_s = statistics_cache_s
+        self._statistics_slots = FairSlots(statistics_limits)
         self._statistics_under_way: dict[str, asyncio.Task[bytes]] = {}
 
     async def list_all(self, asked: Incoming) -> Answer:
@@ -141,20 +144,21 @@ class ListEndpoints:
         if remembered is None:
             under_way = self._statistics_under_way.get(name)
             if under_way is None:
-                under_way = awaited("statistics", self._reckon(name, query, caller.customer_id))
+                under_way = awaited("statistics", self._reckon(name, query, caller))
                 self._statistics_under_way[name] = under_way
                 under_way.add_done_callback(lambda _: self._statistics_under_way.pop(name, None))
             # Whoever asks the same meanwhile gets the same; who goes away takes it from nobody.
             remembered = await asyncio.shield(under_way)
         return json_answer(200, remembered)
 
-    async def _reckon(self, name: str, query: StatisticsQuery, customer_id: str | None) -> bytes:
+    async def _reckon(self, name: str, query: StatisticsQuery, caller: Caller) -> bytes:
         until = query.until or datetime.now(UTC)
         since = query.since or max(FIRST + DEFAULT_SPAN, until) - DEFAULT_SPAN
         _check_span(since, until, query.bucket)
-        document: dict[str, Any] = await self._queries.statistics(
-            since=since, until=until, bucket=query.bucket, group_by=query.group_by, customer_id=customer_id
-        )
+        async with self._statistics_slots.slot(caller.customer_id or caller.subject):
+            document: dict[str, Any] = await self._queries.statistics(
+                since=since, until=until, bucket=query.bucket, group_by=query.group_by, customer_id=caller.customer_id
+            )
         encoded = encode(document)
         await self._memory.remember(name, encoded, keep_s=self._statistics_cache_s)
         return encoded

@@ -6,7 +6,7 @@ It changes nothing and decides nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 DECODED_MAX_ORDERS = 512
 TIMELINE_MAX_EVENTS = 10_000
+STATISTICS_MAX_CONNECTIONS = 2
 LEDGER_MAX_ENTRIES = 10_000
 SET_ASIDE = "set_aside"
 
@@ -58,17 +59,24 @@ class OrderPage:
 class Queries:
     """Reads of orders. Every method raises ``StorageUnavailable``. An id that is no UUID names nothing."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, for_statistics: Database | None = None) -> None:
         self._database = database
+        self._for_statistics = for_statistics or database
         self._orders: BatchedReader[Order | UndecodableSnapshot] = BatchedReader(self._read_orders)
 
     @classmethod
     async def open(cls, database_url: str, *, application_name: str, limits: PoolLimits | None = None) -> Queries:
-        """Queries with a pool of their own. Raises ``StorageUnavailable``."""
-        return cls(await open_database(database_url, application_name=application_name, limits=limits))
+        """Queries with a pool of their own, and a few connections for statistics, which so keep none from other reads. Raises
+        ``StorageUnavailable``.
+        """
+        database = await open_database(database_url, application_name=application_name, limits=limits)
+        few = replace(limits or PoolLimits(), min_connections=0, max_connections=STATISTICS_MAX_CONNECTIONS)
+        name = f"{application_name}-statistics"
+        return cls(database, await open_database(database_url, application_name=name, limits=few))
 
     async def close(self) -> None:
-        """Close the pool, after what is under way."""
+        """Close the pools, after what is under way."""
+        await self._for_statistics.close()
         await self._database.close()
 
     @property
@@ -135,7 +143,7 @@ class Queries:
     ) -> dict[str, Any]:
         """The document of ``GET /api/orders/statistics``; see ``statistics.py``."""
         return await read_statistics(
-            self._database, since=since, until=until, bucket=bucket, group_by=group_by, customer_id=customer_id
+            self._for_statistics, since=since, until=until, bucket=bucket, group_by=group_by, customer_id=customer_id
         )
 
     async def is_well(self) -> bool:

@@ -17,8 +17,7 @@ from domain.document import time_text
 from storage.figures import CLOSED_AT, COLUMNS, COUNTED_UNTIL, HOURS, SKUS, STAGES, TIMES
 from storage.postgres import Database, certain
 
-BUCKETS_MAX = 10_000
-GROUPS_MAX = 10_000
+GROUPS_MAX = 1000
 RATE_DIGITS = 4
 
 
@@ -80,7 +79,7 @@ with chosen as materialized ({_CHOSEN}
     from ranked group by stage
 ), buckets as (
     select date_trunc($5::text, hour, 'UTC') as start, currency, sum(orders) as n, sum(revenue) as revenue
-    from figures where $5 is not null group by 1, 2 order by 1, 2 limit {BUCKETS_MAX}
+    from figures where $5 is not null group by 1, 2
 )
 select clock_timestamp() as as_of,
     (select json_build_object(
@@ -110,12 +109,18 @@ GROUPS = {
 
 
 def _groups(group_by: GroupBy | None) -> str:
+    """The largest groups by revenue (minor units, whatever the currencies), and all others together under the key null."""
     if group_by is None:
         return NO_GROUPS
-    return (
-        "select key, currency, sum(orders) as n, sum(revenue) as revenue"  # noqa: S608
-        f" from ({GROUPS[group_by]}) k group by 1, 2 order by 1, 2 limit {GROUPS_MAX}"
+    return f"""
+    with grouped as (
+        select key, currency, sum(orders) as n, sum(revenue) as revenue from ({GROUPS[group_by]}) k group by 1, 2
+    ), placed as (
+        select key, row_number() over (order by sum(revenue) desc, sum(n) desc, key) as place from grouped group by key
+    ), shown as (
+        select case when place <= {GROUPS_MAX} then key end as key, currency, n, revenue from grouped join placed using (key)
     )
+    select key, currency, sum(n) as n, sum(revenue) as revenue from shown group by 1, 2 order by 1 nulls last, 2"""  # noqa: S608
 
 
 async def read_statistics(
@@ -133,7 +138,7 @@ async def read_statistics(
     over the orders that were paid for at all, rounded half-even. ``failure_rate`` is rejected over attempted
     payments, 0 where there were none. Percentiles are of values that occurred (nearest rank); those of orders that
     are counted already are rounded, off by at most 1.6 %. ``buckets`` and ``groups`` are empty where they were not
-    asked for. Raises ``StorageUnavailable``.
+    asked for; the caller bounds the buckets, and all groups beyond ``GROUPS_MAX`` are one. Raises ``StorageUnavailable``.
     """
     days, of_customer, customer = _whole_days(since, until), "", list[str]()
     if customer_id is not None:  # nothing is counted by customer
