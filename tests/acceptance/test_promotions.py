@@ -65,6 +65,19 @@ def test_a_customer_uses_a_promotion_as_often_as_a_customer_may(shop: Shop) -> N
     assert order_with(shop, "load-customer-92", code)[0] == 201
 
 
+def test_a_code_is_taken_removed_and_counted_whatever_its_case(shop: Shop) -> None:
+    code = a_promotion(shop, max_uses=1)
+    status, order = order_with(shop, "load-customer-97", code.lower(), code.title())
+    assert (status, [each["code"] for each in order["discounts"]]) == (201, [code])
+    assert order_with(shop, "load-customer-98", code.lower())[1]["code"] == "discount_exhausted"
+    path = f"/api/orders/{order['id']}/discounts"
+    assert shop.ask("POST", path, {"code": code.title()})[0] == 200
+    assert shop.ask("DELETE", f"{path}/{code.lower()}")[0] == 200
+    assert shop.reached(order["id"], "validated")["discounts"] == []
+    status, order = order_with(shop, "load-customer-98", code.lower())
+    assert (status, [each["code"] for each in order["discounts"]]) == (201, [code])
+
+
 def test_promotions_are_combined_only_where_both_may_be(shop: Shop) -> None:
     alone, with_others, too = a_promotion(shop), a_promotion(shop, combinable=True), a_promotion(shop, combinable=True)
     status, problem = order_with(shop, "load-customer-93", with_others, alone)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,9 @@ GROUP = "slices-0-of-1"
 class RealWorld(World):
     """The application among real servers; only the orders' owners are missing."""
 
-    def __init__(self, queries: Queries, cache: Cache, amqp_url: str, store: OrderStore, epoch: int) -> None:
+    def __init__(
+        self, queries: Queries, cache: Cache, amqp_url: str, store: OrderStore, epoch: int, **rules: Any
+    ) -> None:
         self.router = FakeRouter()
         self.store = store
         self.epoch = epoch
@@ -48,7 +51,7 @@ class RealWorld(World):
                 figures=FakeFigures(),
                 asyncapi={},
             ),
-            Rules(shipping_prices=PRICES, cursor_secrets=(b"secret",), rate_limit_per_min=300),
+            Rules(**{"shipping_prices": PRICES, "cursor_secrets": (b"secret",), "rate_limit_per_min": 300, **rules}),
         )
 
 

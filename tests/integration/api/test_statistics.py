@@ -2,10 +2,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import asyncpg
+import pytest
 
+from api.fair_slots import SlotLimits
+from storage.cache import Cache
+from storage.postgres import PoolLimits
+from storage.queries import Queries
+from storage.redis import QuietRedis
+from storage.snapshots import OrderStore
 from tests.integration.api.conftest import GROUP, RealWorld
 from tests.integration.storage.orders import NOW, a_commit, an_order
 from tests.unit.api.driving import Answered, token
@@ -14,13 +22,33 @@ ASKED = 60
 HOURS = 4_000
 
 
-async def test_statistics_of_one_caller_starve_neither_reads_nor_others(real: RealWorld, database_url: str) -> None:
+PATIENCE_S = 60.0
+LOCKED = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+
+
+@pytest.fixture
+async def patient(database_url: str, redis_url: str, amqp_url: str) -> AsyncIterator[RealWorld]:
+    """A world whose statistics wait as long as the test keeps them waiting."""
+    queries = await Queries.open(
+        database_url, application_name="test-api", limits=PoolLimits(statement_timeout_s=PATIENCE_S)
+    )
+    store = await OrderStore.open(database_url, application_name="test-api-orders")
+    cache = Cache(QuietRedis(redis_url))
+    epoch = await store.take(GROUP, "order-shard-0")
+    limits = SlotLimits(wait_max_s=PATIENCE_S)
+    yield RealWorld(queries, cache, amqp_url, store, epoch, statistics_limits=limits, rate_limit_per_min=0)
+    await cache.close()
+    await store.close()
+    await queries.close()
+
+
+async def test_statistics_of_one_caller_starve_neither_reads_nor_others(patient: RealWorld, database_url: str) -> None:
     """Each other ``from`` is another question, that no cache knows: they took every connection, and reads waited in vain.
 
     That statistics take long is made true by a lock which only they meet.
     """
     order = an_order()
-    await real.store.flush(GROUP, real.epoch, [a_commit(order)])
+    await patient.store.flush(GROUP, patient.epoch, [a_commit(order)])
     greedy, other = token(customer_id="c-1001"), token(customer_id="c-2")
     holder = await asyncpg.connect(database_url)
     transaction = holder.transaction()
@@ -29,7 +57,7 @@ async def test_statistics_of_one_caller_starve_neither_reads_nor_others(real: Re
 
     def question(n: int, bearer: str) -> asyncio.Task[Answered]:
         query = f"from=2026-01-01T00:00:00.{n:06}Z&to=2026-02-01"
-        return asyncio.create_task(real.ask("GET", "/api/orders/statistics", query=query, token=bearer))
+        return asyncio.create_task(patient.ask("GET", "/api/orders/statistics", query=query, token=bearer))
 
     questions = [question(n, greedy) for n in range(ASKED)]
     refused = ASKED - 5  # one is being made, four wait
@@ -43,19 +71,18 @@ async def test_statistics_of_one_caller_starve_neither_reads_nor_others(real: Re
     # Meanwhile every read is answered, and another caller has a turn before the rest of the greedy one's.
     theirs = question(0, other)
     for _ in range(3):
-        reads = await asyncio.gather(*(real.ask("GET", f"/api/orders/{order.id}", token=greedy) for _ in range(20)))
-        lists = await asyncio.gather(*(real.ask("GET", "/api/orders", token=greedy) for _ in range(5)))
+        reads = await asyncio.gather(*(patient.ask("GET", f"/api/orders/{order.id}", token=greedy) for _ in range(20)))
+        lists = await asyncio.gather(*(patient.ask("GET", "/api/orders", token=greedy) for _ in range(5)))
         assert {each.status for each in (*reads, *lists)} == {200}
-    waiting = await holder.fetchval(
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    )
-    assert waiting == 2
+    async with asyncio.timeout(PATIENCE_S):
+        while await holder.fetchval(LOCKED) != 2:
+            await asyncio.sleep(0.01)
     await transaction.rollback()
     await holder.close()
     assert (await theirs).status == 200
     answers = await asyncio.gather(*questions)
     assert Counter(each.status for each in answers) == {200: 5, 429: refused}
-    assert (await real.ask("GET", "/api/orders/statistics", query="from=2026-01-01", token=greedy)).status == 200
+    assert (await patient.ask("GET", "/api/orders/statistics", query="from=2026-01-01", token=greedy)).status == 200
 
 
 async def test_buckets_of_many_hours_in_several_currencies_add_up_to_the_totals(real: RealWorld) -> None:
