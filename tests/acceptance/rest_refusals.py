@@ -83,6 +83,10 @@ REFUSALS = (
     Row(asks="GET /api/orders?colour=red", answer=422, code="invalid_parameter", shows={"errors.0.pointer": "/colour"}),
     Row(asks="GET /api/orders/statistics?from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z", answer=422,
         code="invalid_parameter", shows={"errors.0.pointer": "/from"}),
+    Row(asks="GET /api/orders?created_from=0001-01-01T00:00:00%2B01:00", answer=422, code="time_out_of_range",
+        shows={"errors.0.pointer": "/created_from"}),
+    Row(asks="GET /api/orders/statistics?bucket=hour&from=2020-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", answer=422,
+        code="too_many_buckets", shows={"errors.0.pointer": "/bucket"}),
     # Shape and limits.
     Row(asks=CREATE, body=b"{", answer=400, code="malformed_json"),
     Row(asks=CREATE, body=NEW, answer=415, code="unsupported_media_type", headers={"Content-Type": "text/plain"}),
