@@ -21,7 +21,7 @@ import asyncpg
 import pytest
 
 import storage
-from storage import answers, catalogue, figures, flush, housekeeping, loading, ownership, snapshots
+from storage import answers, catalogue, cursor_keys, figures, flush, housekeeping, loading, ownership, snapshots
 from storage.figures import COUNTED_AFTER_S
 from storage.postgres import WRITER_SETTINGS
 from tests.conftest import run_now
@@ -82,6 +82,7 @@ BY_ITSELF = {
     "figures.NEXT_UNTIL": Running("chore", figures.NEXT_UNTIL, f"'-infinity', {COUNTED_AFTER_S}, 4999", 10_000),
     "figures.MOVE_ON": Running("chore", figures.MOVE_ON, "now()", 10),
     "figures.STALE": Running("chore", figures.STALE, "", 10),
+    "cursor_keys.NEWEST_FIRST": Running("start of an API process", cursor_keys.NEWEST_FIRST, "2", 10),
     "catalogue.PRODUCTS": Running("bulkhead", catalogue.PRODUCTS, "array['sku-1', 'sku-7'], 'EUR', 30", 10),
     "catalogue.CUSTOMERS": Running("bulkhead", catalogue.CUSTOMERS, "array['c-1', 'c-7'], 30", 10),
     "catalogue.KEEP_PRODUCTS": Running(
