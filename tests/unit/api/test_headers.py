@@ -29,7 +29,14 @@ async def asked(world: World, method: str, path: str, lines: Lines, body: bytes 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": lines}
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": lines,
+    }
     await world.app(scope, receive, send)
     return Answered(
         status=sent[0]["status"],

@@ -7,13 +7,13 @@ import pytest
 from storage.filters import SKU_SORTED_MAX_ORDERS, OrderFilters, PageKey, Sort, list_statement
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
+READABLE = "o.created_at between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'"
 HOW_MANY = "(select count(*) from few)"
 
 
 def test_a_list_without_filters_is_only_sorted_and_cut() -> None:
     statement, arguments = list_statement(OrderFilters(), Sort.NEWEST_FIRST, 51, None)
-    assert "where" not in statement
-    assert statement.endswith("order by o.created_at desc, o.id desc limit $1")
+    assert statement.endswith(f"where {READABLE} order by o.created_at desc, o.id desc limit $1")
     assert arguments == [51]
 
 
@@ -60,7 +60,8 @@ def test_each_state_is_looked_for_where_an_index_has_it(
 ) -> None:
     filters = OrderFilters(statuses=statuses, payment_status=payment)
     statement, _ = list_statement(filters, Sort.NEWEST_FIRST, 51, None)
-    assert [part.split(" order by ")[0] for part in statement.split(" where ")[1:]] == conditions
+    found = [part.split(" order by ")[0] for part in statement.split(" where ")[1:]]
+    assert found == [f"{READABLE} and {condition}" for condition in conditions]
 
 
 def test_a_customers_orders_are_not_looked_for_along_all_totals() -> None:
