@@ -57,14 +57,15 @@ class Events:
         kind, exchange = self._rng.choice(list(topology.CONSUMED.items()))
         if self._rng.random() < 0.05:
             exchange = self._rng.choice(list(topology.CONSUMED.values()))
-        schema = self._schemas[kind]
+        schema = self._edges.resolved(self._schemas[kind])
         envelope = self._edges.good(schema) | {
             "specversion": "1.0",
             "id": str(uuid4()),
             "source": "/fuzz",
             "type": kind,
         }
-        envelope["data"] = self._about_ours(envelope["data"])
+        envelope.pop("data_base64", None)
+        envelope["data"] = self._about_ours(self._edges.good(schema["properties"]["data"]))
         if self._rng.random() < 0.1:
             envelope["time"] = self._rng.choice(TIMES)
         envelope = self._edges.spoilt(schema, envelope, self._rng.choice((0, 1, 1, 1, 2)))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,8 +118,8 @@ async def _run(
             return "world"
 
         await asyncio.gather(
-            open_loop(_job(rest.once), rate_per_s=size.rate_per_s * SHARES["rest"], seconds=size.seconds),
-            open_loop(_job(events.once), rate_per_s=size.rate_per_s * SHARES["events"], seconds=size.seconds),
+            open_loop(_job(rest.once, findings), rate_per_s=size.rate_per_s * SHARES["rest"], seconds=size.seconds),
+            open_loop(_job(events.once, findings), rate_per_s=size.rate_per_s * SHARES["events"], seconds=size.seconds),
             open_loop(lives.live, rate_per_s=size.lives_per_s, seconds=size.seconds),
             open_loop(lives.look, rate_per_s=1.0, seconds=size.seconds),
             open_loop(renew, rate_per_s=1 / WORLD_EVERY_S, seconds=size.seconds),
@@ -132,11 +133,21 @@ async def _run(
             findings.add("health at the end", repr(answer.body))
         findings.answers["slowest good answer, ms"] = round(good.slowest_s * 1000)
         findings.answers["dead letters"] = await _waiting(connection, topology.DEAD_LETTERS)
+        answer = await good.send(request_bytes("GET", "/api/dead-letters?limit=200", token=token))
+        for letter in msgspec.json.decode(answer.body)["data"]:
+            findings.answers[f"the first of them: {letter['reason']}"] += 1
 
 
-def _job(once: Callable[[], Awaitable[None]]) -> Callable[[int], Awaitable[str]]:
+def _job(once: Callable[[], Awaitable[None]], findings: Findings) -> Callable[[int], Awaitable[str]]:
+    """A piece of bad input; where it can't be made or sent, nothing was tried, and that is told as well."""
+
     async def job(_index: int) -> str:
-        await once()
+        try:
+            await once()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the run goes on
+            findings.add(
+                f"the fuzzer failed: {type(error).__name__}", "".join(traceback.format_exception(error))[-500:]
+            )
         return "done"
 
     return job
