@@ -185,7 +185,7 @@ def problem_codes(operation: Operation) -> tuple[str, ...]:
     """Every code that an operation may answer with: those of its own, and those that follow from what it heeds."""
     codes = [*operation.errors, "internal_error", "overloaded"]
     if "order_not_found" in codes or operation.id == "CrearPedido":
-        codes += ["order_set_aside", "invalid_text"]
+        codes.append("order_set_aside")
     if operation.scopes or operation.path == "/metrics":
         codes += ["repeated_header", "unauthorized", "invalid_token", "insufficient_scope", "keys_unavailable"]
     if operation.scopes:

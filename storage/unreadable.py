@@ -6,13 +6,11 @@ every row of the answer, and makes naive times of others, which fail later, wher
 
 from __future__ import annotations
 
-from collections import Counter
-
 import structlog
 
 log = structlog.get_logger()
 
-_met: Counter[str] = Counter()
+_met = dict.fromkeys(("orders", "products", "customers", "promotions"), 0)
 _FIRST, _LAST = "'0001-01-01 00:00:00+00'", "'9999-12-31 23:59:59.999999+00'"
 
 
