@@ -69,8 +69,8 @@ async def read_json(asked: Incoming, max_bytes: int) -> bytes:
     """
     if not _is_json(asked.header(b"content-type") or ""):
         raise Problem("unsupported_media_type", "Send application/json.")
-    if (asked.header(b"content-encoding") or "identity").lower() != "identity":
-        detail = "The body of a request can't be encoded."
+    if asked.header(b"content-encoding") is not None:
+        detail = "The body of a request can't be encoded, and no coding is named: not identity either."
         raise Problem("unsupported_media_type", detail, headers=((b"accept-encoding", b"identity"),))
     raw = await asked.body(max_bytes)
     try:
