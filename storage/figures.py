@@ -8,6 +8,8 @@ read from its row.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from storage.postgres import Connection, Database, certain
 
 MARKED_AFTER_S = 120
@@ -75,17 +77,31 @@ with chosen as materialized (
     select {COLUMNS} from orders where not is_open and {CLOSED_AT} > $1 and {CLOSED_AT} <= $2
 ), {_KEEP}"""  # noqa: S608
 MOVE_ON = "update figures_counted set until = greatest(until, $1)"
-STALE = "delete from figures_stale where day = (select min(day) from figures_stale) returning day"
+# The day that is under way, else one that was never begun, else the one begun longest ago: a day that changes again and again
+# keeps no other from being counted.
+STALE = """
+select day from figures_stale s left join figures_recounts r using (day)
+order by r.mark is not distinct from s.xmin::text desc, r.begun_at nulls first, day limit 1 for update of s"""
+UNDER_WAY = """
+select until, counted_to from figures_recounts r join figures_stale s using (day) where day = $1 and mark = s.xmin::text"""
 FORGET = (
     "delete from figures_by_hour where hour >= $1 and hour < $1 + interval '1 day'",
     "delete from figures_of_stages where day = $1",
     "delete from figures_of_skus where day = $1",
+    "delete from figures_recounts where day = $1",
 )
+BEGIN = """
+insert into figures_recounts (day, until, counted_to, mark) select day, $2, day, xmin::text from figures_stale where day = $1"""
+# As many as may be taken at once, and those that were created at the same moment as the last of them; null: all that are left.
+NEXT_OF_DAY = """
+select created_at + interval '1 microsecond' from orders
+where created_at >= $1 and created_at < $2::timestamptz + interval '1 day' order by created_at offset $3 limit 1"""
 COUNT_DAY = f"""
 with chosen as materialized (
-    select {COLUMNS} from orders
-    where created_at >= $1 and created_at < $1 + interval '1 day' and not is_open and {CLOSED_AT} <= $2
+    select {COLUMNS} from orders where created_at >= $1 and created_at < $2 and not is_open and {CLOSED_AT} <= $3
 ), {_KEEP}"""  # noqa: S608
+GO_ON = "update figures_recounts set counted_to = $2 where day = $1"
+DONE = ("delete from figures_recounts where day = $1", "delete from figures_stale where day = $1")
 
 
 class Figures:
@@ -99,7 +115,7 @@ class Figures:
     async def step(self) -> tuple[int, bool]:
         """Count a piece of what is to be counted: how many orders, and whether there is more."""
         counted = await self.count_closed(ORDERS_AT_ONCE)
-        is_more = await self.count_stale_day()
+        is_more = await self.count_stale_day(ORDERS_AT_ONCE)
         return counted, is_more or counted >= ORDERS_AT_ONCE
 
     async def count_closed(self, limit_orders: int, *, counted_after_s: float = COUNTED_AFTER_S) -> int:
@@ -113,20 +129,31 @@ class Figures:
                     await lent.execute(MOVE_ON, until)
         return counted
 
-    async def count_stale_day(self) -> bool:
-        """Count a day anew whose orders have changed since they were counted; False where there is none."""
+    async def count_stale_day(self, limit_orders: int) -> bool:
+        """Count a piece of a day anew whose orders have changed since they were counted; False where there is no such day."""
         async with self._database.connection() as lent:
             with certain():
                 async with lent.transaction():
-                    return await _count_stale_day(lent)
+                    return await _count_stale_day(lent, limit_orders)
 
 
-async def _count_stale_day(lent: Connection) -> bool:
-    until = await lent.fetchval(LOCKED_UNTIL)
+async def _count_stale_day(lent: Connection, limit_orders: int) -> bool:
+    counted_until = await lent.fetchval(LOCKED_UNTIL)
     day = await lent.fetchval(STALE)
     if day is None:
         return False
-    for statement in FORGET:
+    # A statement of its own, so that it sees what was committed by whoever had the row before us.
+    under_way = await lent.fetchrow(UNDER_WAY, day)
+    if under_way is None:
+        for statement in FORGET:
+            await lent.execute(statement, day)
+        await lent.execute(BEGIN, day, counted_until)
+    until, since = under_way or (counted_until, day)
+    piece_end = await lent.fetchval(NEXT_OF_DAY, since, day, limit_orders - 1)
+    await lent.fetchval(COUNT_DAY, since, piece_end or day + timedelta(days=1), until)
+    if piece_end is not None:
+        await lent.execute(GO_ON, day, piece_end)
+        return True
+    for statement in DONE:
         await lent.execute(statement, day)
-    await lent.fetchval(COUNT_DAY, day, until)
     return True

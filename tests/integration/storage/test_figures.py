@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -117,13 +118,13 @@ async def test_money_that_comes_after_an_order_was_counted_shows_at_once_and_is_
     first, second = closed(order, NOW - timedelta(hours=1), paid=0), closed(other, NOW - timedelta(hours=1), paid=70)
     await store.flush(GROUP, epoch, [first, second])
     await count_all(figures)
-    assert await figures.count_stale_day()  # they were closed an hour before their commit
+    assert await figures.count_stale_day(10)  # they were closed an hour before their commit
     assert await revenue(queries) == (2, 70, 0)
     await store.flush(GROUP, epoch, [a_commit(next_of(first.order), deadline=None, paid=900)])
     assert await revenue(queries) == (2, 970, 0)
     assert await stale(sql) == 1
-    assert await figures.count_stale_day()
-    assert not await figures.count_stale_day()
+    assert await figures.count_stale_day(10)
+    assert not await figures.count_stale_day(10)
     assert await revenue(queries) == (2, 970, 0)
     assert await sql.fetchval("select sum(revenue) from figures_by_hour") == 970
 
@@ -140,8 +141,10 @@ async def test_a_day_is_not_counted_anew_before_a_change_under_way_is_committed(
     await changing.start()
     second = a_commit(next_of(first.order), deadline=None, paid=300)
     assert (await flush_once(sql, GROUP, epoch, [second]))[1] == {order.id}
-    counting = asyncio.create_task(figures.count_stale_day())
-    waiting = "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like 'delete from figures_stale%')"
+    counting = asyncio.create_task(figures.count_stale_day(10))
+    waiting = (
+        "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%for update of s%')"
+    )
     async with asyncio.timeout(10):
         while not await queries.database.fetchval(waiting):
             await asyncio.sleep(0)
@@ -150,3 +153,69 @@ async def test_a_day_is_not_counted_anew_before_a_change_under_way_is_committed(
     assert await counting
     assert await revenue(queries) == (1, 300, 0)
     assert await sql.fetchval("select sum(revenue) from figures_by_hour") == 300
+
+
+async def counted_in_pieces(figures: Figures, sql: asyncpg.Connection[asyncpg.Record]) -> AsyncIterator[int]:
+    """Count stale days three orders at a time; after each piece, how many orders the figures hold."""
+    while await figures.count_stale_day(3):
+        yield await sql.fetchval("select coalesce(sum(orders), 0)::bigint from figures_by_hour")
+
+
+async def test_a_stale_day_is_counted_in_pieces(
+    store: OrderStore, epoch: int, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """A day of 350,000 orders took 30 s in one statement, which may take 4: it was begun anew for ever, and whoever brought late
+    money for the day waited meanwhile.
+    """
+    day = [an_order(created_at=LONG_AGO + timedelta(seconds=n // 2)) for n in range(11)]
+    await store.flush(GROUP, epoch, [a_commit(order) for order in day])
+    await store.flush(GROUP, epoch, [closed(order, NOW - timedelta(hours=1), paid=10) for order in day[:10]])
+    await count_all(figures)
+    held = []
+    async for orders in counted_in_pieces(figures, sql):
+        held.append(orders)
+        assert await revenue(queries) == (11, 100, 0)
+        assert await stale(sql) or orders == 10
+    assert not await stale(sql)
+    assert len(held) > 3
+    assert held == sorted(held)
+    assert held[-1] == 10
+    assert await sql.fetchval("select count(*) from figures_recounts") == 0
+
+
+async def test_a_day_that_changes_while_it_is_counted_in_pieces_is_begun_anew(
+    store: OrderStore, epoch: int, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    day = [an_order(created_at=LONG_AGO + timedelta(seconds=n)) for n in range(8)]
+    await store.flush(GROUP, epoch, [a_commit(order) for order in day])
+    done = [closed(order, NOW - timedelta(hours=1), paid=10) for order in day[:7]]
+    await store.flush(GROUP, epoch, done)
+    await count_all(figures)
+    assert await figures.count_stale_day(3)
+    await store.flush(GROUP, epoch, [a_commit(next_of(done[0].order), deadline=None, paid=900)])  # in the first piece
+    # Another that closes meanwhile is added by the count of those, and by no piece.
+    await store.flush(GROUP, epoch, [closed(day[7], await store.now(), paid=5)])
+    assert await figures.count_stale_day(3)
+    assert await figures.count_closed(10, counted_after_s=0) == 1
+    assert await revenue(queries) == (8, 965, 0)
+    assert [orders async for orders in counted_in_pieces(figures, sql)] == [7, 8]
+    assert await revenue(queries) == (8, 965, 0)
+    assert await sql.fetchval("select sum(revenue) from figures_by_hour") == 965
+
+
+async def test_a_day_that_changes_again_and_again_keeps_no_other_from_being_counted(
+    store: OrderStore, epoch: int, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    days = [LONG_AGO, LONG_AGO + timedelta(days=1)]
+    orders = [an_order(created_at=at + timedelta(seconds=n)) for at in days for n in range(5)]
+    await store.flush(GROUP, epoch, [a_commit(order) for order in orders])
+    done = [closed(order, NOW - timedelta(hours=1), paid=10) for order in orders]
+    await store.flush(GROUP, epoch, done)
+    last = done[0].order
+    for paid in range(4):
+        assert await figures.count_stale_day(3)
+        last = next_of(last)
+        await store.flush(GROUP, epoch, [a_commit(last, deadline=None, paid=paid)])
+    assert await sql.fetchval("select array_agg(day) from figures_stale") == [
+        LONG_AGO.replace(hour=0, minute=0, second=0)
+    ]
