@@ -121,7 +121,7 @@ class OrderActor:
         message = letter.message
         if self.order is not None:
             require_visible(self.order, message)
-        if self.keys[remembered] != message.fingerprint:
+        if self.keys[remembered] not in (message.fingerprint, message.former_fingerprint or message.fingerprint):
             raise _key_reused()
         letter.message = amended(message, id=remembered)
         self._host.replay(letter)

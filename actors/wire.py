@@ -43,6 +43,7 @@ class _Letter(msgspec.Struct, array_like=True):
     customer_scope: str | None
     traceparent: str | None
     former_ids: tuple[str, ...] = ()
+    former_fingerprint: str = ""
 
 
 class _Answered(msgspec.Struct, array_like=True):
@@ -175,6 +176,7 @@ def encode_letter(order_id: str, m: Message) -> Encoded:
             m.customer_scope,
             m.traceparent,
             m.former_ids,
+            m.former_fingerprint,
         )
     )
 
@@ -196,6 +198,7 @@ def _decode_letter(raw: msgspec.Raw) -> tuple[str, Message]:
         customer_scope=x.customer_scope,
         traceparent=x.traceparent,
         former_ids=x.former_ids,
+        former_fingerprint=x.former_fingerprint,
     )
     return x.order_id, message
 

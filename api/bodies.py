@@ -60,8 +60,8 @@ _HEADLINES = frozenset(
 )
 
 
-async def read_json(asked: Incoming, max_bytes: int) -> bytes:
-    """Read the body as JSON in which whole numbers are written as integers, as far as amounts go.
+async def read_json(asked: Incoming, max_bytes: int) -> tuple[bytes, object]:
+    """Read the body as JSON in which whole numbers are written as integers, as far as amounts go; and as it was written.
 
     JSON knows one kind of number: 3.0 and 3e0 are the integer 3. That is found out exactly, not by way of a float, in which
     0.99999999999999999999 is 1. Raises ``Problem`` ``unsupported_media_type`` or ``malformed_json``, and what
@@ -75,9 +75,9 @@ async def read_json(asked: Incoming, max_bytes: int) -> bytes:
     raw = await asked.body(max_bytes)
     try:
         if _NOT_AN_INTEGER.search(raw):
-            return _encode(_with_integers(_decode_exactly(raw)))
-        _decode(raw)
-        return raw
+            exact = _encode(_with_integers(_decode_exactly(raw)))
+            return exact, _decode(raw)
+        return raw, _decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem("malformed_json", f"The body can't be read as JSON: {error}.") from error
     except RecursionError as error:

@@ -16,7 +16,7 @@ from api.auth import Authenticator, Caller
 from api.bodies import checked, read_json
 from api.conditions import expected_version
 from api.exchange import Incoming
-from api.idempotency import MessageIds, fingerprint, message_ids_of, new_message_id, read_key
+from api.idempotency import MessageIds, fingerprint, message_ids_of, new_message_id, read_key, without_case_of_codes
 from api.limits import RateLimits
 from api.order_ids import order_id_of
 from api.ports import RouterPort
@@ -31,11 +31,13 @@ class Wish:
     """A request that would change something: who wants it, under which key, and what its body says.
 
     ``content`` has what was sent and no defaults, each value as it was understood: 3.0 as 3, a UUID in lower case.
+    ``as_written`` is the same as JSON alone says it, which is what the first release compared repeats by.
     """
 
     caller: Caller
     key: str | None
     content: object
+    as_written: object = None
 
     def message_ids(self, asked: Incoming) -> MessageIds:
         """The ids of the message that the request becomes; a new one where it has no key."""
@@ -75,9 +77,11 @@ class Door:
     ) -> tuple[Wish, M]:
         """Let in a request with a body; raises what ``wish`` raises and every problem of a body."""
         wish = await self.wish(asked, *scopes, key_required=key_required)
-        body = checked(model, await read_json(asked, self._body_max_bytes))
-        content = body.model_dump(exclude_unset=True, by_alias=True) if wish.key else None
-        return Wish(wish.caller, wish.key, content), body
+        raw, as_written = await read_json(asked, self._body_max_bytes)
+        body = checked(model, raw)
+        if wish.key is None:
+            return wish, body
+        return Wish(wish.caller, wish.key, body.model_dump(exclude_unset=True, by_alias=True), as_written), body
 
     async def command(self, asked: Incoming, wish: Wish, body: Body, *, by_staff: bool = False) -> Reply:
         """Send a command to the order that the path names."""
@@ -92,13 +96,15 @@ class Door:
         actor_type = ActorType.STAFF if by_staff or caller.is_admin else ActorType.CLIENT
         keyed = wish.key is not None
         ids = wish.message_ids(asked)
+        content = without_case_of_codes(wish.content)
         message = Message(
             id=ids.id,
             former_ids=ids.former,
             body=body,
             actor=Actor(actor_type, caller.subject),
             keyed=keyed,
-            fingerprint=fingerprint(wish.content, asked.query()) if keyed else "",
+            fingerprint=fingerprint(content, asked.query()) if keyed else "",
+            former_fingerprint=fingerprint(wish.as_written, asked.query()) if content != wish.as_written else "",
             expected_version=expected_version(asked.header(b"if-match")),
             customer_scope=caller.customer_id,
             traceparent=asked.trace.parent,

@@ -6,6 +6,7 @@ Pure. Whether a message was seen before is known only to the order's owner.
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from dataclasses import dataclass
 
@@ -13,8 +14,10 @@ import msgspec
 
 from api.order_ids import as_uuid
 from api.problems import Problem
+from domain.promotions import code_key
 
 KEY_MAX_CHARACTERS = 255
+_WITH_CODE = re.compile(r"/api/(?:promotions|orders/[^/]+/discounts)/")
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -63,7 +66,7 @@ class MessageIds:
 
 
 def message_ids_of(subject: str, customer_id: str | None, method: str, path: str, key: str) -> MessageIds:
-    """Derive a message's id, however the ids in its path are written, and those that the first release derived.
+    """Derive a message's id, however the ids and the code in its path are written, and those that the first release derived.
 
     That took the path as it was written, and no notice of the token's customer.
     """
@@ -75,10 +78,12 @@ def message_ids_of(subject: str, customer_id: str | None, method: str, path: str
 
 
 def canonical_path(path: str) -> str:
-    """Write the UUIDs of a path in lower case: a key belongs to an order, not to how its id was written."""
+    """Write the UUIDs and the discount code of a path in lower case: a key belongs to a thing, not to how its id was written."""
     if path.islower():
         return path
-    return "/".join([as_uuid(part) or part for part in path.split("/")])
+    path = "/".join([as_uuid(part) or part for part in path.split("/")])
+    found = _WITH_CODE.match(path)
+    return path if found is None else path[: found.end()] + code_key(path[found.end() :])
 
 
 def new_message_id() -> str:
@@ -89,6 +94,18 @@ def new_message_id() -> str:
 def fingerprint(content: object, query: list[tuple[str, str]]) -> str:
     """Digest of a request's content, by which a repeat is told from a reuse: JSON compared as JSON, and the query."""
     return hashlib.blake2b(_canonical((content, sorted(query))), digest_size=16).hexdigest()
+
+
+def without_case_of_codes(content: object) -> object:
+    """Write the discount codes of a command's content as they are compared."""
+    if not isinstance(content, dict):
+        return content
+    keyed: dict[str, object] = {}
+    if "code" in content:
+        keyed["code"] = code_key(content["code"])
+    if "discount_codes" in content:
+        keyed["discount_codes"] = [code_key(each) for each in content["discount_codes"]]
+    return {**content, **keyed} if keyed else content
 
 
 def _derived_uuid(*parts: str | None) -> str:

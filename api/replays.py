@@ -50,14 +50,15 @@ class Replays:
             return await work(lambda _: None)
         ids = wish.message_ids(asked)
         digest = fingerprint(wish.content, asked.query())
-        replay = await self._replay(asked, ids, digest)
+        digests = (digest, fingerprint(wish.as_written, asked.query()))
+        replay = await self._replay(asked, ids, digests)
         if replay is not None:
             return replay
         try:
             answer = await work(lambda told: KeptAnswer(ids.id, digest, _encode_answer(told)))
         except (Problem, Refused):
             # A repeat that came while the first was running finds its work done, and is answered as the first.
-            replay = await self._replay(asked, ids, digest)
+            replay = await self._replay(asked, ids, digests)
             if replay is None:
                 raise
             return replay
@@ -65,14 +66,14 @@ class Replays:
             await self._answers.forget(KEPT_DAYS)
         return answer
 
-    async def _replay(self, asked: Incoming, ids: MessageIds, digest: str) -> Answer | None:
+    async def _replay(self, asked: Incoming, ids: MessageIds, digests: tuple[str, str]) -> Answer | None:
         for answer_id in (ids.id, *ids.former):
             kept = await self._answers.find(answer_id)
             if kept is not None:
                 break
         else:
             return None
-        if kept.fingerprint != digest:
+        if kept.fingerprint not in digests:
             raise Problem("idempotency_key_reused", "The key was used with other content.")
         asked.told.append((b"idempotent-replayed", b"true"))
         told = _decode(kept.answer)

@@ -273,7 +273,8 @@ class Message:
 
     ``id`` is unique within the order: a repeat has the same. ``keyed``: the id stands for a client's idempotency key or
     a partner's event id, so it is remembered with its reply; ``fingerprint`` then tells whether a repeat has the same
-    content. ``former_ids``: ids that earlier releases would have given it, under which its first delivery may be remembered.
+    content. ``former_ids``: ids that earlier releases would have given it, under which its first delivery may be remembered,
+    with ``former_fingerprint`` where theirs was another (else empty).
     ``expected_version``: from ``If-Match``. ``customer_scope``: a token's ``customer_id``; another customer's
     order does not exist for it. ``traceparent``: W3C trace context.
     """
@@ -287,4 +288,5 @@ class Message:
     customer_scope: str | None = None
     traceparent: str | None = None
     former_ids: tuple[str, ...] = ()
+    former_fingerprint: str = ""
     known: Known = Known()

@@ -194,6 +194,24 @@ async def test_a_repeat_is_found_by_the_id_that_an_earlier_release_gave_it() -> 
     assert len(host.proposed) == 1
 
 
+@pytest.mark.parametrize(
+    ("own", "former", "is_repeat"),
+    [("f", "", True), ("g", "f", True), ("g", "h", False), ("", "", False), ("g", "", False)],
+)
+async def test_a_repeat_is_compared_with_what_an_earlier_release_remembered_too(
+    own: str, former: str, is_repeat: bool
+) -> None:
+    host = RecordingHost()
+    actor = an_actor(host)
+    actor.receive(letter(key="k", fingerprint="f"))
+    actor.committed()
+    again = letter(key="k", fingerprint=own)
+    again.message = replace(again.message, former_fingerprint=former)
+    actor.receive(again)
+    assert len(host.replayed) == is_repeat
+    assert len(host.confirmed) == (not is_repeat)
+
+
 @pytest.mark.parametrize("fingerprint", ["f", "other"])
 async def test_a_repeat_from_another_customer_is_refused_as_the_command_would_be(fingerprint: str) -> None:
     """A replay showed the order to whoever knew the key; and that a key was used is nobody's business either."""

@@ -108,7 +108,9 @@ def test_the_lines_of_accept_are_one_list() -> None:
     assert not incoming.repeated
 
 
-@pytest.mark.parametrize("coding", [b"gzip", b"GZIP", b"br", b"identity, gzip", b"nonsense", b"deflate", b"identity", b""])
+@pytest.mark.parametrize(
+    "coding", [b"gzip", b"GZIP", b"br", b"identity, gzip", b"nonsense", b"deflate", b"identity", b""]
+)
 async def test_a_body_that_is_encoded_is_refused(world: World, coding: bytes) -> None:
     """Plain JSON was taken under the name of gzip."""
     lines = [authorization(), (b"content-type", b"application/json"), (b"content-encoding", coding)]
