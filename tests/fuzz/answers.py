@@ -16,7 +16,7 @@ from tests.fuzz.edges import Edges, Raw, write
 from tests.fuzz.findings import Findings
 from tests.fuzz.world import CUSTOMERS, SKUS, World
 
-SPOILT_SHARE = 0.25
+SPOILT_SHARE = 0.5
 SHAPES = {
     "products": wire.ProductsShape,
     "holds": wire.HoldShape,

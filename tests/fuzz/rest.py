@@ -16,7 +16,7 @@ from tests.fuzz.findings import Findings
 from tests.fuzz.tokens import Tokens
 from tests.fuzz.world import CUSTOMERS, World
 
-ANSWER_MAX_S = 3.0
+ANSWER_MAX_S = 10.0  # a bad request may wait for longer than a good one, but not for ever
 HEADERS: dict[str, tuple[str, ...]] = {
     "Idempotency-Key": ("", " ", '"', '"a', "a" * 256, "a" * 5000, "\xe9", "\x7f", "a,b", '"a";p=1'),
     "If-Match": ("", "*", '"', "W/", 'W/"1"', '"1", "2"', '"99999999999999999999"', '"-1"', '"x"', ",", '"1"' * 400, '"\xff"'),

@@ -40,7 +40,7 @@ SETTINGS = {
 }
 CONNECTIONS_MAX = 256
 WORLD_FIRST_ORDERS = 6
-WORLD_EVERY_S = 2.0
+WORLD_EVERY_S = 1.0
 SHARES = {"rest": 0.7, "events": 0.3}
 INBOX_LIMIT_S = 60.0
 RETRIES_LIMIT_S = 460.0  # the delays of a message that is tried again add up to six and a half minutes
