@@ -7,6 +7,7 @@ the rest of what such a client sends can't be made sense of. ``python -m api`` n
 from __future__ import annotations
 
 import asyncio
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -22,6 +23,9 @@ TARGET_MAX_BYTES = 16 * 1024
 INSTANCE_MAX_CHARACTERS = 1024
 HEAD_WAIT_MAX_S = 15.0
 RETRY_AFTER_S = 1
+
+# A name or an address, with a port or without; empty where the target has none (RFC 9112, 3.2).
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]*")
 
 BROKEN_OFF = Counter("ordersvc_http_connections_broken_off", "Connections ended at once, by why", ["code"])
 
@@ -43,6 +47,7 @@ class Connection(HttpToolsProtocol):
     _last_words = b""
     _head_bytes = 0
     _is_in_head = True
+    _body_came = False
     _too_late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -66,18 +71,21 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing() or self._last_words:
             return
         super().data_received(data)
-        if not self._is_in_head:
-            self._head_bytes = 0
+        if self.transport.is_closing() or self._last_words:
             return
+        if self._body_came:
+            self._head_bytes, self._body_came = 0, False
+            return
+        # What is neither a body nor a head is bounded like a head: trailers, and what stands between the chunks of a body.
         self._head_bytes += len(data)
         if self._head_bytes > HEAD_MAX_BYTES:
             self._break_off(431, "head_too_large", f"A request's head has at most {HEAD_MAX_BYTES} bytes.")
-        elif self._too_late is None and not self.transport.is_closing() and not self._last_words:
+        elif self._is_in_head and self._too_late is None:
             self._too_late = self.loop.call_later(HEAD_WAIT_MAX_S, self._be_too_late)
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._is_in_head = True
+        self._is_in_head, self._head_bytes = True, 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -88,9 +96,19 @@ class Connection(HttpToolsProtocol):
             self._refused = _RefusedError(414, "target_too_long", detail)
             raise self._refused
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header came. Those behind the body are no part of what was asked: who may ask was decided by the head."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body came."""
+        self._body_came = True
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         """The head of a request is there. What is raised makes the parser stop, and ``send_400_response`` tells it."""
-        self._is_in_head = False
+        self._is_in_head, self._head_bytes = False, 0
         self._head_is_there()
         self._refused = self._refusal_of_head()
         if self._refused is not None:
@@ -115,6 +133,10 @@ class Connection(HttpToolsProtocol):
         hosts = sum([name == b"host" for name, _ in self.headers])
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             return _RefusedError(400, "malformed_request", "A request names exactly one Host.")
+        if any(name == b"host" and not _HOST.fullmatch(value) for name, value in self.headers):
+            return _RefusedError(400, "malformed_request", "The Host is none.")
+        if any(name == b"transfer-encoding" and value.lower() != b"chunked" for name, value in self.headers):
+            return _RefusedError(400, "malformed_request", "A body is sent as it is, or in chunks.")
         return None
 
     def _head_is_there(self) -> None:

@@ -44,7 +44,8 @@ class Transport:
 class Server:
     """Uvicorn's protocol in front of an application of one line, without a socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reads: bool = False) -> None:
+        self._reads = reads
         self.state = ServerState()
         self.config = Config(
             self._answer,
@@ -61,7 +62,9 @@ class Server:
         connection.connection_made(cast("asyncio.Transport", transport))
         return connection, transport
 
-    async def _answer(self, _scope: Any, _receive: Any, send: Any) -> None:
+    async def _answer(self, _scope: Any, receive: Any, send: Any) -> None:
+        while self._reads and (await receive()).get("more_body"):
+            pass
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 
@@ -244,5 +247,103 @@ def test_one_connection_too_many_is_told_to_come_again(run: Run, monkeypatch: py
         assert not second.is_closed
         first.connection_lost(None)
         assert len(server.state.connections) == 2
+
+    run(scenario())
+
+
+CHUNKED = b"POST /a HTTP/1.1\r\n" + HOST + b"transfer-encoding: chunked\r\n\r\n"
+
+
+def test_what_stands_behind_a_body_is_no_header_of_the_request(run: Run) -> None:
+    """Trailers were taken for headers: an ``Authorization`` that nobody in front of us has seen, and a second ``Host``."""
+
+    async def scenario() -> None:
+        server = Server()
+        connection, transport = server.connect()
+        connection.data_received(CHUNKED + b"2\r\nhi\r\n0\r\nauthorization: Bearer x\r\nhost: b\r\nx: y\r\n\r\n")
+        assert [name for name, _ in connection.scope["headers"]] == [b"host", b"transfer-encoding"]
+        await asyncio.sleep(0.1)
+        assert transport.written.startswith(b"HTTP/1.1 200 OK")
+        connection.data_received(REQUEST)
+        await asyncio.sleep(0.1)
+        assert transport.written.count(b"HTTP/1.1 200 OK") == 2
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("before", "each"),
+    [
+        (b"2\r\nhi\r\n0\r\n", b"x: " + b"y" * 1000 + b"\r\n"),
+        (b"2\r\nhi\r\n0\r\nx: ", b"y" * 1000),
+        (b"2;", b"y" * 1000),
+    ],
+)
+def test_what_is_neither_head_nor_body_has_a_bound(run: Run, before: bytes, each: bytes) -> None:
+    """Trailers without end were kept without end."""
+
+    async def scenario() -> None:
+        connection, transport = Server(reads=True).connect()
+        connection.data_received(CHUNKED + before)
+        for _ in range(1 + HEAD_MAX_BYTES // len(each)):
+            connection.data_received(each)
+        assert (refusal(transport)["status"], refusal(transport)["code"]) == (431, "head_too_large")
+        connection.connection_lost(None)
+        await asyncio.sleep(0.1)
+
+    run(scenario())
+
+
+def test_a_body_in_small_chunks_and_many_requests_have_no_such_bound(run: Run) -> None:
+    async def scenario() -> None:
+        connection, transport = Server(reads=True).connect()
+        connection.data_received(CHUNKED)
+        for _ in range(HEAD_MAX_BYTES // 4):
+            connection.data_received(b"1\r\n")
+            connection.data_received(b"x\r\n")
+        connection.data_received(b"0\r\n\r\n")
+        await asyncio.sleep(0.1)
+        for _ in range(1 + HEAD_MAX_BYTES // len(REQUEST)):
+            connection.data_received(REQUEST)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
+        assert not transport.is_closed
+        assert transport.written.count(b"HTTP/1.1 200 OK") == 2 + HEAD_MAX_BYTES // len(REQUEST)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "coding", [b"gzip, chunked", b"deflate, chunked", b"chunked, chunked", b"gzip", b"identity", b"x"]
+)
+def test_a_body_whose_transfer_is_encoded_is_refused(run: Run, coding: bytes) -> None:
+    """Plain JSON was taken under the name of gzip."""
+
+    async def scenario() -> None:
+        connection, transport = Server().connect()
+        connection.data_received(
+            b"POST /a HTTP/1.1\r\n" + HOST + b"transfer-encoding: " + coding + b"\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+        )
+        assert refusal(transport)["code"] == "malformed_request"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("host", "is_one"),
+    [
+        (b"a", True), (b"a:80", True), (b"[::1]:80", True), (b"127.0.0.1", True), (b"", True), (b"a%20b", True),
+        (b"a, b", False), (b"a b", False), (b"a@b", False), (b"a/b", False), (b"a?b", False), (b"a#b", False), (b"\xc3\xa9", False),
+    ],
+)  # fmt: skip
+def test_a_host_is_one_name_or_address(run: Run, host: bytes, is_one: bool) -> None:
+    async def scenario() -> None:
+        connection, transport = Server().connect()
+        connection.data_received(b"GET /a HTTP/1.1\r\nhost: " + host + b"\r\n\r\n")
+        await asyncio.sleep(0.1)
+        if is_one:
+            assert transport.written.startswith(b"HTTP/1.1 200 OK")
+        else:
+            assert refusal(transport)["code"] == "malformed_request"
 
     run(scenario())
