@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from domain.money import AMOUNT_MAX_MINOR, fraction
+from domain.numbers import number
 from domain.times import TimeOutOfRange, read_query_time, read_time
 
 QUANTITY_MAX = 10_000
@@ -73,6 +74,13 @@ def _read(read: Callable[[str], datetime], told: object) -> datetime:
     raise PydanticCustomError("invalid_format", "not an RFC 3339 time")
 
 
+def _query_number(told: object) -> object:
+    """JSON's numbers, equal by value as in bodies; pydantic would take 1_0 for 10, and 3.0 but not 3e0 for 3."""
+    if isinstance(told, str) and not _NUMBER.fullmatch(told):
+        raise PydanticCustomError("invalid_type", "not a number")
+    return number(told) if isinstance(told, str) else told
+
+
 def _fraction(text: str) -> str:
     try:
         fraction(text)
@@ -84,6 +92,7 @@ def _fraction(text: str) -> str:
 # PostgreSQL's texts have no NUL; ids have no control characters at all.
 _NO_NUL = r"^[^\x00]*$"
 _SURROGATE = re.compile("[\ud800-\udfff]")  # half a character; JSON can write it
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=IDENTIFIER_MAX_CHARACTERS, pattern=NO_CONTROL)]
@@ -118,6 +127,7 @@ Fraction = Annotated[
 # Times are instants in UTC; one out of range is ``time_out_of_range``, wherever it stands.
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 QueryTime = Annotated[datetime, BeforeValidator(_query_time)]
+QueryNumber = Annotated[int, BeforeValidator(_query_number)]
 Metadata = Annotated[
     dict[
         Annotated[str, StringConstraints(min_length=1, max_length=METADATA_KEY_MAX_CHARACTERS, pattern=_NO_NUL)],

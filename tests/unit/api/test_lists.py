@@ -250,3 +250,37 @@ async def test_the_first_and_the_last_instant_are_filters_like_others(world: Wor
     filters = world.queries.listed[0][0]
     assert filters.created_from == datetime(1, 1, 1, tzinfo=UTC)
     assert filters.created_to == datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+
+
+NUMBERS = [
+    ("3", 3), ("3.0", 3), ("3e0", 3), ("30e-1", 3), ("0.3e1", 3), ("3E%2B0", 3), ("03", 3),
+    ("1_0", None), ("%D9%A3", None), ("%EF%BC%93", None), ("%2B3", None), ("%203", None), ("3%0A", None), ("0x3", None), ("3.5", None),
+    ("NaN", None), ("Infinity", None), ("1e400", None), ("-3", None), ("9" * 400, None), ("3.", None), ("", None),
+    ("1e99999999999999999999", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/api/orders", "total_min"),
+        ("/api/orders", "total_max"),
+        ("/api/orders", "limit"),
+        ("/api/customers/c-1001/orders", "limit"),
+        ("/api/promotions", "limit"),
+        ("/api/dead-letters", "limit"),
+    ],
+)
+@pytest.mark.parametrize(("text", "value"), NUMBERS)
+async def test_numbers_in_queries_are_json_numbers_and_equal_by_value(
+    world: World, path: str, name: str, text: str, value: int | None
+) -> None:
+    """``1_0`` was 10; ``3.0`` was 3, and ``3e0`` no number."""
+    answered = await world.ask("GET", path, query=f"{name}={text}", token=token("admin"))
+    if value is None:
+        assert (answered.status, answered.json["errors"][0]["pointer"]) == (422, f"/{name}")
+    else:
+        assert answered.status == 200
+    if value is not None and world.queries.listed:
+        filters, _, limit, _ = world.queries.listed[0]
+        assert value in (filters.total_min, filters.total_max, limit)
