@@ -159,11 +159,11 @@ def _parse(data: bytes) -> dict[tuple[str, str], PyJWK]:
     keys: dict[tuple[str, str], PyJWK] = {}
     found: list[dict[str, Any]] = json.loads(data)["keys"]
     for position, jwk in enumerate(found):
-        algorithm = _ALGORITHM_OF.get(jwk.get("kty", ""))
-        if algorithm is None or jwk.get("use", "sig") != "sig" or jwk.get("alg", algorithm) != algorithm:
-            continue
         try:
+            algorithm = _ALGORITHM_OF.get(jwk.get("kty", ""))
+            if algorithm is None or jwk.get("use", "sig") != "sig" or jwk.get("alg", algorithm) != algorithm:
+                continue
             keys[algorithm, str(jwk.get("kid", f"#{position}"))] = PyJWK(jwk, algorithm=algorithm)
-        except PyJWTError as error:
+        except (PyJWTError, ValueError, TypeError, AttributeError) as error:
             _log.warning("key_passed_over", error=type(error).__name__)
     return keys

@@ -291,7 +291,12 @@ async def test_a_key_set_that_goes_away_is_trusted_for_a_while_and_then_not() ->
 
 
 async def test_a_key_set_with_strange_entries_gives_the_others() -> None:
-    strange = [{"kty": "EC", "crv": "P-256"}, {"kty": "RSA", "kid": "broken"}, {"kty": "oct", "k": "c2VjcmV0"}]
+    """An entry that was no object, or whose type was no text, cost all others: no token could be checked any more."""
+    strange: list[Any] = [
+        {"kty": "EC", "crv": "P-256"}, {"kty": "RSA", "kid": "broken"}, {"kty": "oct", "k": "c2VjcmV0"}, "text", 7, None, [],
+        {"kty": ["RSA"]}, {"kty": {}}, {"kty": "RSA", "n": 5, "e": "AQAB"}, {"kty": "RSA", "n": "\ud800", "e": "AQAB"},
+        {"kty": "OKP", "crv": ["Ed25519"], "x": 5}, {"kty": "OKP", "kid": {}}, {"kty": "RSA", "use": ["sig"]},
+    ]  # fmt: skip
     key_set = KeySet(Publisher(*strange, jwk_of(ED_KEY, "e")).fetch)
     assert await key_set.find("EdDSA", "e") is not None
     assert await key_set.find("RS256", "broken") is None
