@@ -39,6 +39,10 @@ class BodyTooLargeError(Exception):
     """The body is larger than the limit."""
 
 
+class TooManyParametersError(Exception):
+    """The query has more than ``QUERY_MAX_PARAMETERS``."""
+
+
 class BodyTooSlowError(Exception):
     """The body did not arrive in time."""
 
@@ -138,11 +142,14 @@ class Incoming:
         return self._params[name].lower()
 
     def query(self) -> list[tuple[str, str]]:
-        """Give the query's pairs in the order they were written; raises ``ValueError`` when there are too many."""
+        """Give the query's pairs in the order they were written; raises ``TooManyParametersError``."""
         raw: bytes = self.scope.get("query_string", b"")
         if not raw:
             return []
-        return parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=QUERY_MAX_PARAMETERS)
+        try:
+            return parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=QUERY_MAX_PARAMETERS)
+        except ValueError:
+            raise TooManyParametersError from None
 
     async def body(self, max_bytes: int) -> bytes:
         """Read the whole body.

@@ -18,13 +18,9 @@ Q = TypeVar("Q", bound=BaseModel)
 
 
 def read_query(model: type[Q], asked: Incoming) -> Q:
-    """Read a query; only parameters that the model has as lists may be repeated. Raises ``Problem``."""
+    """Read a query; only parameters that the model has as lists may be repeated. Raises ``Problem``, ``TooManyParametersError``."""
     given: dict[str, Any] = {}
-    try:
-        pairs = asked.query()
-    except ValueError:
-        raise Problem("invalid_parameter", "The query has too many parameters.") from None
-    for name, value in pairs:
+    for name, value in asked.query():
         field = model.model_fields.get(name)
         if field is not None and isinstance(field.default, list):
             given.setdefault(name, []).append(value)

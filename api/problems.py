@@ -6,12 +6,13 @@ error.
 
 from __future__ import annotations
 
+import json
 import math
 
 import msgspec
 import structlog
 
-from api.exchange import Answer, BodyTooLargeError, BodyTooSlowError, Header, Incoming
+from api.exchange import Answer, BodyTooLargeError, BodyTooSlowError, Header, Incoming, TooManyParametersError
 from domain.errors import FieldError, OutcomeUnknown, RefusalKind, Refused, Unavailable
 from storage.errors import CommitUnknown, StorageUnavailable, UndecodableSnapshot
 
@@ -143,7 +144,15 @@ def render(
         document["allowed"] = list(allowed)
     if current_version is not None:
         document["current_version"] = current_version
-    return Answer(status, _encode(document), [_PROBLEM, *headers])
+    return Answer(status, _encode_any(document), [_PROBLEM, *headers])
+
+
+def _encode_any(document: dict[str, object]) -> bytes:
+    """Encode a problem whatever its texts hold: they may repeat what a caller sent, half a character included."""
+    try:
+        return _encode(document)
+    except UnicodeEncodeError:
+        return json.dumps(document).encode()
 
 
 def _document(
@@ -227,6 +236,8 @@ def answer_to(asked: Incoming, error: Exception) -> Answer:
             return render(asked, 503, "order_set_aside", detail, headers=(retry_after(60.0),))
         case BodyTooLargeError():
             return render(asked, 413, "body_too_large", "The body is larger than the limit.")
+        case TooManyParametersError():
+            return render(asked, 422, "invalid_parameter", "The query has too many parameters.")
         case BodyTooSlowError():
             return render(asked, 408, "request_timeout", "The body did not arrive in time.")
     _log.error("request_failed", route=asked.route, trace_id=asked.trace.trace_id, exc_info=error)

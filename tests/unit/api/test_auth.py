@@ -375,3 +375,25 @@ async def test_a_missing_scope_is_told_before_what_is_not_there(world: World) ->
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/openapi.json", "/docs", "/asyncapi.json"])
 async def test_some_pages_are_open(world: World, path: str) -> None:
     assert (await world.ask("GET", path, token=None)).status == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"crit": ["\ud800"]}, {"crit": ["a\udfff", "\0"]}, {"crit": "\ud800"}, {"crit": [["\ud800"]]}, {"crit": ["b64"], "b64": False},
+        {"alg": "\ud800"}, {"alg": ["\ud800"]}, {"kid": ["\ud800"]}, {"kid": 10**400}, {"crit": ["x" * 4000]},
+    ],
+)  # fmt: skip
+async def test_a_token_is_refused_whatever_its_header_holds(world: World, header: dict[str, Any]) -> None:
+    """What was said of a header with half a character in it could not be written: a bare 500, for whoever has no key at all."""
+    for key in (KEY, "of somebody else, which is as long as that one"):
+        claims = {"sub": "s", "scope": "admin", "exp": FAR_FUTURE}
+        text = ".".join(
+            base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+            for part in ({"alg": "HS256", "typ": "JWT"} | header, claims)
+        )
+        signature = hmac.digest(key.encode(), text.encode(), hashlib.sha256)
+        signed = f"{text}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+        for path in ("/api/orders", f"/api/orders/{ORDER_ID}", "/api/promotions", "/metrics"):
+            answered = await world.ask("GET", path, token=signed)
+            assert (answered.status, answered.code) == (401, "invalid_token")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api.exchange import Incoming
-from tests.unit.api.driving import ORDER_ID, Answered, World, an_order, token
+from tests.unit.api.driving import ORDER_ID, Answered, World, an_order, drive, token
 
 ORDER = f"/api/orders/{ORDER_ID}"
 Lines = list[tuple[bytes, bytes]]
@@ -117,4 +117,42 @@ async def test_a_body_that_is_encoded_is_refused(world: World, coding: bytes) ->
     answered = await asked(world, "POST", f"{ORDER}/items", lines, b'{"sku": "S", "quantity": 1}')
     assert (answered.status, answered.code) == (415, "unsupported_media_type")
     assert answered.headers["accept-encoding"] == "identity"
+    assert not world.router.asked
+
+
+COMMANDS = [
+    ("POST", "/api/orders", b'{"customer_id": "c", "currency": "EUR", "items": [{"sku": "S", "quantity": 1}]}'),
+    ("POST", f"{ORDER}/items", b'{"sku": "S", "quantity": 1}'),
+    ("DELETE", f"{ORDER}/items/x", b""),
+    ("PUT", f"{ORDER}/items/x/quantity", b'{"quantity": 1}'),
+    ("POST", f"{ORDER}/discounts", b'{"code": "C"}'),
+    ("DELETE", f"{ORDER}/discounts/C", b""),
+    ("POST", f"{ORDER}/payments", b'{"method": "card"}'),
+    ("PUT", f"{ORDER}/status", b'{"status": "delivered"}'),
+    ("DELETE", ORDER, b""),
+    ("POST", f"{ORDER}/attention", b'{"action": "retry"}'),
+    ("POST", "/api/promotions", b'{"code": "P", "kind": "free_shipping"}'),
+    ("PATCH", "/api/promotions/P", b'{"active": true}'),
+    ("DELETE", "/api/promotions/P", b""),
+    ("POST", "/api/dead-letters/x/resend", b""),
+    ("GET", "/api/orders", b""),
+    ("GET", "/api/orders/statistics", b""),
+    ("GET", "/api/promotions", b""),
+    ("GET", "/api/dead-letters", b""),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), COMMANDS)
+async def test_too_many_parameters_are_refused_wherever_a_query_is_read(
+    world: World, method: str, path: str, body: bytes
+) -> None:
+    """A command under a key answered 500: its query belongs to what the key stands for."""
+    headers = {
+        "authorization": authorization()[1].decode(),
+        "idempotency-key": "k",
+        "content-type": "application/json",
+    }
+    query = "&".join(f"a{n}=1" for n in range(101))
+    answered = await drive(world.app, method, path, query=query, headers=headers, chunks=(body,))
+    assert (answered.status, answered.code) == (422, "invalid_parameter")
     assert not world.router.asked
