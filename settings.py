@@ -21,12 +21,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.money import AMOUNT_MAX_MINOR, fraction
+from domain.numbers import number
 
 PREFIX = "ORDERSVC_"
 FOREIGN = ("TEST_", "SERVICE_", "PORT")  # for the tests; and what Kubernetes sets beside a service of this name
 RETIRED: frozenset[str] = frozenset()  # settings of the release before: they do nothing, and are warned about
 ALIKE_MAX_LETTERS = 2
 JWT_KEY_MIN_BYTES = 32
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 HOST_NAME = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
@@ -73,11 +75,21 @@ def _long_enough(key: SecretStr) -> SecretStr:
     return key
 
 
-class _Url:
-    """Checks that a URL has one of these schemes and names a host; its text is never shown, since it may hold a password."""
+def _location(text: str) -> str:
+    if "://" in text and not text.startswith("file://"):
+        _Url("http", "https")(text)
+    return text
 
-    def __init__(self, *schemes: str) -> None:
+
+class _Url:
+    """Checks that a URL has one of these schemes and names a host; its text is never shown, since it may hold a password.
+
+    ``is_base``: paths are put behind it, so it has no blanks, query or fragment.
+    """
+
+    def __init__(self, *schemes: str, is_base: bool = False) -> None:
         self._schemes = schemes
+        self._is_base = is_base
 
     def __call__(self, value: Any) -> Any:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -85,6 +97,7 @@ class _Url:
             try:
                 parts = urlsplit(text)
                 is_good = parts.scheme in self._schemes and bool(parts.hostname) and parts.port != 0
+                is_good = is_good and not (self._is_base and re.search(r"[\s?#]", text))
             except ValueError:
                 is_good = False
             if not is_good:
@@ -92,7 +105,7 @@ class _Url:
         return value
 
 
-PartnerUrl = Annotated[str, AfterValidator(_Url("http", "https"))]
+PartnerUrl = Annotated[str, AfterValidator(_Url("http", "https", is_base=True))]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Rate = Annotated[str, AfterValidator(_rate)]
 Host = Annotated[str, AfterValidator(_host)]
@@ -134,7 +147,7 @@ class Settings(BaseSettings):
     jwt_key: Annotated[SecretStr, AfterValidator(_long_enough)] = SecretStr("")
     jwt_issuer: str = ""
     jwt_audience: str = ""
-    jwks_url: str = ""
+    jwks_url: Annotated[str, AfterValidator(_location)] = ""
     rate_limit_per_min: int = Field(default=6000, ge=0, le=1_000_000_000)
 
     # The rules of the order.
@@ -145,7 +158,10 @@ class Settings(BaseSettings):
     payment_attempts_max: int = Field(default=20, ge=1, le=1000)
     payment_events_confirmed: bool = False
     shipping_prices: Annotated[
-        dict[Method, dict[Currency, Price]], NoDecode, BeforeValidator(_from_json), AfterValidator(_has_standard)
+        dict[Method, Annotated[dict[Currency, Price], Field(min_length=1)]],
+        NoDecode,
+        BeforeValidator(_from_json),
+        AfterValidator(_has_standard),
     ] = Field(default_factory=lambda: SHIPPING_PRICES_DEFAULT)
     shipping_tax_rate: Rate = "0.2100"
     product_cache_s: Age = 30
@@ -196,6 +212,17 @@ class Settings(BaseSettings):
     http_under_way_max_requests: Count = 1024
     request_body_max_bytes: Count = 262_144
     prefer_wait_max_s: Wait = 30.0
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_plain(cls, value: object, info: ValidationInfo) -> object:
+        """A number as JSON has it, equal by value: pydantic takes 8_000 for one too, and 8e3 for none."""
+        is_number = cls.model_fields[str(info.field_name)].annotation in (int, float)
+        if not is_number or not isinstance(value, str):
+            return value
+        if not NUMBER.fullmatch(value):
+            raise ValueError("is not a number")
+        return number(value)
 
     @field_validator("jwks_url")
     @classmethod

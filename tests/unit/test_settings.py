@@ -41,6 +41,26 @@ def test_a_key_set_needs_an_issuer_and_an_audience(given: dict[str, Any]) -> Non
     assert Settings(jwks_url="https://identity.example/keys", jwt_issuer="us", jwt_audience="ordersvc").jwks_url
 
 
+@pytest.mark.parametrize(
+    "place", ["http://", "https://[", "htps://identity.example/keys", "ftp://identity.example", "http://h:99999/"]
+)
+def test_a_key_set_is_a_file_or_behind_a_url(place: str) -> None:
+    """A misspelt scheme was taken for the name of a file: the service ran, and no token was ever good."""
+    with pytest.raises(ValidationError, match="jwks_url"):
+        Settings(jwks_url=place, jwt_issuer="us", jwt_audience="ordersvc")
+
+
+@pytest.mark.parametrize("place", ["keys.json", "/etc/keys.json", "file:///etc/keys.json", "http://[::1]:80/keys"])
+def test_a_key_set_may_be_in_a_file(place: str) -> None:
+    assert Settings(jwks_url=place, jwt_issuer="us", jwt_audience="ordersvc").jwks_url == place
+
+
+@pytest.mark.parametrize("text", ["8000", "8000.0", "8e3", "08000"])
+def test_numbers_are_equal_by_value(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    assert wrong(monkeypatch, HTTP_PORT=text, PAYMENT_WINDOW_S=text) == []
+    assert (Settings().http_port, Settings().payment_window_s) == (8000, 8000)
+
+
 def wrong(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
     """What is said of these variables (without their prefix), a line each; nothing where they are all right."""
     for name in [each for each in os.environ if each.startswith("ORDERSVC_")]:
@@ -101,6 +121,25 @@ def wrong(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
         ("DEDICATED_CUSTOMERS", "c-1001"),
         ("DEDICATED_CUSTOMERS", '["c-1001", 7]'),
         ("RATE_LIMIT_PER_MIN", "-1"),
+        ("HTTP_PORT", "8_000"),
+        ("HTTP_PORT", " 8000"),
+        ("HTTP_PORT", "+8000"),
+        ("HTTP_PORT", "\u0668\u0660\u0660\u0660"),
+        ("HTTP_PORT", "8000\n"),
+        ("HTTP_PORT", "9" * 5000),
+        ("RATE_LIMIT_PER_MIN", "6_000"),
+        ("DEDICATED_MIN_TOTAL", "1_0"),
+        ("PAYMENT_WINDOW_S", "1_800"),
+        ("PAYMENT_WINDOW_S", " 1800"),
+        ("PAYMENT_WINDOW_S", "1e400"),
+        ("SHIPPING_TAX_RATE", "0_1"),
+        ("SHIPPING_TAX_RATE", "\u0660.\u0662\u0661"),
+        ("SHIPPING_PRICES", '{"standard": {}}'),
+        ("SHIPPING_PRICES", '{"standard": {"EUR": 490}, "express": {}}'),
+        ("PRODUCT_URL", "http://products.example/v1?a=b"),
+        ("PAYMENT_URL", "http://payments.example/#"),
+        ("USER_URL", "http://users example/"),
+        ("USER_URL", "http://users.example\n"),
     ],
 )
 def test_a_wrong_value_is_told_in_one_line_that_names_its_variable(
