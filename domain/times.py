@@ -22,7 +22,7 @@ _IN_A_QUERY = re.compile(rf"{_DATE}(?:[Tt]{_SHORT_CLOCK}{_ZONE}?)?", re.ASCII)
 
 # Events come from clients of all kinds: years of more digits, a leap second, a space for the T, a zone without its colon.
 _IN_AN_EVENT = re.compile(
-    r"(?P<year>\d{4}|[+-]\d{4,10})-(?P<month>\d\d)-(?P<day>\d\d)[Tt ]"
+    r"(?P<year>[+-]?\d{4,10})-(?P<month>\d\d)-(?P<day>\d\d)[Tt ]"
     r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>[0-5]\d|60)(?:\.(?P<fraction>\d+))?"
     r"(?P<zone>[Zz]|(?P<sign>[+-])(?P<ahead_h>\d\d):?(?P<ahead_min>[0-5]\d))",
     re.ASCII,
