@@ -58,7 +58,8 @@ def answered(draft: Draft, payment: Payment, said: PaymentAnswered) -> None:
 def charge_failed(draft: Draft, step: Step, outcome: Outcome) -> None:
     """Take in that a charge brought no word on the payment.
 
-    A refusal counts only where nothing can have been done before: of a first try, and not because the id is known.
+    A refusal counts only where nothing can have been done before: of a first try, not because the id is known, and not
+    where an event told that money was taken.
     """
     payment = draft.payment(step.subject)
     if payment is None:
@@ -69,7 +70,7 @@ def charge_failed(draft: Draft, step: Step, outcome: Outcome) -> None:
         case Unknown():
             _in_doubt(draft, payment)
             steps.no_word(draft, step.key, _as_verify(step), outcome)
-        case Declined() if outcome.code == "conflict" or step.may_have_happened:
+        case Declined() if outcome.code == "conflict" or step.may_have_happened or step.told is not None:
             _in_doubt(draft, payment)
             steps.retry_later(draft, step.key, _in_question(step), f"declined: {outcome.code}")
         case Declined():
@@ -98,7 +99,7 @@ def verify_failed(draft: Draft, step: Step, outcome: Outcome) -> None:
         return
     watching = payment.status not in IN_FLIGHT
     match outcome:
-        case NotKnown() if watching:
+        case NotKnown() | Declined() if watching:
             _watch_on(draft, step)
         case NotKnown():
             _not_known(draft, step, payment)
@@ -123,9 +124,12 @@ def give_up(draft: Draft, payment: Payment, code: str) -> None:
     paying.reject(draft, payment, code)
 
 
-def _ask_about(draft: Draft, payment: Payment, told: Money | None) -> None:
-    """Ask PaymentSvc now, unless a call is out whose answer will tell."""
+def _ask_about(draft: Draft, payment: Payment, said: Money | None) -> None:
+    """Ask PaymentSvc now, unless a call is out whose answer will tell. What an event said was taken is kept until another
+    says otherwise; one that tells of a rejection takes it back no more than it rejects.
+    """
     step = steps.about(draft.order, payment.payment_id)
+    told = said if said is not None or step is None else step.told
     if step is None:
         key = steps.key_of(StepKind.VERIFY, payment.payment_id)
         asking = steps.intent(draft, StepKind.VERIFY, key, subject=payment.payment_id)

@@ -289,3 +289,11 @@ def test_a_charge_is_sent_again_only_within_the_orders_time() -> None:
     story.now = story.order.expires_at
     assert wanted(story, call), "it was asked for in time"
     assert not wanted(story, again)
+
+
+def test_a_charge_that_never_left_is_asked_about_and_not_sent_once_the_orders_time_is_over() -> None:
+    story = validated().pays()
+    story.answer(NotSent("no connection"), of=Charge)
+    story.now = story.order.expires_at
+    story.wakes()
+    assert [type(request) for request in story.requests] == [Verify]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.attention import AttentionReason
-from domain.calls import Charge, NotKnown, PaymentAnswered, Unknown, Verify
+from domain.calls import Charge, Declined, NotKnown, PaymentAnswered, Unknown, Verify
 from domain.commands import ActorType, PaymentConfirmed, PaymentRejected, Record
 from domain.money import Money
 from domain.order import Status, StepState
@@ -123,3 +123,36 @@ def test_an_event_whose_question_is_not_answered_is_asked_about_again() -> None:
     assert [type(request) for request in story.requests] == [Charge]
     story.confirmed()
     assert story.order.status is Status.CONFIRMED
+
+
+def test_an_event_of_a_rejection_does_not_take_back_what_an_event_said_was_taken() -> None:
+    """The second event made the amount of the first be forgotten, and the answer that differed from it counted."""
+    story = waiting_payment()
+    story.says(paid_event(story, amount=Money(1, "EUR")))
+    story.says(PaymentRejected(story.order.payments[0].payment_id, "card_declined"))
+    story.answer(answered(story, "confirmed"), of=Verify)
+    assert (reasons(story), story.order.ledger) == ([AttentionReason.PAYMENT_CONTRADICTED], ())
+
+
+def test_a_charge_that_is_refused_after_an_event_told_of_its_money_is_asked_about() -> None:
+    """The refusal of a first try rejected the payment, and nobody asked for the money that the event told of."""
+    story = Story(CREATE, rules=ASKING_FIRST).held().pays()
+    story.says(paid_event(story))
+    story.answer(Declined(422, "invalid_request"), of=Charge)
+    assert story.order.payments[0].status is PaymentStatus.IN_DOUBT
+    story.wakes()
+    story.answer(answered(story, "confirmed"), of=Verify)
+    assert story.order.status is Status.CONFIRMED
+
+
+@pytest.mark.parametrize("word", ["another amount", "rejected"])
+def test_an_event_that_contradicts_a_confirmation_needs_attention_at_once_and_nothing_is_asked(word: str) -> None:
+    story = Story(CREATE, rules=ASKING_FIRST).held().pays().confirmed()
+    story.calls.clear()
+    ledger = story.order.ledger
+    if word == "rejected":
+        story.says(PaymentRejected(story.order.payments[0].payment_id, "fraud_suspected"))
+    else:
+        story.says(paid_event(story, amount=Money(1, "EUR")))
+    assert reasons(story) == [AttentionReason.PAYMENT_CONTRADICTED]
+    assert (story.requests, story.order.ledger) == ([], ledger)
