@@ -25,7 +25,8 @@ def record(draft: Draft, command: Record) -> Answer:
     """Take staff's word on a payment (``confirmed``, ``rejected``) or a refund (``refunded``, ``rejected``).
 
     It is for what has no final word, and for what was left to staff: of a mismatched payment, what was really taken
-    (``confirmed``) or was given back outside (``refunded``); of a refund that was rejected or gave back something else,
+    (``confirmed``) or was given back outside (``refunded``); of a payment that counted as rejected and is in question
+    again, what was taken after all (``confirmed``); of a refund that was rejected or gave back something else,
     what was given back by it in all. Said again of what is decided so already, it changes nothing but the note that the
     decision had been contradicted.
 
@@ -65,6 +66,9 @@ def _record_payment(draft: Draft, payment: Payment, command: Record) -> None:
             if said != Money(payment.amount, payment.currency):
                 raise _decided(payment.status)
             attention_over(draft, payment_key(payment))
+        case "confirmed", PaymentStatus.REJECTED if has_attention(draft, payment_key(payment)):
+            _check_amount(command)
+            paying.confirmed(draft, amended(payment, code=None), said, command.reference)
         case "rejected", PaymentStatus.REJECTED:
             if has_attention(draft, payment_key(payment)):
                 _stays_rejected(draft, payment)
@@ -110,7 +114,7 @@ def _stays_rejected(draft: Draft, payment: Payment) -> None:
     draft.change_payment(amended(payment, code=paying.CODE_SETTLED_OUTSIDE, updated_at=draft.now))
     step = steps.about(draft.order, payment.payment_id)
     if step is not None:
-        steps.put(draft, step.key, amended(step, undecided_at=None))
+        steps.put(draft, step.key, amended(step, undecided_at=None, told=None))
 
 
 def _correct(draft: Draft, payment: Payment, taken: Money, reference: str) -> None:
@@ -152,6 +156,7 @@ def _settle_mismatched(draft: Draft, payment: Payment, given: Money, command: Re
     if given.currency != payment.currency or not 0 < given.amount <= rest:
         raise _amount_out_of_range(f"of the payment {rest} {payment.currency} are left to give back")
     refunds.enter_outside(draft, payment, given, command.reference)
+    paying.advance(draft)
     paying.go_on_with_money(draft)
     paying.go_on(draft)
 
@@ -169,7 +174,7 @@ def _settle_refunded(draft: Draft, payment: Payment, refund: Refund, given: Mone
             draft, refund_key(refund), AttentionReason.REFUND_MISMATCHED
         ):
             attention_over(draft, refund_key(refund))
-    elif _is_repeat(payment, command, more):
+    elif _is_repeat(payment, command, more, apart=refund):
         return
     elif is_noted and given.currency == payment.currency:
         if not 0 < more <= outstanding(payment):
@@ -181,11 +186,12 @@ def _settle_refunded(draft: Draft, payment: Payment, refund: Refund, given: Mone
     paying.go_on_with_money(draft)
 
 
-def _is_repeat(payment: Payment, command: Record, amount: int) -> bool:
-    """Tell whether staff said the same before: so much, with the same reference."""
+def _is_repeat(payment: Payment, command: Record, amount: int, *, apart: Refund | None = None) -> bool:
+    """Tell whether staff said the same before: so much, with the same reference, of another refund than ``apart``."""
     return any(
         (refund.reason, refund.amount, refund.reference) == (refunds.REASON_OUTSIDE, amount, command.reference)
         for refund in payment.refunds
+        if refund is not apart
     )
 
 

@@ -75,14 +75,17 @@ def answered(draft: Draft, said: RefundAnswered) -> None:
 def given_back(draft: Draft, payment: Payment, refund: Refund, given: Money, *, reference: str | None = None) -> None:
     """Money was given back by a refund: once a refund, however often it is said, and as much as is said.
 
-    A refund that counted as rejected is entered too, as the money is gone.
+    A refund that counted as rejected is entered too, as the money is gone; by whom it was given back is kept with it
+    (``reference``: of staff's word), as PaymentSvc may say afterwards that it gave the same back as well.
     """
     if refund.status is RefundStatus.REFUNDED:
-        if given != Money(refund.amount, refund.currency or payment.currency):
+        if given != Money(refund.amount, refund.currency or payment.currency) or refund.reason == REASON_OUTSIDE:
             contradicted(draft, payment, refund, f"is said to have given back {given.amount} {given.currency}")
         return
     as_asked = given == Money(refund.amount, payment.currency)
-    done = amended(refund, status=RefundStatus.REFUNDED, reference=reference)
+    is_outside = refund.status is RefundStatus.REJECTED and reference is not None
+    reason = REASON_OUTSIDE if is_outside else refund.reason
+    done = amended(refund, status=RefundStatus.REFUNDED, reason=reason, reference=reference)
     if not as_asked:
         currency = None if given.currency == payment.currency else given.currency
         done = amended(done, asked=refund.amount, amount=given.amount, currency=currency)

@@ -145,6 +145,29 @@ def test_a_charge_that_is_refused_after_an_event_told_of_its_money_is_asked_abou
     assert story.order.status is Status.CONFIRMED
 
 
+@pytest.mark.parametrize("recorded", ["confirmed", "rejected"])
+def test_an_amount_that_contradicts_late_money_is_ended_by_staffs_word(recorded: str) -> None:
+    """A cancelled order kept its money: PaymentSvc and the event differed for ever, and no verb could say which was so."""
+    story = waiting_payment()
+    story.cancels()
+    payment = story.order.payments[0]
+    story.wakes()
+    story.answer(answered(story, "rejected", "card_declined"), of=Verify)
+    story.released()
+    story.says(paid_event(story, amount=Money(1, "EUR")))
+    story.answer(answered(story, "confirmed"), of=Verify)
+    assert (reasons(story), story.order.ledger) == ([AttentionReason.PAYMENT_CONTRADICTED], ())
+    amount = payment.amount if recorded == "confirmed" else 0
+    word = Record(subject=payment.payment_id, outcome=recorded, amount=amount, reference="r", note="n")
+    story.says(word, by=ActorType.STAFF)
+    assert reasons(story) == []
+    if recorded == "rejected":
+        story.wakes()
+        story.answer(answered(story, "confirmed"), of=Verify)
+        assert reasons(story) == [AttentionReason.PAYMENT_CONTRADICTED], "PaymentSvc says otherwise than staff"
+    assert story.give_back.amount == Money(payment.amount, "EUR")
+
+
 @pytest.mark.parametrize("word", ["another amount", "rejected"])
 def test_an_event_that_contradicts_a_confirmation_needs_attention_at_once_and_nothing_is_asked(word: str) -> None:
     story = Story(CREATE, rules=ASKING_FIRST).held().pays().confirmed()

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from domain.attention import AttentionReason
-from domain.calls import Charge, Declined, GiveBack, NotKnown, PaymentAnswered, RefundAnswered, Unknown, Verify
-from domain.commands import ActorType, CallAnswered, Deliver, PaymentConfirmed, PaymentRejected, Record, RetryNow
+from domain.calls import (
+    Charge,
+    Declined,
+    GiveBack,
+    HoldAnswered,
+    NotKnown,
+    PaymentAnswered,
+    RefundAnswered,
+    Unknown,
+    Verify,
+)
+from domain.commands import (
+    ActorType,
+    AddItem,
+    CallAnswered,
+    Deliver,
+    PaymentConfirmed,
+    PaymentRejected,
+    Record,
+    RetryNow,
+)
 from domain.derived import totals
 from domain.errors import RefusalKind
 from domain.money import Money
@@ -16,7 +36,19 @@ from domain.order import Status
 from domain.payments import PaymentStatus, RefundStatus, TransactionType
 from sagas.decision import Decision
 from sagas.stages import deadline
-from tests.unit.sagas.making import RULES, Story, answered, paid_event, prepared, refund_said, validated
+from tests.unit.sagas.making import (
+    FREE,
+    INK,
+    KNOWN,
+    PEN,
+    RULES,
+    Story,
+    answered,
+    paid_event,
+    prepared,
+    refund_said,
+    validated,
+)
 
 TOTAL = 2000 + 999 + 490 + 420 + 100 + 103
 
@@ -369,7 +401,8 @@ def test_what_is_not_there_or_decided_otherwise_is_refused() -> None:
     assert refused(mismatched(), payment_of(mismatched()), "rejected") == "outcome_not_applicable"
 
 
-def test_a_payment_never_made_that_paymentsvc_works_on_for_ever_needs_attention_until_staff_say_so() -> None:
+def never_made() -> Story:
+    """A payment that counted as never made, of an order that was cancelled meanwhile: it is watched."""
     story = validated().pays()
     story.answer(Unknown("timeout"))
     story.cancels()
@@ -377,13 +410,22 @@ def test_a_payment_never_made_that_paymentsvc_works_on_for_ever_needs_attention_
     story.answer(NotKnown(), of=Verify)
     story.wakes()
     story.answer(NotKnown(), of=Verify)
-    story.released()
+    return story.released()
+
+
+def never_made_and_worked_on() -> Story:
+    story = never_made()
     for _ in range(60):
         story.wakes()
         story.calls.clear()
         for step in story.order.steps:
             story.says(CallAnswered(step.key, step.attempts, answered(story, "processing")))
     assert reasons(story) == [AttentionReason.PAYMENT_UNDECIDED]
+    return story
+
+
+def test_a_payment_never_made_that_paymentsvc_works_on_for_ever_needs_attention_until_staff_say_so() -> None:
+    story = never_made_and_worked_on()
     record(story, payment_of(story), "rejected", 0)
     while deadline(story.order) is not None:
         story.wakes()
@@ -402,3 +444,70 @@ def test_a_rejected_refund_of_a_delivered_order_can_still_be_ended() -> None:
     record(story, refund_of(story), "refunded", TOTAL)
     assert (reasons(story), totals(story.order).balance) == ([], 0)
     assert story.order.payments[0].refunds[0].status is RefundStatus.REFUNDED
+
+
+def test_a_payment_never_made_that_the_bank_says_was_taken_is_recorded_and_goes_back() -> None:
+    """It was undecided, and staff who saw the money at the bank could only say that it had not been taken."""
+    story = never_made_and_worked_on()
+    record(story, payment_of(story), "confirmed", TOTAL)
+    assert (reasons(story), story.order.payments[0].status) == ([], PaymentStatus.CONFIRMED)
+    assert story.give_back.amount == Money(TOTAL, "EUR")
+    story.refunded()
+    assert story.order.is_closed
+    assert totals(story.order).refunded == TOTAL
+
+
+def test_a_payment_that_counted_as_rejected_and_is_not_in_question_stays_so() -> None:
+    story = validated().pays()
+    story.answer(Declined(422, "declined"), of=Charge)
+    assert refused(story, payment_of(story), "confirmed", TOTAL) == "already_decided"
+
+
+def test_what_was_taken_must_be_an_amount_also_of_a_payment_that_counted_as_never_made() -> None:
+    story = never_made_and_worked_on()
+    assert refused(story, payment_of(story), "confirmed", 0) == "amount_out_of_range"
+
+
+def test_the_watch_over_a_payment_that_paymentsvc_declines_to_speak_of_ends_and_needs_nobody() -> None:
+    """It was asked for every minute for ever, and the cancelled order needed attention that no verb could end."""
+    story = never_made()
+    begun = story.now
+    while (due := deadline(story.order)) is not None:
+        assert (due - begun).total_seconds() < 2 * RULES.payment_watch_s
+        story.wakes()
+        story.answer(Declined(422, "invalid_request"), of=Verify)
+        assert reasons(story) == []
+    assert story.order.is_closed
+
+
+def test_an_order_that_is_covered_once_a_mismatch_was_given_back_outside_is_paid() -> None:
+    """Nothing was left to pay, so that no payment could be started, and it was cancelled when its time was over."""
+    story = validated().pays(1000).confirmed().pays()
+    story.says(paid_event(story, payment=1, amount=Money(5, "USD")))
+    story.known = replace(KNOWN, products=(replace(PEN, unit_price=1), replace(INK, unit_price=1), FREE))
+    story.says(AddItem("free", 1))
+    story.answer(HoldAnswered(story.order.revision, "held"))
+    due = totals(story.order).total
+    assert (story.order.status, due < 1000) == (Status.VALIDATED, True)
+    record(story, story.order.payments[1].payment_id, "refunded", 5, currency="USD")
+    assert story.order.status is Status.CONFIRMED
+    assert story.give_back.amount == Money(1000 - due, "EUR")
+
+
+def test_a_refund_that_paymentsvc_made_as_well_as_staff_is_shown() -> None:
+    """PaymentSvc rejected it, staff gave the money back outside, and then PaymentSvc said that it had done so too."""
+    story = rejected_refund()
+    record(story, refund_of(story), "refunded", TOTAL)
+    late_word(story, RefundAnswered(refund_id=refund_of(story), status="refunded", amount=Money(TOTAL, "EUR")))
+    assert reasons(story) == [AttentionReason.REFUND_CONTRADICTED]
+    assert totals(story.order).refunded == TOTAL
+    record(story, refund_of(story), "refunded", TOTAL)
+    assert reasons(story) == []
+
+
+def test_staff_may_name_one_reference_for_both_halves_of_what_they_gave_back() -> None:
+    story = rejected_refund()
+    record(story, refund_of(story), "refunded", TOTAL // 2)
+    record(story, refund_of(story), "refunded", TOTAL)
+    assert (totals(story.order).refunded, reasons(story)) == (TOTAL, [])
+    assert record(story, refund_of(story), "refunded", TOTAL).order is None
