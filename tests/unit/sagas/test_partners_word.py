@@ -29,7 +29,7 @@ from domain.order import CancelReason, Status, StepKind, StepState
 from domain.payments import PaymentStatus, RefundStatus
 from sagas import steps
 from sagas.stages import deadline, resume
-from tests.unit.sagas.making import ASKING, RULES, Story, at, prepared, refund_said, validated
+from tests.unit.sagas.making import ASKING, RULES, Story, answered, at, prepared, refund_said, validated
 
 FORBIDDEN = Unknown("403 from something in between", credentials_refused=True)
 
@@ -297,3 +297,27 @@ def test_a_charge_that_never_left_is_asked_about_and_not_sent_once_the_orders_ti
     story.now = story.order.expires_at
     story.wakes()
     assert [type(request) for request in story.requests] == [Verify]
+
+
+def test_a_charge_that_paymentsvc_had_worked_on_is_not_rejected_by_the_refusal_of_its_repeat() -> None:
+    story = validated().pays()
+    story.answer(answered(story, "processing"))
+    story.wakes()
+    story.answer(NotKnown(), of=Verify)
+    story.answer(Declined(422, "invalid_request"), of=Charge)
+    assert payment_status(story.order) == "in_doubt"
+
+
+def test_a_payment_that_is_known_in_between_was_not_unknown_for_the_settling_time() -> None:
+    story = validated().pays().cancels()
+    story.answer(Unknown("timeout"), of=Charge)
+    story.wakes()
+    story.answer(NotKnown(), of=Verify)
+    story.wakes()
+    story.answer(answered(story, "processing"), of=Verify)
+    story.wakes()
+    story.answer(NotKnown(), of=Verify)
+    assert story.order.payments[0].status is PaymentStatus.PROCESSING
+    story.wakes()
+    story.answer(NotKnown(), of=Verify)
+    assert story.order.payments[0].code == "never_made"

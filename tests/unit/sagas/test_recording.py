@@ -511,3 +511,45 @@ def test_staff_may_name_one_reference_for_both_halves_of_what_they_gave_back() -
     record(story, refund_of(story), "refunded", TOTAL)
     assert (totals(story.order).refunded, reasons(story)) == (TOTAL, [])
     assert record(story, refund_of(story), "refunded", TOTAL).order is None
+
+
+@pytest.mark.parametrize("worked_on", ["before it counted as rejected", "while it was watched"])
+def test_a_watch_lasts_its_whole_time_from_when_the_payment_was_last_worked_on(worked_on: str) -> None:
+    story = processing_payment().cancels() if worked_on.startswith("before") else never_made()
+    begun = story.now
+    while (story.now - begun).total_seconds() < 2 * RULES.payment_watch_s:
+        story.wakes()
+        if story.calls:
+            story.answer(answered(story, "processing"), of=Verify)
+    if worked_on.startswith("before"):
+        record(story, payment_of(story), "rejected", 0)
+        story.released()
+    begun = story.now
+    while story.order.steps and (story.now - begun).total_seconds() < RULES.payment_watch_s:
+        story.wakes()
+        story.answer(NotKnown(), of=Verify)
+    assert (story.now - begun).total_seconds() >= RULES.payment_watch_s
+
+
+@pytest.mark.parametrize("currency", ["EUR", "USD"])
+def test_a_rejected_refund_of_surplus_is_left_to_staff_though_more_comes_late(currency: str) -> None:
+    story = validated()
+    for _ in range(2):
+        story.pays()
+        story.answer(Declined(422, "declined"), of=Charge)
+    story.pays().confirmed()
+    late = Money(TOTAL, currency)
+    story.says(paid_event(story, payment=0, amount=late))
+    story.answer(Declined(409, "exceeds_captured"), of=GiveBack)
+    assert reasons(story) == [AttentionReason.REFUND_REJECTED]
+    story.says(paid_event(story, payment=1, amount=late))
+    asked = [request for request in story.requests if isinstance(request, GiveBack)]
+    assert [(each.payment_id, each.amount) for each in asked] == [(story.order.payments[1].payment_id, late)]
+
+
+def test_a_rejection_said_again_of_a_refund_that_is_tried_under_a_new_id_changes_nothing() -> None:
+    story = rejected_refund()
+    said = refund_said(story, "rejected")
+    story.says(RetryNow("again"), by=ActorType.STAFF)
+    assert late_word(story, said).order is None
+    assert reasons(story) == []
