@@ -87,6 +87,15 @@ def test_a_refund_that_is_processing_after_its_refusal_forgets_the_refusal() -> 
     assert [type(request) for request in story.requests] == [GiveBack]
 
 
+def test_a_refund_that_paymentsvc_had_worked_on_is_not_rejected_by_the_refusal_of_its_repeat() -> None:
+    story = prepared().cancels()
+    story.answer(refund_said(story, "processing"), of=GiveBack)
+    story.wakes()
+    story.answer(NotKnown(), of=VerifyRefund)
+    story.answer(Declined(409, "exceeds_captured"), of=GiveBack)
+    assert (story.order.payments[0].refunds[0].status, reasons(story)) == (RefundStatus.PROCESSING, [])
+
+
 def test_a_refund_whose_payment_is_not_known_after_an_unanswered_try_is_asked_about() -> None:
     story = unanswered_refund()
     story.answer(NotKnown(), of=GiveBack)
