@@ -98,7 +98,7 @@ async def test_without_a_bearer_token_nobody_is_known(header: str | None) -> Non
 
 def _unsigned() -> str:
     part = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
-    claims = base64.urlsafe_b64encode(b'{"sub":"s","scope":"admin"}').rstrip(b"=").decode()
+    claims = base64.urlsafe_b64encode(b'{"sub":"s","scope":"admin","exp":%d}' % FAR_FUTURE).rstrip(b"=").decode()
     return f"{part}.{claims}."
 
 
@@ -236,11 +236,45 @@ async def test_a_public_key_is_never_taken_for_a_shared_one() -> None:
     publisher = Publisher(jwk_of(RSA_KEY, "r"))
     pem = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     head = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"r"}').rstrip(b"=")
-    body = base64.urlsafe_b64encode(b'{"sub":"thief","scope":"admin"}').rstrip(b"=")
+    body = base64.urlsafe_b64encode(b'{"sub":"thief","scope":"admin","exp":%d}' % FAR_FUTURE).rstrip(b"=")
     signature = base64.urlsafe_b64encode(hmac.digest(pem, head + b"." + body, hashlib.sha256)).rstrip(b"=")
     forged = b".".join((head, body, signature)).decode()
     for rules in (TokenRules(), TokenRules(key=KEY)):
         assert (await refused(forged, rules, KeySet(publisher.fetch))).code == "invalid_token"
+
+
+def signed_with(key: bytes) -> str:
+    """A token that is signed with any key, also with one that no library would sign with."""
+    claims = b'{"sub":"thief","scope":"admin","exp":%d}' % FAR_FUTURE
+    signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (b'{"alg":"HS256"}', claims))
+    signature = base64.urlsafe_b64encode(hmac.digest(key, signed, hashlib.sha256)).rstrip(b"=")
+    return b".".join((signed, signature)).decode()
+
+
+async def test_where_there_is_a_key_set_only_no_token_is_checked_with_the_shared_key_that_is_not_set() -> None:
+    assert (await caller_of(signed_with(KEY.encode()))).subject == "thief"  # such a token is one but for its key
+    key_set = KeySet(Publisher(jwk_of(RSA_KEY, "r")).fetch)
+    assert (await refused(signed_with(b""), TokenRules(), key_set)).code == "invalid_token"
+
+
+@pytest.mark.parametrize("other", [{"use": "enc"}, {"alg": "RS512"}, {"alg": "PS256"}, {"kty": "EC"}])
+async def test_a_key_that_is_not_for_signing_as_we_check_it_is_no_key_of_ours(other: dict[str, Any]) -> None:
+    text = jwt.encode({"exp": FAR_FUTURE, "sub": "s"}, RSA_KEY, algorithm="RS256", headers={"kid": "k"})
+    published = jwk_of(RSA_KEY, "k")
+    assert (await caller_of(text, TokenRules(), KeySet(Publisher(published).fetch))).subject == "s"
+    assert (await refused(text, TokenRules(), KeySet(Publisher(published | other).fetch))).code == "invalid_token"
+
+
+async def test_a_token_has_ended_at_its_end() -> None:
+    clock = Clock()
+    authenticator = Authenticator(TokenRules(key=KEY), None, clock)
+    text = jwt.encode({"exp": 1000, "sub": "s"}, KEY, algorithm="HS256")
+    clock.now = 1029.9
+    await authenticator.caller(f"Bearer {text}")
+    clock.now = 1030.0
+    for each in (authenticator, Authenticator(TokenRules(key=KEY), None, clock)):
+        with pytest.raises(Problem):
+            await each.caller(f"Bearer {text}")
 
 
 async def test_a_key_of_one_kind_is_not_used_for_the_other() -> None:
