@@ -104,6 +104,7 @@ class Supervisor:
         self._held_back: set[str] = set()
         self._losses: dict[str, deque[float]] = {}
         self._missing: dict[str, _Missing] = {}
+        self._starting: dict[str, asyncio.Future[None]] = {}
         self._alerts: Counter[str] = Counter(dict.fromkeys(ALERTS, 0))
         self._counts = dict.fromkeys(COUNTS, 0)
         self._statistics: dict[str, dict[str, float]] = {}
@@ -111,10 +112,9 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         peers.on_lost = self._lost
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Start every process, and begin to watch over them; it waits for none of them."""
-        for name in self._processes.names():
-            await self._start(name)
+        self._spawn(supervised_once("start-processes", self._start_all(self._processes.names())))
         round_s = self._policy.round_every_s
         self._every("ring-overdue", round_s, self._ring_overdue)
         self._every("gather-statistics", round_s, self._gather_statistics)
@@ -142,15 +142,16 @@ class Supervisor:
         self._dedicated.discard(name)
         self._losses.pop(name, None)
         self._missing.pop(name, None)
+        self._starting.pop(name, None)
         self._processes.end(name)
 
     async def adopt_dedicated(self) -> None:
         """Watch again over dedicated processes that an earlier supervisor started, whether their order had moved or not."""
         moved = {dedicated_group(order_id) for order_id, is_open in (await self._store.dedicated()).items() if is_open}
         alive = {name for name in self._processes.alive() if name.startswith(DEDICATED)}
-        for name in moved | alive - set(self._processes.names()):
-            self._dedicated.add(name)
-            await self._start(name)
+        adopted = moved | alive - set(self._processes.names())
+        self._dedicated |= adopted
+        self._spawn(supervised_once("start-processes", self._start_all(sorted(adopted))))
 
     def report(self) -> dict[str, Any]:
         """Everything for the metrics and the health page: figures by process, who is up, how often each alert was raised."""
@@ -169,11 +170,23 @@ class Supervisor:
 
     # Processes.
 
+    async def _start_all(self, names: Sequence[str]) -> None:
+        await asyncio.gather(*(self._start(name) for name in names))
+
     async def _start(self, name: str) -> None:
-        """Start a process unless it runs. One that can't be started keeps us from nothing: it is missing, and tried again."""
+        """Start a process unless it runs. One that can't be started keeps us from nothing: it is missing, and tried again.
+
+        A start that hangs goes on hanging in its thread: there is never a second one of the same process beside it.
+        """
+        starting = self._starting.get(name)
+        if starting is None or starting.done():
+            starting = asyncio.get_running_loop().run_in_executor(None, self._processes.start, name)
+            self._starting[name] = starting
         try:
-            await asyncio.get_running_loop().run_in_executor(None, self._processes.start, name)
+            async with asyncio.timeout(self._policy.start_within_s):
+                await asyncio.shield(starting)
             self._peers.get(name)
+            self._starting.pop(name, None)
         except Exception as error:  # noqa: BLE001 - whatever keeps one from starting, the others are needed
             note_failure("start-process", error, process=name)
 

@@ -40,7 +40,7 @@ class Supervisor(Process):
         )
         self._chores = Chores(composition.chores_of(config, store), monotonic=time.monotonic)
         await self._watcher.adopt_dedicated()
-        await self._watcher.start()
+        self._watcher.start()
         supervised("chores", self._chores.run)
 
     def _methods(self) -> Methods:

@@ -337,7 +337,7 @@ class SupervisorHost(RoutingHost):
             monotonic=self.world.loop.time,
         )
         await self._watcher.adopt_dedicated()
-        await self._watcher.start()
+        self._watcher.start()
 
     async def dedicate(self, order_id: str) -> bool:
         return await self._watcher.dedicate(order_id)

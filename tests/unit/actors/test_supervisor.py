@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -199,7 +200,7 @@ async def test_an_order_whose_deadline_was_missed_is_woken() -> None:
     world = World()
     world.late = ["o-1", "o-2"]
     supervisor = a_supervisor(world)
-    await supervisor.start()
+    supervisor.start()
     await until(lambda: len(world.woken) == 2)
     assert world.woken == ["o-1", "o-2"]
 
@@ -219,7 +220,7 @@ async def test_a_new_supervisor_ends_dedicated_processes_that_no_open_order_has(
     world.orders = {"open": True, "closed": False}
     supervisor = a_supervisor(world)
     await supervisor.adopt_dedicated()
-    await supervisor.start()
+    supervisor.start()
     await until(lambda: len(world.ended) == 2)
     assert sorted(world.ended) == ["order-closed", "order-stray"]
     assert world.running == {SHARD, "order-open"}
@@ -232,7 +233,7 @@ async def test_refused_credentials_raise_one_alert_at_once() -> None:
     world.figures = {"credentials_refused_total": 3.0}
     supervisor = a_supervisor(world, round_every_s=0.0)
     with structlog.testing.capture_logs() as logs:
-        await supervisor.start()
+        supervisor.start()
         await until(lambda: supervisor.report()["alerts"]["credentials_refused"])
         await rounds()
     (alert,) = [entry for entry in logs if entry["event"] == "alert"]
@@ -247,7 +248,7 @@ async def test_a_process_that_does_not_come_up_holds_up_nothing_and_is_an_alert_
     world.silent.add(SHARD)
     world.late = ["o-1"]
     supervisor = a_supervisor(world, start_within_s=20.0, start_wait_max_s=100.0)
-    await supervisor.start()
+    supervisor.start()
     await until(lambda: world.woken)
     assert supervisor.report()["up"] == []
 
@@ -278,12 +279,41 @@ async def test_a_process_whose_start_raises_keeps_none_of_the_others_from_starti
     world.orders = {"open": True}
     supervisor = a_supervisor(world)
     await supervisor.adopt_dedicated()
-    await supervisor.start()
-    assert world.running == {"order-open"}
+    supervisor.start()
+    await until(lambda: world.running == {"order-open"})
     world.cannot_start.clear()
     world.now_s = 1000.0
     await rounds()
     world.now_s = 2000.0
+    await until(lambda: SHARD in world.running)
+
+
+async def test_a_start_that_hangs_keeps_nothing_else_from_being_done() -> None:
+    """Each process was started after the one before it, and the rounds began after all of them: with one start that hung there was no
+    metric, no chore and no deadline rung.
+    """
+    world = World()
+    world.running = set()
+    hanging = threading.Event()
+
+    def start(name: str) -> None:
+        if name == SHARD:
+            hanging.wait(10)
+        world.running.add(name)
+
+    world.start = start  # type: ignore[method-assign]
+    world.names = lambda: [SHARD, "order-shard-1"]  # type: ignore[method-assign]
+    world.late = ["order-1"]
+    supervisor = a_supervisor(world, start_within_s=0.02)
+    try:
+        supervisor.start()
+        await until(lambda: world.running == {"order-shard-1"} and world.woken == ["order-1"])
+        await until(lambda: supervisor.report()["processes"].keys() == {"order-shard-1"})
+        world.now_s = 1.0  # it is missing, and tried again, without a second thread that hangs
+        await until(lambda: supervisor.report()["alerts"]["process_not_up"])
+        assert threading.active_count() < 10
+    finally:
+        hanging.set()
     await until(lambda: SHARD in world.running)
 
 
@@ -293,7 +323,7 @@ async def test_a_round_that_fails_is_an_alert_and_keeps_no_other_from_being_made
     world.running.add("order-stray")
     supervisor = a_supervisor(world)
     await supervisor.adopt_dedicated()
-    await supervisor.start()
+    supervisor.start()
     await until(lambda: supervisor.report()["processes"] and world.ended == ["order-stray"])
     assert supervisor.report()["alerts"]["supervisor_round_failed"] >= 1
 
