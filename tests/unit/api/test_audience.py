@@ -17,6 +17,7 @@ import pytest
 
 import api
 from actors.replies import Reply, make_reply
+from domain.commands import ActorType
 from domain.document import OWN_FAULTS
 from domain.errors import Unavailable
 from domain.order import Attention, CancelReason, Order, Status, Step, StepKind, StepState, ValidationError
@@ -233,3 +234,25 @@ def test_every_fault_that_validation_finds_by_itself_is_in_our_own_words() -> No
         and isinstance(call.args[1], ast.Constant)  # no sku
     }
     assert found - {"lookup_declined"} == OWN_FAULTS
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("DELETE", "", None),
+        ("PUT", "/status", {"status": "cancelled"}),
+        ("POST", "/items", {"sku": "S", "quantity": 1}),
+        ("DELETE", f"/items/{ITEM_ID}", None),
+        ("POST", "/discounts", {"code": "C"}),
+        ("POST", "/payments", {"method": "card"}),
+    ],
+)
+async def test_whatever_an_administrator_does_is_done_by_staff(method: str, path: str, body: Any) -> None:
+    """Else the timeline shows customers their ids, as those of clients."""
+    told = []
+    for by in (token("admin"), token(customer_id="c-1001")):
+        world = World()
+        answered = await world.ask(method, f"/api/orders/{ORDER_ID}{path}", json=body, key="k", token=by)
+        assert answered.status < 400, answered.body
+        told.append(world.router.message.actor.type)
+    assert told == [ActorType.STAFF, ActorType.CLIENT]
