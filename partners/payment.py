@@ -17,9 +17,13 @@ from domain.calls import (
     Verify,
     VerifyRefund,
 )
+from domain.money import AMOUNT_MAX_MINOR
 from partners import contract
 from partners.http import PartnerHttp, segment
 from partners.wire import ChargeBody, MoneyShape, PaymentShape, RefundBody, RefundShape, encode, same_id
+
+# Nothing is charged that is larger, and the books of an order, which add up, have to fit into int64.
+_TOO_LARGE = Unknown("an answer with an amount that is larger than any may be")
 
 
 class PaymentClient:
@@ -63,6 +67,8 @@ class PaymentClient:
 
 
 def _payment(shape: PaymentShape, order_id: str, payment_id: str) -> Outcome:
+    if shape.amount.amount > AMOUNT_MAX_MINOR:
+        return _TOO_LARGE
     if not (same_id(shape.payment_id, payment_id) and same_id(shape.order_id, order_id)):
         return Unknown("an answer about another payment")
     return PaymentAnswered(
@@ -77,4 +83,6 @@ def _payment(shape: PaymentShape, order_id: str, payment_id: str) -> Outcome:
 def _refund(shape: RefundShape, refund_id: str) -> Outcome:
     if not same_id(shape.refund_id, refund_id):
         return Unknown("an answer about another refund")
+    if shape.amount.amount > AMOUNT_MAX_MINOR:
+        return _TOO_LARGE
     return RefundAnswered(refund_id=refund_id, status=shape.status, amount=shape.amount.value())

@@ -310,3 +310,31 @@ def test_what_is_no_answer_is_passed_on_as_it_is(client_class: Any, request_: Re
 def test_a_request_for_another_partner_is_a_fault_of_ours(client_class: Any, request_: Request) -> None:
     with pytest.raises(TypeError, match="does not answer"):
         _perform(client_class, request_, NotKnown())
+
+
+@pytest.mark.parametrize("amount", ["9007199254740992", "9007199254740992.0", "9223372036854775807"])
+@pytest.mark.parametrize("status", ["processing", "confirmed", "rejected"])
+def test_a_payment_of_more_than_any_may_be_is_no_word(amount: str, status: str) -> None:
+    """Two of them were more than a table holds: the order was set aside, and nobody could settle it."""
+    said = _payment(status=status).replace(b"7125", amount.encode())
+    for request in (CHARGE, Verify(PAYMENT)):
+        outcome, _ = _perform(PaymentClient, request, said)
+        assert isinstance(outcome, Unknown)
+
+
+@pytest.mark.parametrize("amount", ["9007199254740992", "9007199254740992.0", "9223372036854775807"])
+@pytest.mark.parametrize("status", ["processing", "refunded", "rejected"])
+def test_a_refund_of_more_than_any_may_be_is_no_word(amount: str, status: str) -> None:
+    said = {
+        "refund_id": PAYMENT,
+        "payment_id": PAYMENT,
+        "status": status,
+        "amount": {"amount": 7125, "currency": "EUR"},
+    }
+    answer = msgspec.json.encode(said).replace(b"7125", amount.encode())
+    for request in (
+        GiveBack(refund_id=PAYMENT, payment_id=PAYMENT, amount=Money(7125, "EUR"), reason="surplus"),
+        VerifyRefund(PAYMENT),
+    ):
+        outcome, _ = _perform(PaymentClient, request, answer)
+        assert isinstance(outcome, Unknown)
