@@ -328,8 +328,6 @@ class MemoryStore:
 def _broken_row(commit: Commit) -> str:
     if min(commit.total, commit.paid, commit.refunded) < 0:
         return "amounts_are_not_negative"
-    if commit.refunded > commit.paid:
-        return "no_more_is_given_back_than_was_taken"
     if commit.order.is_closed and (commit.deadline is not None or _is_running(commit)):
         return "closed_orders_wait_for_nothing"
     return ""

@@ -147,13 +147,21 @@ async def test_one_poisoned_order_is_found_and_the_others_are_committed(store: O
     broken: dict[int, Commit] = {
         4: a_commit(orders[4], total=2**63),
         11: a_commit(amended(orders[11], customer_id="nul\0")),
-        17: a_commit(orders[17], refunded=5),
+        17: a_commit(orders[17], refunded=-5),
     }
     result = await store.flush(GROUP, epoch, [broken.get(i, commit) for i, commit in enumerate(batch)])
     assert result.owned
     assert set(result.poisoned) == {orders[i].id for i in broken}
-    assert "no_more_is_given_back_than_was_taken" in result.poisoned[orders[17].id]
+    assert "amounts_are_not_negative" in result.poisoned[orders[17].id]
     assert result.committed == {o.id for i, o in enumerate(orders) if i not in broken}
+
+
+async def test_an_order_is_written_though_more_was_given_back_than_was_taken(store: OrderStore, epoch: int) -> None:
+    """The books say what PaymentSvc says. A refund of more than was taken set the order aside, and nobody could settle it."""
+    order = an_order()
+    result = await store.flush(GROUP, epoch, [a_commit(order, paid=5, refunded=55)])
+    assert result.committed == {order.id}
+    assert not result.poisoned
 
 
 async def test_an_order_of_its_own_group_is_written_by_that_group_only(store: OrderStore, epoch: int) -> None:
