@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from domain.amending import amended
 from domain.attention import AttentionReason
 from domain.calls import (
     Charge,
@@ -34,7 +36,7 @@ from domain.errors import RefusalKind
 from domain.money import Money
 from domain.order import Status
 from domain.payments import PaymentStatus, RefundStatus, TransactionType
-from sagas.decision import Decision
+from sagas.decision import Decision, Rules
 from sagas.stages import deadline
 from tests.unit.sagas.making import (
     FREE,
@@ -553,3 +555,25 @@ def test_a_rejection_said_again_of_a_refund_that_is_tried_under_a_new_id_changes
     story.says(RetryNow("again"), by=ActorType.STAFF)
     assert late_word(story, said).order is None
     assert reasons(story) == []
+
+
+@pytest.mark.parametrize("make", [processing_payment, processing_refund])
+def test_what_was_undecided_before_there_was_a_time_for_it_needs_attention_from_when_it_began(
+    make: Callable[[], Story],
+) -> None:
+    story = make()
+    story.calls.clear()
+    steps = tuple(amended(step, undecided_at=None) for step in story.order.steps)
+    story.order = amended(story.order, steps=steps)
+    story.wakes(after_s=RULES.payment_attention_s)
+    is_refund = make is processing_refund
+    undecided = AttentionReason.REFUND_UNDECIDED if is_refund else AttentionReason.PAYMENT_UNDECIDED
+    assert reasons(story) == [undecided]
+
+
+def test_a_contradiction_is_not_hidden_by_the_time_that_the_payment_is_undecided() -> None:
+    story = Story(rules=Rules(payment_events_confirmed=True)).held().pays()
+    story.says(paid_event(story, amount=Money(1, "EUR")))
+    story.answer(answered(story, "confirmed"), of=Charge)
+    story.wakes(after_s=RULES.payment_attention_s)
+    assert reasons(story) == [AttentionReason.PAYMENT_CONTRADICTED]
