@@ -156,3 +156,11 @@ async def test_too_many_parameters_are_refused_wherever_a_query_is_read(
     answered = await drive(world.app, method, path, query=query, headers=headers, chunks=(body,))
     assert (answered.status, answered.code) == (422, "invalid_parameter")
     assert not world.router.asked
+
+
+@pytest.mark.parametrize("length", [b"262145", b"9" * 400, b"9" * 5000])
+async def test_a_body_that_is_announced_as_too_large_is_refused(world: World, length: bytes) -> None:
+    lines = [authorization(), (b"content-type", b"application/json"), (b"content-length", length)]
+    answered = await asked(world, "POST", f"{ORDER}/items", lines, b'{"sku": "S", "quantity": 1}')
+    assert (answered.status, answered.code) == (413, "body_too_large")
+    assert not world.router.asked
