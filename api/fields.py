@@ -78,7 +78,10 @@ def _query_number(told: object) -> object:
     """JSON's numbers, equal by value as in bodies; pydantic would take 1_0 for 10, and 3.0 but not 3e0 for 3."""
     if isinstance(told, str) and not _NUMBER.fullmatch(told):
         raise PydanticCustomError("invalid_type", "not a number")
-    return number(told) if isinstance(told, str) else told
+    read = number(told) if isinstance(told, str) else told
+    if isinstance(read, float):  # 1e-400 would be 0
+        raise PydanticCustomError("invalid_type", "not a whole number, or far too large")
+    return read
 
 
 def _fraction(text: str) -> str:
