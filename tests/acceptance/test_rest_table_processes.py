@@ -20,7 +20,7 @@ import pytest
 from tests.acceptance.givens import ITEMS, knob, new_order
 from tests.acceptance.listening import listening
 from tests.acceptance.shop import Shop
-from tests.acceptance.started import Started, until
+from tests.acceptance.started import Started, free_port, until
 
 pytestmark = pytest.mark.own_service
 
@@ -36,8 +36,14 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
-    with Started(tmp_path_factory.mktemp("two") / "state", SETTINGS) as started, listening(started):
+def metrics_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iterator[Started]:
+    settings = SETTINGS | {"METRICS_PORT": str(metrics_port)}
+    with Started(tmp_path_factory.mktemp("two") / "state", settings) as started, listening(started):
         yield started
 
 
@@ -132,6 +138,25 @@ def counted(shop: Shop) -> float:
     )
     assert found
     return float(found[1])
+
+
+def test_the_metrics_have_a_port_of_their_own_that_serves_nothing_else(shops: list[Shop], metrics_port: int) -> None:
+    """Of several processes one has the port; it shows what all of them count, and only there no token is asked for."""
+
+    def ask(path: str) -> tuple[int, str]:
+        with closing(HTTPConnection("127.0.0.1", metrics_port, timeout=10)) as connection:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+    status, text = ask("/metrics")
+    assert status == 200
+    assert "ordersvc_http_requests_total" in text
+    assert ask("/health/live")[0] == 404
+    assert ask("/api/orders")[0] == 404
+    with closing(HTTPConnection("127.0.0.1", urlsplit(shops[0].endpoints["api"]).port, timeout=10)) as connection:
+        connection.request("GET", "/metrics")
+        assert connection.getresponse().status == 401
 
 
 def test_the_metrics_are_those_of_both_processes(shops: list[Shop]) -> None:
