@@ -224,6 +224,14 @@ class Settings(BaseSettings):
             raise ValueError("is not a number")
         return number(value)
 
+    @field_validator("metrics_port")
+    @classmethod
+    def _is_another_port(cls, metrics_port: int, info: ValidationInfo) -> int:
+        """Two servers can't have one."""
+        if metrics_port and metrics_port == info.data.get("http_port"):
+            raise ValueError("is ORDERSVC_HTTP_PORT as well")
+        return metrics_port
+
     @field_validator("jwks_url")
     @classmethod
     def _is_for_us(cls, jwks_url: str, info: ValidationInfo) -> str:

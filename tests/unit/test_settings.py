@@ -151,6 +151,12 @@ def test_a_wrong_value_is_told_in_one_line_that_names_its_variable(
     assert "secret" not in line
 
 
+def test_the_metrics_have_a_port_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wrong(monkeypatch, METRICS_PORT="9100") == []
+    (line,) = wrong(monkeypatch, METRICS_PORT="8000")
+    assert line == "ORDERSVC_METRICS_PORT: is ORDERSVC_HTTP_PORT as well"
+
+
 def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = wrong(monkeypatch, HTTP_PORT="abc", SHIPPING_PRICES="{", PAYMENT_WINDOW="5", SHARDS="none")
     assert [line.split(":")[0] for line in lines] == [
