@@ -61,7 +61,8 @@ class Payment:
     """One attempt to collect money. ``payment_id`` is its idempotency key at PaymentSvc for ever.
 
     ``amount`` and ``currency`` are what was asked for; once it is ``mismatched``, what was taken.
-    ``token`` is the gateway's token, kept only while the charge may have to be sent again.
+    ``token`` is the gateway's token, kept only while the charge may have to be sent again. ``recorded``: that money was taken is
+    the staff's word.
     """
 
     payment_id: str
@@ -75,6 +76,7 @@ class Payment:
     code: str | None = None
     gateway_ref: str | None = None
     refunds: tuple[Refund, ...] = ()
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

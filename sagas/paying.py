@@ -91,9 +91,14 @@ def confirmed(draft: Draft, payment: Payment, taken: Money, gateway_ref: str | N
 
 
 def rejected(draft: Draft, payment: Payment, code: str) -> None:
-    """The attempt is closed: the order waits for another, or goes on to expire or to be cancelled."""
+    """The attempt is closed: the order waits for another, or goes on to expire or to be cancelled.
+
+    A rejection of what PaymentSvc itself has confirmed takes nothing back and is no news: events come in any order, and this one
+    may be from before. Against the staff's word it is one.
+    """
     if payment.status in TOOK_MONEY:
-        contradicted(draft, payment, f"is said to be rejected: {code}")
+        if payment.recorded:
+            contradicted(draft, payment, f"is said to be rejected: {code}")
         return
     end_step(draft, payment)
     if payment.status in IN_FLIGHT:

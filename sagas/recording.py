@@ -53,7 +53,7 @@ def _record_payment(draft: Draft, payment: Payment, command: Record) -> None:
     match command.outcome, payment.status:
         case "confirmed", status if status in IN_FLIGHT:
             _check_amount(command)
-            paying.confirmed(draft, payment, said, command.reference)
+            paying.confirmed(draft, amended(payment, recorded=True), said, command.reference)
         case "rejected", status if status in IN_FLIGHT:
             known = amended(payment, gateway_ref=command.reference)
             charging.give_up(draft, known, paying.CODE_SETTLED_OUTSIDE)
@@ -68,7 +68,7 @@ def _record_payment(draft: Draft, payment: Payment, command: Record) -> None:
             attention_over(draft, payment_key(payment))
         case "confirmed", PaymentStatus.REJECTED if has_attention(draft, payment_key(payment)):
             _check_amount(command)
-            paying.confirmed(draft, amended(payment, code=None), said, command.reference)
+            paying.confirmed(draft, amended(payment, code=None, recorded=True), said, command.reference)
         case "rejected", PaymentStatus.REJECTED:
             if has_attention(draft, payment_key(payment)):
                 _stays_rejected(draft, payment)
@@ -134,6 +134,7 @@ def _correct(draft: Draft, payment: Payment, taken: Money, reference: str) -> No
         amount=taken.amount,
         currency=taken.currency,
         gateway_ref=reference,
+        recorded=True,
         refunds=tuple(amended(each, currency=each.currency or payment.currency) for each in payment.refunds),
         updated_at=draft.now,
     )

@@ -201,14 +201,28 @@ def test_what_paymentsvc_says_of_a_payment_recorded_as_confirmed_moves_nothing(s
     assert reasons(story) == []
 
 
-@pytest.mark.parametrize("word", ["rejected", "another amount", "another currency"])
+def test_a_rejection_is_news_against_staffs_confirmation_and_none_against_paymentsvcs_own() -> None:
+    """Events come in any order: a rejection of what PaymentSvc has confirmed may be from before."""
+    story = validated().pays().confirmed()
+    assert story.says(PaymentRejected(payment_of(story), "fraud_suspected")).order is None
+    story = validated().pays()
+    record(story, payment_of(story), "confirmed", TOTAL)
+    before = story.order
+    story.says(PaymentRejected(payment_of(story), "fraud_suspected"))
+    assert reasons(story) == [AttentionReason.PAYMENT_CONTRADICTED]
+    assert (story.order.ledger, story.order.status, story.order.payments) == (
+        before.ledger,
+        before.status,
+        before.payments,
+    )
+
+
+@pytest.mark.parametrize("word", ["another amount", "another currency"])
 def test_a_word_that_contradicts_a_confirmation_moves_nothing_and_needs_attention(word: str) -> None:
-    """A second confirmation with another amount, or a rejection after it, was passed over in silence."""
+    """A second confirmation with another amount was passed over in silence."""
     story = validated().pays().confirmed()
     before = story.order
     match word:
-        case "rejected":
-            story.says(PaymentRejected(payment_of(story), "fraud_suspected"))
         case "another amount":
             story.says(paid_event(story, amount=Money(TOTAL - 1, "EUR")))
         case _:
