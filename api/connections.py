@@ -27,6 +27,8 @@ RETRY_AFTER_S = 1
 # A name or an address, with a port or without; empty where the target has none (RFC 9112, 3.2).
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]*")
 
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+
 BROKEN_OFF = Counter("ordersvc_http_connections_broken_off", "Connections ended at once, by why", ["code"])
 
 
@@ -47,6 +49,7 @@ class Connection(HttpToolsProtocol):
     _last_words = b""
     _head_bytes = 0
     _is_in_head = True
+    _head_comes_next = True
     _body_came = False
     _too_late: asyncio.TimerHandle | None = None
 
@@ -70,7 +73,7 @@ class Connection(HttpToolsProtocol):
         """Read on, unless the head of the request has become too large by it."""
         if self.transport.is_closing() or self._last_words:
             return
-        super().data_received(data)
+        super().data_received(_without_upgrade(data) if self._head_comes_next else data)
         if self.transport.is_closing() or self._last_words:
             return
         if self._body_came:
@@ -101,6 +104,11 @@ class Connection(HttpToolsProtocol):
         if self._is_in_head:
             super().on_header(name, value)
 
+    def on_message_complete(self) -> None:
+        """A request is there; what follows is the head of the next."""
+        self._head_comes_next = True
+        super().on_message_complete()
+
     def on_body(self, body: bytes) -> None:
         """A part of the body came."""
         self._body_came = True
@@ -108,7 +116,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head of a request is there. What is raised makes the parser stop, and ``send_400_response`` tells it."""
-        self._is_in_head, self._head_bytes = False, 0
+        self._is_in_head, self._head_comes_next, self._head_bytes = False, False, 0
         self._head_is_there()
         self._refused = self._refusal_of_head()
         if self._refused is not None:
@@ -184,3 +192,13 @@ class Connection(HttpToolsProtocol):
         """The path that was asked for, as far as it came; the beginning of a long one."""
         path = getattr(self, "url", b"").partition(b"?")[0].decode("latin-1")
         return path[:INSTANCE_MAX_CHARACTERS] or "/"
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """What begins with a head, without its wish for another protocol, of which we speak none.
+
+    A server may pass over such a wish. The parser can't: it takes the body that belongs to the request for the other protocol's, so
+    that a client which would like HTTP/2 (Java's does by default) lost what it sent. Only a name that is cut in two gets through.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nx-upgrade:", head) + end + rest

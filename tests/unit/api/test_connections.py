@@ -99,6 +99,39 @@ def test_requests_whose_heads_come_in_time_are_answered_however_they_are_cut(run
     run(scenario())
 
 
+@pytest.mark.parametrize("wish", [b"Upgrade: h2c", b"upgrade: foo", b"UPGRADE:websocket"])
+def test_a_wish_for_another_protocol_is_passed_over_and_the_body_is_kept(run: Run, wish: bytes) -> None:
+    """Java's client asks for HTTP/2 by default; its first order on a connection came to nothing, as its body was lost."""
+    bodies: list[bytes] = []
+
+    async def scenario() -> None:
+        async def answer(_scope: Any, receive: Any, send: Any) -> None:
+            body, more = b"", True
+            while more:
+                part = await receive()
+                body, more = body + part.get("body", b""), part.get("more_body", False)
+            bodies.append(body)
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+            await send({"type": "http.response.body", "body": b"ok"})
+
+        server = Server()
+        server.config = Config(answer, http=Connection, lifespan="off", log_config=None, interface="asgi3")
+        server.config.load()
+        connection, transport = server.connect()
+        head = b"POST /a HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade, HTTP2-Settings\r\n" + wish
+        text = b"{}\r\nUpgrade: is a word of the body"
+        for _ in range(2):
+            connection.data_received(head + b"\r\ncontent-length: %d\r\n\r\n" % len(text) + text)
+            await asyncio.sleep(1)
+        connection.data_received(head + b"\r\ncontent-length: %d\r\n\r\n" % len(text))
+        connection.data_received(text)
+        await asyncio.sleep(1)
+        assert bodies == [text] * 3
+        assert transport.written.count(b"HTTP/1.1 200 OK") == 3
+
+    run(scenario())
+
+
 def test_a_head_without_end_is_refused_and_nothing_more_is_read(run: Run) -> None:
     async def scenario() -> None:
         connection, transport = Server().connect()
