@@ -309,8 +309,9 @@ class Supervisor:
 
         async def ask(name: str) -> None:
             try:
-                call = self._peers.get(name).call("statistics")
-                figures = await asyncio.wait_for(call, self._policy.statistics_within_s)
+                # wait_for would pass over being cancelled while an answer comes, and the supervisor would not end.
+                async with asyncio.timeout(self._policy.statistics_within_s):
+                    figures = await self._peers.get(name).call("statistics")
             except (PeerGone, TimeoutError):
                 self._statistics.pop(name, None)
                 return

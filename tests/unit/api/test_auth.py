@@ -232,6 +232,13 @@ async def test_public_keys_are_accepted_for_their_own_algorithms() -> None:
         ).subject == "x"
 
 
+async def test_a_token_that_names_no_key_is_good_only_where_one_key_can_be_meant() -> None:
+    other = Ed25519PrivateKey.generate()
+    text = jwt.encode({"exp": FAR_FUTURE, "sub": "s"}, ED_KEY, algorithm="EdDSA")
+    for published in ((jwk_of(ED_KEY, "e"), jwk_of(other, "f")), (jwk_of(other, "f"), jwk_of(ED_KEY, "e"))):
+        assert (await refused(text, TokenRules(), KeySet(Publisher(*published).fetch))).code == "invalid_token"
+
+
 async def test_a_public_key_is_never_taken_for_a_shared_one() -> None:
     publisher = Publisher(jwk_of(RSA_KEY, "r"))
     pem = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
