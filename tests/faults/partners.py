@@ -127,12 +127,17 @@ class Partners:
             name = f"{knob['effect']} {knob.get('operation') or knob.get('partner') or knob.get('status')}"
             self.hits[name] = self.hits.get(name, 0) + knob.get("hits", 0)
 
+    @property
+    def hanging_now(self) -> tuple[str, ...]:
+        """The partners that are to answer nothing."""
+        return tuple(self._hanging)
+
     @contextlib.asynccontextmanager
     async def hanging(self, partner: str) -> AsyncIterator[None]:
         """Meanwhile this partner takes requests and never answers."""
         self._hanging.append(partner)
-        await self.misbehave()
         try:
+            await self.misbehave()
             yield
         finally:
             self._hanging.remove(partner)
