@@ -155,9 +155,14 @@ class KeySet:
 
 
 def _parse(data: bytes) -> dict[tuple[str, str], PyJWK]:
-    """Read a JWK set; keys of other types, for other uses, or unreadable are passed over."""
+    """Read a JWK set; keys of other types, for other uses, or unreadable are passed over.
+
+    Raises ``ValueError``, ``TypeError`` or ``KeyError`` for what is no such set, one in which no entry is a key included.
+    """
     keys: dict[tuple[str, str], PyJWK] = {}
     found: list[dict[str, Any]] = json.loads(data)["keys"]
+    if found and not any(isinstance(jwk, dict) for jwk in found):
+        raise ValueError("no entry of the key set is a key")
     for position, jwk in enumerate(found):
         try:
             algorithm = _ALGORITHM_OF.get(jwk.get("kty", ""))
