@@ -133,7 +133,7 @@ async def test_a_poisoned_order_gives_its_claim_back(
 ) -> None:
     await promote(sql, "A")
     good, bad = an_order(), an_order()
-    poisoned = a_commit(bad, claims=(("A", "c-1001"),), refunded=9)
+    poisoned = a_commit(bad, claims=(("A", "c-1001"),), refunded=-9)
     result = await store.flush(GROUP, epoch, [claiming(good, "A"), poisoned])
     assert result.committed == {good.id}
     assert set(result.poisoned) == {bad.id}
