@@ -130,7 +130,8 @@ Fraction = Annotated[
 # Times are instants in UTC; one out of range is ``time_out_of_range``, wherever it stands.
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 QueryTime = Annotated[datetime, BeforeValidator(_query_time)]
-QueryNumber = Annotated[int, BeforeValidator(_query_number)]
+# It stands behind the bounds of an int, which would not be in the document otherwise.
+AS_QUERY_NUMBER = BeforeValidator(_query_number)
 Metadata = Annotated[
     dict[
         Annotated[str, StringConstraints(min_length=1, max_length=METADATA_KEY_MAX_CHARACTERS, pattern=_NO_NUL)],

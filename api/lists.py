@@ -18,7 +18,7 @@ from api.cursors import Cursor, Cursors
 from api.door import Door
 from api.exchange import Answer, Incoming, json_answer
 from api.fair_slots import FairSlots, SlotLimits
-from api.fields import Identifier, QueryNumber, QueryTime, is_identifier
+from api.fields import AS_QUERY_NUMBER, Identifier, QueryTime, is_identifier
 from api.parameters import read_query
 from api.ports import QueriesPort, RememberPort
 from api.problems import Problem
@@ -39,8 +39,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-Total = Annotated[QueryNumber, Field(ge=0, le=AMOUNT_MAX_MINOR)]
-PageLimit = Annotated[QueryNumber, Field(ge=1, le=PAGE_MAX_ROWS)]
+Total = Annotated[int, Field(ge=0, le=AMOUNT_MAX_MINOR), AS_QUERY_NUMBER]
+PageLimit = Annotated[int, Field(ge=1, le=PAGE_MAX_ROWS), AS_QUERY_NUMBER]
 PaymentStatusName = Literal["unpaid", "pending", "in_doubt", "partially_paid", "paid", "refunded", "partially_refunded"]
 
 

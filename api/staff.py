@@ -14,7 +14,7 @@ from api import schemas
 from api.auth import ADMIN
 from api.door import Door
 from api.exchange import Answer, Incoming, json_answer
-from api.fields import QueryNumber
+from api.fields import AS_QUERY_NUMBER
 from api.orders import order_answer
 from api.parameters import read_query
 from api.ports import AnswersPort, DeadLettersPort
@@ -34,7 +34,7 @@ class DeadLettersQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    limit: Annotated[QueryNumber, Field(ge=1, le=DEAD_LETTERS_MAX)] = DEAD_LETTERS_DEFAULT
+    limit: Annotated[int, Field(ge=1, le=DEAD_LETTERS_MAX), AS_QUERY_NUMBER] = DEAD_LETTERS_DEFAULT
 
 
 class StaffEndpoints:

@@ -39,12 +39,16 @@ OF_STATE: dict[str, set[str]] = {
     "AplicarDescuento": DISCOUNT,
     "ProcesarPago": {"amount_out_of_range"},
     "CambiarEstadoPedido": {"quantity_out_of_range"},
-    "CrearPromocion": {"invalid_promotion"},
-    "CambiarPromocion": {"invalid_promotion"},
-    "ObtenerHistorialDePedidos": {"invalid_cursor"},
-    "ListarPedidosDeCliente": {"invalid_cursor"},
+    "CrearPromocion": {"invalid_promotion", "time_out_of_range"},
+    "CambiarPromocion": {"invalid_promotion", "time_out_of_range"},
+    "ObtenerHistorialDePedidos": {"invalid_cursor", "time_out_of_range"},
+    "ListarPedidosDeCliente": {"invalid_cursor", "time_out_of_range"},
     "ListarPromociones": {"invalid_cursor"},
-    "ObtenerEstadisticasPedidos": {"invalid_parameter", "too_many_buckets"},  # ``from`` after ``to``
+    "ObtenerEstadisticasPedidos": {
+        "invalid_parameter",
+        "too_many_buckets",
+        "time_out_of_range",
+    },  # ``from`` after ``to``
 }
 STATE_STATUSES = {400, 412, 422}
 

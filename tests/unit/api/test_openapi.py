@@ -180,3 +180,15 @@ async def test_what_is_answered_is_what_is_described(
     assert answered.status == 200
     content = document["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]
     jsonschema.validate(answered.json, {**content["schema"], "components": document["components"]})
+
+
+async def test_numbers_of_queries_are_described_with_their_bounds(document: dict[str, Any]) -> None:
+    found = 0
+    for operation in operations_of(document).values():
+        for parameter in operation["parameters"]:
+            schemas = parameter["schema"].get("anyOf", [parameter["schema"]])
+            for schema in schemas:
+                if schema.get("type") == "integer":
+                    assert {"minimum", "maximum"} <= schema.keys(), parameter["name"]
+                    found += 1
+    assert found >= 8
