@@ -105,12 +105,8 @@ def verify_failed(draft: Draft, step: Step, outcome: Outcome) -> None:
             _not_known(draft, step, payment)
         case NotSent() | Unknown() if watching:
             steps.wait(draft, step.key, step, _watch_wait_s(draft, step))
-        case NotSent() | Unknown():
-            steps.no_word(draft, step.key, step, outcome)
-        case Declined():
-            steps.retry_later(draft, step.key, step, f"declined: {outcome.code}")
         case _:
-            steps.retry_later(draft, step.key, step, f"unexpected answer: {type(outcome).__name__}")
+            steps.nothing_learnt(draft, step, outcome)
 
 
 def give_up(draft: Draft, payment: Payment, code: str) -> None:

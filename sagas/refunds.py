@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from domain.amending import amended
 from domain.attention import AttentionReason, payment_key, refund_key
-from domain.calls import Declined, NotKnown, NotSent, Outcome, RefundAnswered, Unknown
+from domain.calls import Declined, NotKnown, Outcome, RefundAnswered
 from domain.derived import money_kept, outstanding, settled_status, totals
 from domain.ids import refund_id, refund_transaction_id
 from domain.money import Money
@@ -136,12 +136,8 @@ def failed(draft: Draft, step: Step, outcome: Outcome) -> None:
             _refused(draft, step, *found, "payment_not_found")
         case Declined() if step.kind is StepKind.REFUND:
             _refused(draft, step, *found, outcome.code)
-        case NotSent() | Unknown():
-            steps.no_word(draft, step.key, step, outcome)
-        case Declined():
-            steps.retry_later(draft, step.key, step, f"declined: {outcome.code}")
         case _:
-            steps.retry_later(draft, step.key, step, f"unexpected answer: {type(outcome).__name__}")
+            steps.nothing_learnt(draft, step, outcome)
 
 
 def try_again(draft: Draft) -> None:

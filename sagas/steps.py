@@ -17,12 +17,14 @@ from domain.calls import (
     Call,
     Charge,
     CommitHold,
+    Declined,
     FetchCustomer,
     FetchProducts,
     GiveBack,
     Hold,
     HoldLine,
     NotSent,
+    Outcome,
     Partner,
     ReleaseHold,
     Request,
@@ -127,6 +129,17 @@ def no_word(draft: Draft, key: str, step: Step, outcome: NotSent | Unknown) -> N
             call_for_attention(draft, step.key, AttentionReason.CREDENTIALS_REFUSED, detail)
         case Unknown():
             retry_later(draft, key, amended(step, may_have_happened=True), outcome.detail)
+
+
+def nothing_learnt(draft: Draft, step: Step, outcome: Outcome) -> None:
+    """The answer to a question about a payment or refund says nothing of it: ask again after a back-off."""
+    match outcome:
+        case NotSent() | Unknown():
+            no_word(draft, step.key, step, outcome)
+        case Declined():
+            retry_later(draft, step.key, step, f"declined: {outcome.code}")
+        case _:
+            retry_later(draft, step.key, step, f"unexpected answer: {type(outcome).__name__}")
 
 
 def retry_later(draft: Draft, key: str, step: Step, error: str) -> None:
