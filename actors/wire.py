@@ -297,11 +297,6 @@ def encode_call(call: Call) -> Encoded:
     )
 
 
-def encode_calls(batch: Sequence[Call]) -> bytes:
-    """Encode calls as one batch; raises ``Unencodable`` for the first that can't be."""
-    return join(encode_call(call) for call in batch)
-
-
 def _decode_call(raw: msgspec.Raw) -> Call:
     call = _call.decode(raw)
     return Call(

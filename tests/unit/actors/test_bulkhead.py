@@ -11,7 +11,7 @@ import pytest
 
 from actors.bulkhead import Bulkhead
 from actors.router import Router
-from actors.wire import Unencodable, encode_calls, encode_letter
+from actors.wire import Unencodable, encode_call, encode_letter, join
 from domain.calls import Call, CommitHold, Declined, FetchCustomer, NotKnown, Outcome, Unknown
 from domain.commands import CallAnswered, Message
 from domain.errors import RefusalKind, Refused
@@ -42,14 +42,14 @@ class Partner:
 async def test_a_repeat_of_a_call_under_way_is_answered_with_it_and_says_what_it_knew(may_have_happened: bool) -> None:
     partner = Partner()
     bulkhead = Bulkhead("product", partner, cast("Router", partner), calls_max=8)
-    assert bulkhead.perform(encode_calls([CALL])) == []
-    assert bulkhead.perform(encode_calls([replace(CALL, may_have_happened=may_have_happened)])) == []
+    assert bulkhead.perform(join([encode_call(CALL)])) == []
+    assert bulkhead.perform(join([encode_call(replace(CALL, may_have_happened=may_have_happened))])) == []
     partner.may_answer.set()
     assert await partner.told.get() == CallAnswered("step:1", 1, NO, may_have_happened)
     assert len(partner.made) == 1
     while bulkhead.under_way:
         await asyncio.sleep(0)
-    bulkhead.perform(encode_calls([CALL]))
+    bulkhead.perform(join([encode_call(CALL)]))
     assert await partner.told.get() == CallAnswered("step:1", 1, NO, may_have_happened=False)
 
 
@@ -77,7 +77,7 @@ class World:
         calls = [
             Call(order_id=order_id, key="k", attempt=1, request=FetchCustomer("c")) for order_id in ("o", "neighbour")
         ]
-        assert self.bulkhead.perform(encode_calls(calls)) == []
+        assert self.bulkhead.perform(join(map(encode_call, calls))) == []
         async with asyncio.timeout(5):
             while self.bulkhead.under_way:
                 await asyncio.sleep(0)
