@@ -14,6 +14,7 @@ from actors.committer import CommitPolicy
 from actors.dedicated import DedicatedPolicy
 from actors.groups import Layout
 from actors.link import CallFailed, Say
+from actors.ownership import Ownership
 from actors.peers import PeerGone, Peers
 from actors.router import Router, RouterLimits
 from actors.surroundings import GroupLimits
@@ -37,6 +38,7 @@ from storage.redis import QuietRedis
 from storage.snapshots import OrderStore
 
 ROUTER_POOL_MAX_CONNECTIONS = 2
+OWNERS_READ_EVERY_S = 1.0
 FIGURES_EVERY_S = 30.0
 PRUNE_INBOX_EVERY_S = 3600.0
 
@@ -196,10 +198,10 @@ async def open_router(settings: Settings, peers: Peers, store: OrderStore) -> Ro
     async def read() -> Mapping[str, str]:
         return {group: owner.shard for group, owner in (await store.owners()).items()}
 
+    shards = PeerShards(peers)
     router = Router(
-        layout,
-        PeerShards(peers),
-        read,
+        Ownership(layout, shards, read, read_every_s=OWNERS_READ_EVERY_S),
+        shards,
         RouterLimits(
             ask_timeout_s=settings.ask_timeout_s,
             queue_max_messages=settings.router_queue_max_messages,

@@ -1,15 +1,14 @@
 """The one door: whatever may change an order goes through ``ask``, to the shard that owns it now.
 
-The router sends messages in micro-batches, a queue a group of orders. When an owner dies or hangs it sends the unanswered
-messages, with their ids, to the stand-in; ids make that harmless. It trusts the owners table, not what other routers think.
+The router sends messages in micro-batches, a queue a group of orders, to the owner that ``ownership.py`` finds. When an owner dies or
+hangs it sends the unanswered messages, with their ids, to the next one; ids make that harmless.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,8 +16,8 @@ from typing import Protocol
 import structlog
 
 from actors.batching import MicroBatcher
-from actors.groups import Layout
 from actors.mailbox import Asked
+from actors.ownership import Owner, Ownership
 from actors.peers import PeerGone
 from actors.replies import Reply
 from actors.wire import Encoded, Moved, Told, Unencodable, decode_told, encode_letter, join
@@ -26,12 +25,10 @@ from domain.amending import amended
 from domain.commands import Message
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 from domain.slices import DEDICATED
-from supervised import awaited, supervised
 
 log = structlog.get_logger()
 
 INVALID_TEXT = "invalid_text"
-DENIALS_MAX = 2  # the first may come of an owners table that was read a moment too early
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +43,15 @@ class RouterLimits:
     nowhere_s: float = 3.0
     moved_wait_s: float = 0.02
     watch_again_max_s: float = 0.5
-    owners_every_s: float = 1.0
-    dedicated_max_orders: int = 4096
 
 
 class Shards(Protocol):
     """How shards are reached (``peers.py``, or a test's own)."""
 
-    def is_up(self, name: str) -> bool: ...
     async def deliver(
         self, name: str, group: str, batch: bytes, *, take: bool, early: Callable[[bytes], None]
     ) -> bytes: ...
     async def watch(self, name: str, order_id: str, until: str) -> bytes | None: ...
-    def forget(self, name: str) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -71,37 +64,21 @@ class _Pending(Asked):
 class Router:
     """Finds the owner of an order and asks it."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        shards: Shards,
-        read_owners: Callable[[], Awaitable[Mapping[str, str]]],
-        limits: RouterLimits,
-    ) -> None:
-        """``read_owners`` gives group -> shard name as the owners table has it."""
-        self._layout = layout
+    def __init__(self, ownership: Ownership, shards: Shards, limits: RouterLimits) -> None:
+        self._ownership = ownership
         self._shards = shards
-        self._read_owners = read_owners
         self._limits = limits
-        self._owners: Mapping[str, str] = {}
-        self._dedicated: OrderedDict[str, str] = OrderedDict()
         self._queues: dict[str, MicroBatcher[_Pending]] = {}
-        self._denied: dict[str, tuple[str, int]] = {}  # groups whose owner by the table says that it is not theirs
-        self._visited: set[str] = set()  # dedicated groups whose process is looked for
-        self._reading: asyncio.Task[None] | None = None
-        self._keeper: asyncio.Task[None] | None = None
         self._waits: set[asyncio.Timeout] = set()
         self._waits_end_s = math.inf
 
     async def start(self) -> None:
         """Read the owners, and go on reading them now and then."""
-        await self.refresh()
-        self._keeper = supervised("router-owners", self._keep)
+        await self._ownership.start()
 
     async def stop(self) -> None:
         """Stop reading owners; what is under way goes on until its deadline."""
-        if self._keeper is not None:
-            self._keeper.cancel()
+        await self._ownership.stop()
 
     def hurry(self, wait_max_s: float) -> None:
         """Let no ``wait`` last longer than that from now on: the process is asked to end."""
@@ -130,7 +107,7 @@ class Router:
         except Unencodable as error:
             raise Refused(RefusalKind.UNPROCESSABLE, INVALID_TEXT, str(error)) from error
         loop = asyncio.get_running_loop()
-        group = self._group_of(order_id)
+        group = self._ownership.group_of(order_id)
         wait_s = self._limits.ask_timeout_s if timeout_s is None else timeout_s
         pending = _Pending(order_id, message, loop.create_future(), encoded, group)
         self._queue(group).put(pending)
@@ -170,51 +147,23 @@ class Router:
         """Watch the order at its owner, at the next one when it moves or its shard is gone."""
         pause_s = self._limits.moved_wait_s
         while True:
-            group = self._group_of(order_id)
-            host, _ = self._host(group)
-            told: Told | None = Moved("")
-            if host is not None:
+            owner = self._ownership.owner_of(order_id)
+            if owner is not None:
                 with suppress(PeerGone):
-                    seen = await self._shards.watch(host, order_id, until)
+                    seen = await self._shards.watch(owner.process, order_id, until)
                     told = None if seen is None else decode_told(seen)[0][1]
-            if not isinstance(told, Moved):
-                return told if isinstance(told, Reply) else None
-            self._note_move(order_id, group, told)
-            await self.refresh()
+                    if not isinstance(told, Moved):
+                        return told if isinstance(told, Reply) else None
+                    self._ownership.not_owner(order_id, owner, told.group)
+            await self._ownership.refresh()
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, self._limits.watch_again_max_s)
-
-    async def refresh(self) -> None:
-        """Read the owners table; several callers share one reading. A reading that fails leaves the last one."""
-        if self._reading is None:
-            self._reading = awaited("read-owners", self._refresh())
-        await asyncio.shield(self._reading)
-
-    async def _refresh(self) -> None:
-        try:
-            self._owners = await self._read_owners()
-        except Exception as error:  # noqa: BLE001 - whatever keeps us from reading, the last reading stands
-            log.warning("owners_not_read", error=str(error))
-        finally:
-            self._reading = None
-
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(self._limits.owners_every_s)
-            await self.refresh()
-            self._tidy()
-
-    def _tidy(self) -> None:
-        """Keep nothing of dedicated orders that are idle, and look no more for the processes of those that are closed."""
-        for group in [g for g, queue in self._queues.items() if queue.is_idle and g.startswith(DEDICATED)]:
-            del self._queues[group]
-        for group in [g for g in self._visited if g not in self._owners and g not in self._queues]:
-            self._visited.discard(group)
-            self._shards.forget(group)
 
     def _queue(self, group: str) -> MicroBatcher[_Pending]:
         queue = self._queues.get(group)
         if queue is None:
+            for idle in [g for g, q in self._queues.items() if q.is_idle and g.startswith(DEDICATED)]:
+                del self._queues[idle]
 
             async def send(batch: list[_Pending]) -> None:
                 await self._send(group, batch)
@@ -229,94 +178,49 @@ class Router:
             )
         return queue
 
-    def _group_of(self, order_id: str) -> str:
-        return self._dedicated.get(order_id) or self._layout.group_of(order_id)
-
-    def _host(self, group: str) -> tuple[str | None, bool]:
-        """Who should host the group now, and whether it has to take it over for that."""
-        if group.startswith(DEDICATED):
-            self._visited.add(group)
-        home = self._layout.home_of(group)
-        owner = self._owners.get(group, home)
-        if self._shards.is_up(owner) and self._denied.get(group) != (owner, DENIALS_MAX):
-            return owner, False
-        if self._shards.is_up(home):
-            return home, True
-        for name in self._layout.stand_ins(group):
-            if self._shards.is_up(name):
-                return name, True
-        return None, False
-
     async def _send(self, group: str, batch: list[_Pending]) -> None:
         batch = [p for p in batch if not p.told.done()]
         if not batch:
             return
-        host, take = self._host(group)
-        if host is None:
+        owner = self._ownership.owner_of_group(group)
+        if owner is None:
             await self._nowhere(batch)
             return
         moved: list[_Pending] = []
 
         def hear(data: bytes) -> None:
-            answers = decode_told(data)
-            self._note_denial(group, host, [told for _, told in answers], take=take)
-            moved.extend(batch[at] for at, told in answers if not self._settle(batch[at], told))
+            moved.extend(batch[at] for at, told in decode_told(data) if not self._settle(batch[at], told, owner))
 
         letters = join(p.encoded for p in batch)
         try:
-            hear(await self._shards.deliver(host, group, letters, take=take, early=hear))
+            hear(await self._shards.deliver(owner.process, group, letters, take=owner.take, early=hear))
         except PeerGone as gone:
-            log.warning("shard_gone", shard=host, group=group, messages=len(batch), why=str(gone))
+            log.warning("shard_gone", shard=owner.process, group=group, messages=len(batch), why=str(gone))
             for p in batch:
                 p.may_be_done = p.may_be_done or gone.sent
-            await self.refresh()
+            await self._ownership.refresh()
             self._again(batch)
             return
         except Exception as error:
-            log.exception("shard_failed", shard=host, group=group, error=str(error))
+            log.exception("shard_failed", shard=owner.process, group=group, error=str(error))
             for p in batch:
                 p.tell(OutcomeUnknown("the shard failed; asking again with the same key tells"))
             return
         if moved:
-            await self.refresh()
+            await self._ownership.refresh()
             await asyncio.sleep(self._limits.moved_wait_s)
             self._again(moved)
 
-    def _note_denial(self, group: str, host: str, answers: list[Told], *, take: bool) -> None:
-        """Count how often the owner by the table said that the group is not its own.
-
-        It may have taken the group and not know it: it died since, or never heard the answer. Then nobody hosts the group, and
-        somebody has to be asked to take it over again.
-        """
-        if not answers:
-            return
-        if not all(isinstance(told, Moved) and not told.group for told in answers):
-            self._denied.pop(group, None)
-        elif not take and not group.startswith(DEDICATED):
-            denier, times = self._denied.get(group, (host, 0))
-            self._denied[group] = (host, min(times + 1, DENIALS_MAX) if denier == host else 1)
-
-    def _settle(self, pending: _Pending, told: Told) -> bool:
+    def _settle(self, pending: _Pending, told: Told, owner: Owner) -> bool:
         """Tell the caller; False when the message has to be sent again, elsewhere."""
         if not isinstance(told, Moved):
+            self._ownership.is_owner(owner)
             _tell(pending, told)
             return True
         pending.may_be_done = True  # A commit whose answer was lost when the owner changed may stand.
-        pending.group = self._note_move(pending.order_id, pending.group, told)
+        self._ownership.not_owner(pending.order_id, owner, told.group)
+        pending.group = self._ownership.group_of(pending.order_id)
         return False
-
-    def _note_move(self, order_id: str, group: str, moved: Moved) -> str:
-        """Remember where an order has gone that is not in ``group`` any more, and give the group to look in."""
-        if moved.group:
-            self._dedicated[order_id] = moved.group
-            self._dedicated.move_to_end(order_id)
-            if len(self._dedicated) > self._limits.dedicated_max_orders:
-                self._dedicated.popitem(last=False)
-            return moved.group
-        if group.startswith(DEDICATED):
-            self._dedicated.pop(order_id, None)
-            return self._layout.group_of(order_id)
-        return group
 
     def _again(self, batch: list[_Pending]) -> None:
         by_group: dict[str, list[_Pending]] = {}
@@ -332,7 +236,7 @@ class Router:
         give_up_s = loop.time() + self._limits.nowhere_s
         while loop.time() < give_up_s:
             await asyncio.sleep(0.05)
-            if self._host(batch[0].group)[0] is not None:
+            if self._ownership.owner_of_group(batch[0].group) is not None:
                 self._again(batch)
                 return
         for p in batch:

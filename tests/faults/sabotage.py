@@ -230,15 +230,14 @@ def spoil_group(module: Any) -> None:
     module.Group.check = lambda _: None
 
 
-def slow_router(module: Any) -> None:
+def slow_ownership(module: Any) -> None:
     """No fault in itself: routers look seldom who owns what, so that a shard which was replaced is really asked."""
-    limits = module.RouterLimits
-    begin = limits.__init__
+    begin = module.Ownership.__init__
 
-    def seldom(self: Any, **named: Any) -> None:
-        begin(self, **{**named, "owners_every_s": 600.0})
+    def seldom(self: Any, *arguments: Any, **named: Any) -> None:
+        begin(self, *arguments, **{**named, "read_every_s": 600.0})
 
-    limits.__init__ = seldom
+    module.Ownership.__init__ = seldom
 
 
 SPOILT: dict[str, Callable[[Any], None]] = {
@@ -254,7 +253,7 @@ SPOILT: dict[str, Callable[[Any], None]] = {
     "sagas.deadlines": spoil_deadlines,
     "sagas.stages": spoil_plot,
     "actors.group": spoil_group,
-    "actors.router": slow_router,
+    "actors.ownership": slow_ownership,
 }
 
 

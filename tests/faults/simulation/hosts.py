@@ -19,6 +19,7 @@ from actors.groups import Layout, bulkhead_of
 from actors.inbound import Inbound
 from actors.link import CallFailed, Say
 from actors.numbers import OrderNumbers
+from actors.ownership import Ownership
 from actors.partner_calls import BulkheadCalls
 from actors.peers import PeerGone
 from actors.processes.order_shard import OrderShard as ShardProcess
@@ -76,7 +77,7 @@ GROUP_LIMITS = GroupLimits(mailbox_max_messages=8, load_batch_max_orders=4, idle
 COMMIT_POLICY = CommitPolicy(batch_max_orders=3, retry_for_s=1.5, retry_max_s=0.4)
 SUPERVISOR_POLICY = SupervisorPolicy(round_every_s=3.0, tidy_every_rounds=3)
 PUBLISHER_LIMITS = PublisherLimits(queue_max_events=12, confirms_in_flight_max=4, report_max_events=5)
-ROUTER_LIMITS = RouterLimits(ask_timeout_s=ASK_TIMEOUT_S, batch_max_messages=4, owners_every_s=4.0)
+ROUTER_LIMITS = RouterLimits(ask_timeout_s=ASK_TIMEOUT_S, batch_max_messages=4)
 BULKHEAD_LIMITS = Limits(
     concurrency_max_calls=3,
     queue_max_calls=6,
@@ -233,7 +234,8 @@ class RoutingHost:
         async def read() -> Mapping[str, str]:
             return {group: owner.shard for group, owner in (await store.owners()).items()}
 
-        self.router = Router(LAYOUT, ShardsDouble(self.peers), read, ROUTER_LIMITS)
+        shards = ShardsDouble(self.peers)
+        self.router = Router(Ownership(LAYOUT, shards, read, read_every_s=4.0), shards, ROUTER_LIMITS)
         await self.router.start()
 
 

@@ -19,8 +19,9 @@ from actors.committer import Committer, Proposal, Verdict
 from actors.group import Group
 from actors.mailbox import Letter
 from actors.order import OrderActor
+from actors.ownership import Ownership
 from actors.partner_calls import BulkheadCalls
-from actors.router import Router, _Pending
+from actors.router import _Pending
 from actors.wire import Told
 from domain.calls import PARTNER_OF, Call, Charge, Declined, NotKnown, Partner, Unknown
 from domain.order import Order, Step
@@ -212,7 +213,7 @@ def believes_the_table_for_ever() -> Iterator[None]:
     """Whoever the owners table names is asked, although it says that the group is not its own; and who has nothing to write does not
     look whether its groups still are.
     """
-    with patch.object(Router, "_note_denial", lambda *_, **__: None), patch.object(Group, "check", lambda _: None):
+    with patch.object(Ownership, "_is_denied_by", lambda *_: False), patch.object(Group, "check", lambda _: None):
         yield
 
 

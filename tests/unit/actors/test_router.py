@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from actors.groups import Layout
+from actors.ownership import Ownership
 from actors.peers import PeerGone
 from actors.replies import Reply
 from actors.router import Router, RouterLimits
@@ -40,6 +41,9 @@ class FakeShards:
     def is_up(self, name: str) -> bool:
         return name not in self.down
 
+    def forget(self, name: str) -> None:
+        """There is nothing to forget."""
+
     async def deliver(
         self, name: str, group: str, batch: bytes, *, take: bool, early: Callable[[bytes], None]
     ) -> bytes:
@@ -67,9 +71,9 @@ async def a_router(shards: FakeShards, owners: Mapping[str, str] | None = None, 
     async def read() -> Mapping[str, str]:
         return owners or {}
 
-    router = Router(LAYOUT, shards, read, RouterLimits(**{"moved_wait_s": 0, **limits}))  # type: ignore[arg-type]
-    await router.refresh()
-    return router
+    ownership = Ownership(LAYOUT, shards, read, read_every_s=1.0)
+    await ownership.refresh()
+    return Router(ownership, shards, RouterLimits(**{"moved_wait_s": 0, **limits}))  # type: ignore[arg-type]
 
 
 async def test_a_message_goes_to_the_home_of_its_order() -> None:
