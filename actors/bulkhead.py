@@ -6,14 +6,13 @@ The resilience itself is ``partners/resilience.py``; a partner that hangs fills 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from actors.router import INVALID_TEXT, Router
 from actors.wire import Unreadable, decode_calls
-from domain.amending import amended
 from domain.calls import Call, Unknown
 from domain.commands import Actor, ActorType, CallAnswered, Message
 from domain.errors import OutcomeUnknown, Refused, Unavailable
@@ -103,7 +102,7 @@ class Bulkhead:
             except Refused as refused:
                 if refused.code == INVALID_TEXT and not isinstance(answered.outcome, Unknown):
                     # What the partner said can't be passed on, so it said nothing that counts.
-                    await self._answer(call, amended(answered, outcome=Unknown("the answer can't be passed on")))
+                    await self._answer(call, replace(answered, outcome=Unknown("the answer can't be passed on")))
                     return
                 log.warning("answer_refused", order_id=call.order_id, key=call.key, code=refused.code)
                 return

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import structlog
+from msgspec.structs import replace
 
 from actors.aside import SetAside
 from actors.mailbox import Letter
 from actors.replies import Reply, decode_reply
 from actors.surroundings import GroupStore
-from domain.amending import amended
 from domain.commands import ApplyDiscount, CreateOrder, Message
 from domain.errors import Unavailable
 from storage.errors import CommitUnknown, StorageUnavailable
@@ -58,7 +58,7 @@ class Errands:
     async def _read_promotions(self, letter: Letter) -> None:
         promotions = await self._store.promotions(codes_of(letter.message))
         message = letter.message
-        letter.message = amended(message, known=amended(message.known, promotions=promotions))
+        letter.message = replace(message, known=replace(message.known, promotions=promotions))
         self._deliver(letter)
 
     async def _take_up_again(self, letter: Letter) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from logging import INFO, WARNING
 
 import structlog
+from msgspec.structs import replace
 
 from actors.aside import SetAside
 from actors.commits import commit_of, outbound, reply_to
@@ -26,7 +27,6 @@ from actors.surroundings import Surroundings
 from actors.verdicts import not_told
 from actors.watches import Watches, reached
 from actors.wire import Moved
-from domain.amending import amended
 from domain.calls import Call, CustomerFetched, ProductsFetched
 from domain.commands import Actor, ActorType, CallAnswered, CreateOrder, Message, RetryNow, Wake
 from domain.errors import Refused, Unavailable
@@ -226,7 +226,7 @@ class Group:
         """Make the calls again whose answers went to a process that is no more; their ids make repeats harmless."""
         self._around.calls.committed(order)
         again = tuple(
-            amended(call, may_have_happened=True)
+            replace(call, may_have_happened=True)
             for call in resume(order, self._around.clock.now(), self._around.rules)
         )
         if again:
@@ -250,9 +250,9 @@ class Group:
         """Run the rules with what this shard knows. Raises ``Refused``."""
         around = self._around
         if isinstance(message.body, CallAnswered):
-            message = amended(message, body=self._learn(message.body))
+            message = replace(message, body=self._learn(message.body))
         known = around.catalogue.known(order, message, message.known.promotions, around.numbers.next)
-        decision = decide(order, amended(message, known=known), around.clock.now(), around.rules)
+        decision = decide(order, replace(message, known=known), around.clock.now(), around.rules)
         if decision.order is not None and decision.order.number and (order is None or order.number is None):
             around.numbers.use()
         return decision
@@ -262,10 +262,10 @@ class Group:
         match answered.outcome:
             case ProductsFetched(products, age_s):
                 products = self._around.catalogue.learn_products(products, age_s)
-                return amended(answered, outcome=ProductsFetched(products, age_s))
+                return replace(answered, outcome=ProductsFetched(products, age_s))
             case CustomerFetched(customer, age_s):
                 customer = self._around.catalogue.learn_customer(customer, age_s)
-                return amended(answered, outcome=CustomerFetched(customer, age_s))
+                return replace(answered, outcome=CustomerFetched(customer, age_s))
         return answered
 
     def propose(self, actor: OrderActor, letter: Letter, decision: Decision) -> None:

@@ -6,8 +6,10 @@ An event replaces what it names and leaves the rest; it counts only if its versi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from domain.money import Money
 from domain.order import Customer, Product

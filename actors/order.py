@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from actors.mailbox import Letter, Mailbox
-from domain.amending import amended
 from domain.commands import Message
 from domain.errors import RefusalKind, Refused
 from domain.order import Order, StepState
@@ -123,7 +124,7 @@ class OrderActor:
             require_visible(self.order, message)
         if self.keys[remembered] not in (message.fingerprint, message.former_fingerprint or message.fingerprint):
             raise _key_reused()
-        letter.message = amended(message, id=remembered)
+        letter.message = replace(message, id=remembered)
         self._host.replay(letter)
 
     def _act_on(self, letter: Letter, decision: Decision) -> None:
@@ -131,7 +132,7 @@ class OrderActor:
             raise AssertionError(f"a decision about nothing: {type(letter.message.body).__name__}")
         if decision.order is None and letter.message.keyed and letter.message.actor.reads_answers:
             # It changes nothing, but it is answered: the order is written again as it is, with the key and the answer.
-            decision = amended(decision, order=self.order)
+            decision = replace(decision, order=self.order)
         if decision.order is not None:
             self._committing = (letter, decision)
             self._host.propose(self, letter, decision)

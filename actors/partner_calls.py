@@ -14,12 +14,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
 import structlog
+from msgspec.structs import replace
 
 from actors.batching import MicroBatcher
 from actors.circuits import Circuits
 from actors.peers import PeerGone
 from actors.wire import Encoded, Unencodable, encode_call, join
-from domain.amending import amended
 from domain.calls import PARTNER_OF, Call, Outcome, Partner
 from domain.errors import Unavailable
 from domain.order import Order, StepState
@@ -111,7 +111,7 @@ class BulkheadCalls:
         """The partner's bulkhead was replaced: what it had been given is lost, so give it to the new one."""
         now = self._now()
         calls = [
-            amended(call_of(order, step), may_have_happened=True)
+            replace(call_of(order, step), may_have_happened=True)
             for order in map(self._find, list(self._waiting[partner]))
             if order is not None
             for step in order.steps

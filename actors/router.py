@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from actors.batching import MicroBatcher
 from actors.mailbox import Asked
@@ -21,7 +22,6 @@ from actors.ownership import Owner, Ownership
 from actors.peers import PeerGone
 from actors.replies import Reply
 from actors.wire import Encoded, Moved, Told, Unencodable, decode_told, encode_letter, join
-from domain.amending import amended
 from domain.commands import Message
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 from domain.slices import DEDICATED
@@ -101,7 +101,7 @@ class Router:
         """
         if not message.keyed and message.actor.reads_answers:
             # A command may be delivered twice when a shard dies; being remembered makes the second harmless.
-            message = amended(message, keyed=True)
+            message = replace(message, keyed=True)
         try:
             encoded = encode_letter(order_id, message)
         except Unencodable as error:

@@ -5,11 +5,11 @@ What a promotion takes off an order is reckoned by the order, not here.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
 from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict
 
@@ -27,7 +27,7 @@ from api.replays import Keep, Replays
 from domain.document import time_text
 from domain.errors import FieldError, RefusalKind, Refused
 from domain.promotions import Promotion, PromotionKind
-from storage.promotions import StoredPromotion, UnreadablePromotion
+from storage.promotions import NAMES, StoredPromotion, UnreadablePromotion
 
 CHANGE_MAX_ATTEMPTS = 3
 UNREADABLE = Counter("ordersvc_unreadable_promotions", "Promotions that were met and could not be read")
@@ -121,11 +121,11 @@ def represent_promotion(promotion: StoredPromotion) -> dict[str, Any]:
         UNREADABLE.inc()
         return {**represent_promotion(promotion.readable), "unreadable": promotion.fields}
     document: dict[str, Any] = {}
-    for field in fields(promotion):
-        value = getattr(promotion, field.name)
+    for name in NAMES:
+        value = getattr(promotion, name)
         if value is None:
             continue
-        document[field.name] = time_text(value) if isinstance(value, datetime) else value
+        document[name] = time_text(value) if isinstance(value, datetime) else value
     return document
 
 

@@ -6,11 +6,11 @@ customer put in place (all three have a fixed length). Event bodies are left out
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import asyncpg
+from msgspec.structs import replace
 
 from actors.commits import commit_of
 from benchmarks.partners import answer_at_once

@@ -4,9 +4,10 @@ harmless.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+import msgspec
 
 from domain.money import Money
 from domain.order import Customer, Product
@@ -20,31 +21,27 @@ class Partner(StrEnum):
     USER = "user"
 
 
-@dataclass(frozen=True, slots=True)
-class HoldLine:
+class HoldLine(msgspec.Struct, frozen=True):
     """A product and how many pieces of it to hold."""
 
     sku: str
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
-class FetchProducts:
+class FetchProducts(msgspec.Struct, frozen=True):
     """Ask for availability and price of the skus in one currency."""
 
     skus: tuple[str, ...]
     currency: str
 
 
-@dataclass(frozen=True, slots=True)
-class FetchCustomer:
+class FetchCustomer(msgspec.Struct, frozen=True):
     """Ask for the customer with the addresses."""
 
     customer_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """Hold stock until ``expires_at``, in the place of what an earlier revision held."""
 
     revision: int
@@ -52,20 +49,17 @@ class Hold:
     lines: tuple[HoldLine, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CommitHold:
+class CommitHold(msgspec.Struct, frozen=True):
     """Make the hold of that revision firm."""
 
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseHold:
+class ReleaseHold(msgspec.Struct, frozen=True):
     """Give the stock back, held or committed, for good."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """Collect money; ``payment_id`` is the idempotency key."""
 
     payment_id: str
@@ -75,15 +69,13 @@ class Charge:
     token: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Verify:
+class Verify(msgspec.Struct, frozen=True):
     """Ask what became of a payment."""
 
     payment_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GiveBack:
+class GiveBack(msgspec.Struct, frozen=True, kw_only=True):
     """Refund from a payment; ``refund_id`` is the idempotency key."""
 
     refund_id: str
@@ -92,8 +84,7 @@ class GiveBack:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyRefund:
+class VerifyRefund(msgspec.Struct, frozen=True):
     """Ask what became of a refund."""
 
     refund_id: str
@@ -114,8 +105,7 @@ PARTNER_OF: dict[type, Partner] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A request for a partner on behalf of an order's step. ``attempt`` is echoed in the answer.
 
     ``may_have_happened``: an earlier sending of it was not answered, so that a refusal of this one need not be the whole truth.
@@ -131,32 +121,28 @@ class Call:
 # Outcomes. A partner's word is one of the first group; the second says that there was none.
 
 
-@dataclass(frozen=True, slots=True)
-class ProductsFetched:
+class ProductsFetched(msgspec.Struct, frozen=True):
     """The products that exist; an unknown sku is absent. ``age_s``: how long ago ProductSvc said so, where it is a copy."""
 
     products: tuple[Product, ...]
     age_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerFetched:
+class CustomerFetched(msgspec.Struct, frozen=True):
     """The customer, as UserSvc knows it. ``age_s``: how long ago it said so, where it is a copy."""
 
     customer: Customer
     age_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class HoldAnswered:
+class HoldAnswered(msgspec.Struct, frozen=True):
     """``state``: held, committed, released or expired."""
 
     revision: int
     state: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentAnswered:
+class PaymentAnswered(msgspec.Struct, frozen=True, kw_only=True):
     """``status``: processing, confirmed or rejected."""
 
     payment_id: str
@@ -166,8 +152,7 @@ class PaymentAnswered:
     gateway_ref: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefundAnswered:
+class RefundAnswered(msgspec.Struct, frozen=True, kw_only=True):
     """``status``: processing, refunded or rejected."""
 
     refund_id: str
@@ -175,16 +160,14 @@ class RefundAnswered:
     amount: Money
 
 
-@dataclass(frozen=True, slots=True)
-class Shortage:
+class Shortage(msgspec.Struct, frozen=True):
     """A product of which there is less than was asked for."""
 
     sku: str
     available: int
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(msgspec.Struct, frozen=True):
     """A final 4xx other than 404: repeating it can't help. ``code`` is the partner's."""
 
     status: int
@@ -193,13 +176,11 @@ class Declined:
     shortages: tuple[Shortage, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NotKnown:
+class NotKnown(msgspec.Struct, frozen=True):
     """404: the partner does not know it (customer, hold, payment, refund)."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotSent:
+class NotSent(msgspec.Struct, frozen=True):
     """Nothing left us: circuit open, queue full, connection refused. Certainly no effect. ``detail`` for people.
 
     ``circuit_open``: the partner is asked nothing for now, by anybody; when it is again is not known.
@@ -209,8 +190,7 @@ class NotSent:
     circuit_open: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True):
     """Timeout, 5xx, 429, dropped connection, an answer that the contract does not describe: it may have happened.
 
     ``credentials_refused``: 401 or 403. The services never say that; something between us does not take our credentials.

@@ -6,8 +6,9 @@ and the order's own timer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from domain.calls import Outcome, Partner
 from domain.money import Money
@@ -26,8 +27,7 @@ class ActorType(StrEnum):
     TIMER = "timer"
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(msgspec.Struct, frozen=True):
     """Who caused a change; shown in the timeline."""
 
     type: ActorType
@@ -39,8 +39,7 @@ class Actor:
         return self.type in (ActorType.CLIENT, ActorType.STAFF)
 
 
-@dataclass(frozen=True, slots=True)
-class NewLine:
+class NewLine(msgspec.Struct, frozen=True):
     """A product to order, and how many pieces."""
 
     sku: str
@@ -50,8 +49,7 @@ class NewLine:
 # Commands of clients and staff.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateOrder:
+class CreateOrder(msgspec.Struct, frozen=True, kw_only=True):
     """``order_id`` names the order that is to be made; the same creation asked again names the same."""
 
     customer_id: str
@@ -60,49 +58,43 @@ class CreateOrder:
     discount_codes: tuple[str, ...] = ()
     address_id: str | None = None
     shipping_method: str = "standard"
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
     order_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AddItem:
+class AddItem(msgspec.Struct, frozen=True):
     """Put more of a product into the order."""
 
     sku: str
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeQuantity:
+class ChangeQuantity(msgspec.Struct, frozen=True):
     """Give a line another quantity."""
 
     item_id: str
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveItem:
+class RemoveItem(msgspec.Struct, frozen=True):
     """Take a line out of the order."""
 
     item_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ApplyDiscount:
+class ApplyDiscount(msgspec.Struct, frozen=True):
     """Put a discount code on the order."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveDiscount:
+class RemoveDiscount(msgspec.Struct, frozen=True):
     """Take a discount code off the order."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pay:
+class Pay(msgspec.Struct, frozen=True):
     """``amount`` None: the balance. ``token`` is the gateway's token, never a card number."""
 
     method: str
@@ -110,16 +102,14 @@ class Pay:
     amount: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(msgspec.Struct, frozen=True):
     """Cancel the order; ``note`` is the text given."""
 
     reason: CancelReason
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ship:
+class Ship(msgspec.Struct, frozen=True, kw_only=True):
     """``lines`` empty: everything that is left."""
 
     carrier: str
@@ -128,8 +118,7 @@ class Ship:
     lines: tuple[ShipmentLine, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(msgspec.Struct, frozen=True):
     """``shipment_id`` None: every shipment under way."""
 
     shipment_id: str | None = None
@@ -138,29 +127,25 @@ class Deliver:
 # Staff verbs for an order that needs attention.
 
 
-@dataclass(frozen=True, slots=True)
-class RetryNow:
+class RetryNow(msgspec.Struct, frozen=True):
     """Try every step again at once (a rejected refund under a new id); a note goes into the timeline."""
 
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SkipToCompensation:
+class SkipToCompensation(msgspec.Struct, frozen=True):
     """Give up going forward: cancel as staff, whatever stage the order stands still in (before the first shipment)."""
 
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class MarkSettled:
+class MarkSettled(msgspec.Struct, frozen=True):
     """Staff say that stock which needs attention was settled outside; its step ends, the note goes into the timeline."""
 
     note: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Staff's word on a payment or a refund that PaymentSvc leaves undecided, or whose word did not fit.
 
     ``subject``: the payment's or refund's id, in any case. ``outcome``: ``confirmed`` or ``rejected`` of a payment,
@@ -179,8 +164,7 @@ class Record:
 # Partners' words and the timer.
 
 
-@dataclass(frozen=True, slots=True)
-class CallAnswered:
+class CallAnswered(msgspec.Struct, frozen=True):
     """A partner's answer to the call of step ``key``, or that none came. ``attempt`` is the one of the call.
 
     ``may_have_happened``: an earlier sending of the same call was not answered and may have been done all the same.
@@ -192,8 +176,7 @@ class CallAnswered:
     may_have_happened: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentConfirmed:
+class PaymentConfirmed(msgspec.Struct, frozen=True, kw_only=True):
     """PaymentSvc says by an event that it took the money."""
 
     payment_id: str
@@ -201,28 +184,24 @@ class PaymentConfirmed:
     gateway_ref: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentRejected:
+class PaymentRejected(msgspec.Struct, frozen=True):
     """PaymentSvc says by an event that the attempt is closed."""
 
     payment_id: str
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class HoldLost:
+class HoldLost(msgspec.Struct, frozen=True):
     """ProductSvc lost the order's hold of ``sku``."""
 
     sku: str
 
 
-@dataclass(frozen=True, slots=True)
-class Wake:
+class Wake(msgspec.Struct, frozen=True):
     """The order's deadline has come, its shard has just started, or somebody thinks that it stands still."""
 
 
-@dataclass(frozen=True, slots=True)
-class AskAgain:
+class AskAgain(msgspec.Struct, frozen=True):
     """What waits to ask this partner again need not wait for its time: the partner answers again, or that is to be seen."""
 
     partner: Partner
@@ -252,8 +231,7 @@ Body = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(msgspec.Struct, frozen=True, kw_only=True):
     """What the shard looked up for a decision, so that deciding needs no I/O.
 
     ``products`` and ``customer``: cached copies fresh enough to validate with, where all that is needed is known; else
@@ -267,8 +245,7 @@ class Known:
     number: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One letter in an order's mailbox.
 
     ``id`` is unique within the order: a repeat has the same. ``keyed``: the id stands for a client's idempotency key or

@@ -4,8 +4,9 @@ again).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class OrderSvcError(Exception):
@@ -24,8 +25,7 @@ class RefusalKind(StrEnum):
     UNPROCESSABLE = "unprocessable"  # 422: understood, against the rules
 
 
-@dataclass(frozen=True, slots=True)
-class FieldError:
+class FieldError(msgspec.Struct, frozen=True):
     """One fault in the request; ``pointer`` is an RFC 6901 JSON pointer."""
 
     pointer: str

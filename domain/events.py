@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+import msgspec
 
 from domain.commands import Actor
 
@@ -33,8 +34,7 @@ class Template(StrEnum):
     ORDER_CANCELLED = "order_cancelled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """A request to NotificationSvc that goes with an event; ``sequence`` is dense within the order's notices."""
 
     sequence: int
@@ -42,8 +42,7 @@ class Notice:
     data: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One change of an order. ``sequence`` is dense within the order; ``data`` is the wire's ``data`` object.
 
     ``stage`` names the status reached by it, for the timeline, or None. ``changed`` is what an update changed.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
+
+from domain.stored import Stored
 
 AMOUNT_MAX_MINOR = 2**53 - 1
 FRACTION_SHOWN_MAX_CHARACTERS = 40
@@ -13,8 +14,7 @@ FRACTION_SHOWN_MAX_CHARACTERS = 40
 _FRACTION = re.compile(r"0(?:\.[0-9]{1,18})?|1(?:\.0{1,18})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(Stored, frozen=True):
     """An amount in minor units (cents, fils, yen) of a currency (three capital letters)."""
 
     amount: int

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+import msgspec
 
 from domain.money import Money
 from domain.payments import Payment, Transaction
 from domain.promotions import Discount
 from domain.shipments import Shipment
+from domain.stored import Stored, known_fields
 
 
 class Status(StrEnum):
@@ -83,8 +85,7 @@ class StepState(StrEnum):
     WAITING = "waiting"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Stored, frozen=True, kw_only=True):
     """One intent, committed before its call goes out. ``key`` names it within the order (``hold:3``,
     ``charge:<payment_id>``).
 
@@ -115,8 +116,7 @@ class Step:
     told: Money | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class Address(Stored, frozen=True, kw_only=True):
     """One of a customer's addresses."""
 
     address_id: str
@@ -127,8 +127,7 @@ class Address:
     country: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Customer:
+class Customer(Stored, frozen=True, kw_only=True):
     """A cached copy of what UserSvc says."""
 
     customer_id: str
@@ -139,8 +138,7 @@ class Customer:
     addresses: tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Product:
+class Product(Stored, frozen=True, kw_only=True):
     """What ProductSvc says of a sku in one currency. ``tax_rate`` is a decimal fraction as text."""
 
     sku: str
@@ -153,8 +151,7 @@ class Product:
     version: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderLine:
+class OrderLine(Stored, frozen=True, kw_only=True):
     """A product in the order. ``name`` is None and the amounts are 0 until the first validation priced the line.
 
     ``unit_price`` is net; ``discount`` is the share of all discounts; ``tax`` is on net less discount, half-even.
@@ -177,8 +174,7 @@ class OrderLine:
         return self.unit_price * self.quantity
 
 
-@dataclass(frozen=True, slots=True)
-class ValidationError:
+class ValidationError(Stored, frozen=True):
     """Why an order can't be validated; ``sku`` is None where it is not about a product."""
 
     code: str
@@ -186,8 +182,7 @@ class ValidationError:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Attention:
+class Attention(Stored, frozen=True):
     """Why somebody should look: ``key`` is the step or the cause (so that it goes away with it), ``reason`` one of
     ``AttentionReason``, ``detail`` for people.
     """
@@ -197,13 +192,13 @@ class Attention:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Stored, frozen=True, kw_only=True):
     """The aggregate. ``version`` grows by one a commit; ``revision`` with each new hold asked for.
 
     ``event_seq`` and ``notice_seq`` are the last numbers given to events and to notification requests.
     ``products`` and ``fetched_customer`` hold what validation has learnt so far; they are empty outside stage 2.
-    ``hold_revision`` is the revision of the last hold asked for, 0 when none ever was.
+    ``hold_revision`` is the revision of the last hold asked for, 0 when none ever was. ``known_fields`` is what the release that
+    wrote it knew of; of a later release where that one's unknown fields are kept.
     """
 
     id: str
@@ -238,7 +233,7 @@ class Order:
     attention: tuple[Attention, ...] = ()
     cancel_reason: CancelReason | None = None
     cancel_note: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
     line_seq: int = 0
     refund_seq: int = 0
     event_seq: int = 0
@@ -250,6 +245,7 @@ class Order:
     shipped_at: datetime | None = None
     delivered_at: datetime | None = None
     cancelled_at: datetime | None = None
+    known_fields: int = msgspec.field(default_factory=known_fields)
 
     @property
     def is_closed(self) -> bool:

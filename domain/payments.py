@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from domain.stored import Stored
 
 
 class PaymentStatus(StrEnum):
@@ -37,8 +38,7 @@ class TransactionType(StrEnum):
     REFUND = "refund"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refund:
+class Refund(Stored, frozen=True, kw_only=True):
     """Money given back from one payment; ``refund_id`` is its idempotency key at PaymentSvc.
 
     ``amount`` is what was asked for, in the payment's currency; where something else was given back, it is that, in
@@ -56,8 +56,7 @@ class Refund:
     reference: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payment:
+class Payment(Stored, frozen=True, kw_only=True):
     """One attempt to collect money. ``payment_id`` is its idempotency key at PaymentSvc for ever.
 
     ``amount`` and ``currency`` are what was asked for; once it is ``mismatched``, what was taken.
@@ -79,8 +78,7 @@ class Payment:
     recorded: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transaction:
+class Transaction(Stored, frozen=True, kw_only=True):
     """An entry in the append-only ledger of money. ``refund_id`` is set on refunds only."""
 
     transaction_id: str

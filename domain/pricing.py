@@ -5,9 +5,9 @@ Works on integers of minor units only. It neither asks for prices nor judges whe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
+from msgspec.structs import replace
 
-from domain.amending import amended
 from domain.money import allocate, part
 from domain.order import OrderLine
 from domain.promotions import Discount, Promotion, PromotionKind
@@ -17,8 +17,7 @@ REASON_NO_MATCH = "no_matching_items"
 REASON_NOTHING_LEFT = "nothing_left"
 
 
-@dataclass(frozen=True, slots=True)
-class Priced:
+class Priced(msgspec.Struct, frozen=True):
     """Lines with their discount shares and tax, discounts with what each takes off, and shipping; minor units.
 
     ``shipping_discount`` is what a free shipping saved; ``shipping_tax`` is on what remains.
@@ -64,10 +63,10 @@ def price(
             amount = sum(shares)
         if reason is None and amount == 0:
             reason = REASON_NOTHING_LEFT
-        reckoned.append(amended(discount, amount=amount, reason=reason))
+        reckoned.append(replace(discount, amount=amount, reason=reason))
     return Priced(
         lines=tuple(
-            amended(line, discount=line.net - rest, tax=part(rest, line.tax_rate))
+            replace(line, discount=line.net - rest, tax=part(rest, line.tax_rate))
             for line, rest in zip(lines, left, strict=True)
         ),
         discounts=tuple(reckoned),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from string import ascii_lowercase, ascii_uppercase
+
+from domain.stored import Stored
 
 _TO_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
@@ -24,8 +25,7 @@ class PromotionKind(StrEnum):
     FREE_SHIPPING = "free_shipping"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Promotion:
+class Promotion(Stored, frozen=True, kw_only=True):
     """A promotion as staff made it. The fields that its kind does not use are ``None``; ``skus`` empty means all."""
 
     code: str
@@ -45,8 +45,7 @@ class Promotion:
     active: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Discount:
+class Discount(Stored, frozen=True, kw_only=True):
     """A promotion on an order: the definition as it was when applied, what it takes off, or why it takes nothing."""
 
     code: str

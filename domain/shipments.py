@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from domain.stored import Stored
 
 
 class ShipmentStatus(StrEnum):
@@ -14,16 +15,14 @@ class ShipmentStatus(StrEnum):
     DELIVERED = "delivered"
 
 
-@dataclass(frozen=True, slots=True)
-class ShipmentLine:
+class ShipmentLine(Stored, frozen=True):
     """How much of an order line is in a parcel."""
 
     item_id: str
     quantity: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shipment:
+class Shipment(Stored, frozen=True, kw_only=True):
     """One parcel: lines and quantities, carrier, tracking."""
 
     shipment_id: str

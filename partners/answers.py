@@ -30,8 +30,7 @@ _SECONDS: Final = re.compile(r"[0-9]+")
 _PROBLEM: Final = Reader(ProblemShape)
 
 
-@dataclass(frozen=True, slots=True)
-class Throttled(Unknown):
+class Throttled(Unknown, frozen=True):
     """429: outcome unknown like any other, but the partner said when it wants to be asked again."""
 
     retry_after_s: float = 0.0

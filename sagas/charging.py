@@ -7,7 +7,8 @@ final word does to the order is in ``paying``.
 
 from __future__ import annotations
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.attention import payment_key
 from domain.calls import Declined, NotKnown, NotSent, Outcome, PaymentAnswered, Unknown
 from domain.commands import PaymentConfirmed, PaymentRejected
@@ -113,7 +114,7 @@ def give_up(draft: Draft, payment: Payment, code: str) -> None:
     """Count a payment in flight as not made, and go on watching for money that comes of it after all."""
     step = steps.about(draft.order, payment.payment_id)
     if step is not None:
-        watch = amended(_as_verify(step), since=draft.now, attempts=0, not_found_at=None, undecided_at=None, told=None)
+        watch = replace(_as_verify(step), since=draft.now, attempts=0, not_found_at=None, undecided_at=None, told=None)
         steps.end(draft, step.key)
         draft.change(steps=(*draft.order.steps, watch))
         steps.wait(draft, watch.key, watch, draft.rules.payment_settle_s)
@@ -129,11 +130,11 @@ def _ask_about(draft: Draft, payment: Payment, said: Money | None) -> None:
     if step is None:
         key = steps.key_of(StepKind.VERIFY, payment.payment_id)
         asking = steps.intent(draft, StepKind.VERIFY, key, subject=payment.payment_id)
-        steps.start(draft, amended(asking, told=told))
+        steps.start(draft, replace(asking, told=told))
     elif step.state is not StepState.RUNNING:
-        compensation.ask_instead(draft, amended(step, told=told))
+        compensation.ask_instead(draft, replace(step, told=told))
     elif step.told != told:
-        steps.put(draft, step.key, amended(step, told=told))
+        steps.put(draft, step.key, replace(step, told=told))
 
 
 def _still_processing(draft: Draft, payment: Payment, step: Step | None) -> None:
@@ -141,28 +142,28 @@ def _still_processing(draft: Draft, payment: Payment, step: Step | None) -> None
     if step is None or step.state is StepState.WAITING:
         return
     if payment.code == paying.CODE_SETTLED_OUTSIDE:
-        _watch_on(draft, amended(step, undecided_at=None))
+        _watch_on(draft, replace(step, undecided_at=None))
         return
     _ask_later(draft, payment, step)
     if payment.status is PaymentStatus.IN_DOUBT:
-        draft.change_payment(amended(payment, status=PaymentStatus.PROCESSING, updated_at=draft.now))
+        draft.change_payment(replace(payment, status=PaymentStatus.PROCESSING, updated_at=draft.now))
         tell_update(draft, "payments")
 
 
 def _ask_later(draft: Draft, payment: Payment, step: Step) -> None:
-    asking = amended(_as_verify(step), not_found_at=None)
+    asking = replace(_as_verify(step), not_found_at=None)
     if is_watch(draft.order, step):
         # It is there after all: it may take money at any time, or stay so for ever.
-        asking = amended(asking, since=draft.now)
+        asking = replace(asking, since=draft.now)
         if step.undecided_at is None and not has_attention(draft, payment_key(payment)):
-            asking = amended(asking, undecided_at=draft.after(draft.rules.payment_attention_s))
+            asking = replace(asking, undecided_at=draft.after(draft.rules.payment_attention_s))
     steps.wait(draft, step.key, asking, steps.verify_wait_s(draft, step))
 
 
 def _not_sent(draft: Draft, step: Step, payment: Payment, outcome: NotSent) -> None:
     """This try certainly had no effect; where an earlier one may have had, it is asked about."""
     if not steps.is_charge_wanted(draft.order, draft.now):
-        compensation.ask_instead(draft, amended(step, state=StepState.RETRYING, last_error=outcome.detail))
+        compensation.ask_instead(draft, replace(step, state=StepState.RETRYING, last_error=outcome.detail))
     elif step.may_have_happened:
         _in_doubt(draft, payment)
         steps.no_word(draft, step.key, _as_verify(step), outcome)
@@ -172,7 +173,7 @@ def _not_sent(draft: Draft, step: Step, payment: Payment, outcome: NotSent) -> N
 
 def _in_doubt(draft: Draft, payment: Payment) -> None:
     if payment.status is PaymentStatus.PROCESSING:
-        draft.change_payment(amended(payment, status=PaymentStatus.IN_DOUBT, updated_at=draft.now))
+        draft.change_payment(replace(payment, status=PaymentStatus.IN_DOUBT, updated_at=draft.now))
         tell_update(draft, "payments")
 
 
@@ -180,7 +181,7 @@ def _not_known(draft: Draft, step: Step, payment: Payment) -> None:
     """404: while wanted it is sent again; else it may still be on its way, and only later counts as never made."""
     settle_s = draft.rules.payment_settle_s
     if steps.is_charge_wanted(draft.order, draft.now):
-        charge = amended(
+        charge = replace(
             step,
             key=steps.key_of(StepKind.CHARGE, step.subject),
             kind=StepKind.CHARGE,
@@ -190,7 +191,7 @@ def _not_known(draft: Draft, step: Step, payment: Payment) -> None:
         )
         steps.again(draft, step.key, charge)
     elif step.not_found_at is None:
-        steps.wait(draft, step.key, amended(step, not_found_at=draft.now), settle_s)
+        steps.wait(draft, step.key, replace(step, not_found_at=draft.now), settle_s)
     elif (draft.now - step.not_found_at).total_seconds() >= settle_s:
         give_up(draft, payment, CODE_NEVER_MADE)
     else:
@@ -212,11 +213,11 @@ def _watch_wait_s(draft: Draft, step: Step) -> float:
 
 
 def _as_verify(step: Step) -> Step:
-    return amended(step, key=steps.key_of(StepKind.VERIFY, step.subject), kind=StepKind.VERIFY)
+    return replace(step, key=steps.key_of(StepKind.VERIFY, step.subject), kind=StepKind.VERIFY)
 
 
 def _in_question(step: Step) -> Step:
-    return amended(_as_verify(step), may_have_happened=True)
+    return replace(_as_verify(step), may_have_happened=True)
 
 
 def _text(money: Money | None) -> str:

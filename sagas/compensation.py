@@ -7,7 +7,8 @@ got further.
 
 from __future__ import annotations
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.attention import OUTLIVE_CANCELLING, AttentionReason
 from domain.calls import Declined, HoldAnswered, NotKnown, NotSent, Outcome, Unknown
 from domain.derived import in_flight, outstanding, totals
@@ -55,7 +56,7 @@ def cancel(draft: Draft, reason: CancelReason, *, note: str | None = None, by_it
 
 def ask_instead(draft: Draft, charge: Step) -> None:
     """Ask what became of a charge, now, instead of sending it again."""
-    asking = amended(charge, key=steps.key_of(StepKind.VERIFY, charge.subject), kind=StepKind.VERIFY)
+    asking = replace(charge, key=steps.key_of(StepKind.VERIFY, charge.subject), kind=StepKind.VERIFY)
     steps.again(draft, charge.key, asking)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.calls import Call
 from domain.derived import has_mismatch, in_flight
 from domain.order import Order, Status, StepState
@@ -41,7 +42,7 @@ def resume(order: Order, now: datetime, rules: Rules) -> tuple[Call, ...]:
     """
     del rules
     calls = (
-        amended(steps.call_of(order, step), may_have_happened=True)
+        replace(steps.call_of(order, step), may_have_happened=True)
         for step in order.steps
         if step.state is StepState.RUNNING and step.next_try_at > now
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from domain.calls import Call
 from domain.events import Event
 from domain.order import Order
@@ -49,16 +51,14 @@ class Rules:
         return sum(min(self.step_retry_max_s, self.step_retry_first_s * 2.0**wait) for wait in waits)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """A use of a promotion that this commit depends on: counted against its limits in the same transaction."""
 
     code: str
     customer_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What the caller is told once it is committed. ``resource``: ``order`` or ``payment``; ``resource_id``: a
     payment's or item's id where the command made or changed one. ``settled``: nothing is left running on behalf of the
     command.
@@ -69,8 +69,7 @@ class Answer:
     settled: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """``order`` None: nothing changes and nothing is committed (a repeat, or news that is none).
 
     ``claims`` and ``releases`` are promotion uses taken and given back by this commit.

@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.calls import Call
 from domain.commands import Message
 from domain.events import Event
@@ -55,7 +56,7 @@ class Draft:
         if self.order.version != self.version:
             changes["version"] = self.version
             changes["updated_at"] = self.now
-        self.order = amended(self.order, **changes)
+        self.order = replace(self.order, **changes)
 
     def change_payment(self, payment: Payment, **changes: Any) -> None:
         """Put ``payment`` in the place of the one with its id, with ``changes`` to the order besides."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.commands import AddItem, ApplyDiscount, ChangeQuantity, CreateOrder, Message, RemoveDiscount, RemoveItem
 from domain.derived import in_flight, money_kept
 from domain.events import EventType
@@ -107,7 +108,7 @@ def _change_quantity(draft: Draft, command: ChangeQuantity) -> Answer:
     _check_quantity(command.quantity, at="")
     if line.quantity == command.quantity:
         return Answer(resource_id=line.id)
-    changed = amended(line, quantity=command.quantity)
+    changed = replace(line, quantity=command.quantity)
     _edited(draft, tuple(changed if each is line else each for each in order.lines), order.discounts, "items")
     return Answer(resource_id=line.id, settled=False)
 
@@ -186,7 +187,7 @@ def _with_more(
         if line.sku == sku:
             _check_quantity(quantity, at)
             _check_quantity(line.quantity + quantity, at)
-            more = amended(line, quantity=line.quantity + quantity)
+            more = replace(line, quantity=line.quantity + quantity)
             return tuple(more if each is line else each for each in lines), line.id
     _check_quantity(quantity, at)
     if len(lines) >= LINES_MAX:

@@ -4,7 +4,8 @@ known here.
 
 from __future__ import annotations
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.order import Order, Status, Step, StepKind, StepState
 from sagas import steps
 from sagas.draft import Draft
@@ -27,7 +28,7 @@ def ask_anew_later(draft: Draft, step: Step, error: str) -> None:
     """Give up a hold step for one of the next revision, which is due after a back-off: this one was outdated."""
     revision = draft.order.revision + 1
     draft.change(revision=revision, hold_revision=revision)
-    fresh = amended(_intent(draft, revision), attempts=step.attempts, state=StepState.RETRYING)
+    fresh = replace(_intent(draft, revision), attempts=step.attempts, state=StepState.RETRYING)
     steps.put(draft, step.key, fresh)
     steps.retry_later(draft, fresh.key, fresh, error)
 

@@ -7,7 +7,8 @@ one that says something else later needs attention and moves no money. What is s
 
 from __future__ import annotations
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.attention import AttentionReason, payment_key
 from domain.commands import Pay
 from domain.derived import IN_FLIGHT, TOOK_MONEY, has_mismatch, in_flight, money_kept, totals
@@ -69,7 +70,7 @@ def confirmed(draft: Draft, payment: Payment, taken: Money, gateway_ref: str | N
     end_step(draft, payment)
     attention_over(draft, payment_key(payment))
     as_asked = taken == Money(payment.amount, payment.currency)
-    settled = amended(
+    settled = replace(
         payment,
         status=PaymentStatus.CONFIRMED if as_asked else PaymentStatus.MISMATCHED,
         amount=taken.amount,
@@ -110,7 +111,7 @@ def rejected(draft: Draft, payment: Payment, code: str) -> None:
 def reject(draft: Draft, payment: Payment, code: str) -> None:
     """Close a payment in flight as not made, and go on: an order past its time expires at once."""
     attention_over(draft, payment_key(payment))
-    draft.change_payment(amended(payment, status=PaymentStatus.REJECTED, code=code, token=None, updated_at=draft.now))
+    draft.change_payment(replace(payment, status=PaymentStatus.REJECTED, code=code, token=None, updated_at=draft.now))
     params = {"amount": payment.amount, "currency": payment.currency, "code": code}
     tell_update(draft, "payments", template=Template.PAYMENT_REJECTED, params=params)
     go_on(draft)

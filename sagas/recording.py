@@ -6,7 +6,8 @@ once. What PaymentSvc says later and differently needs attention again (``paying
 
 from __future__ import annotations
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.attention import AttentionReason, payment_key, refund_key
 from domain.commands import Record
 from domain.derived import IN_FLIGHT, outstanding, settled_status
@@ -53,9 +54,9 @@ def _record_payment(draft: Draft, payment: Payment, command: Record) -> None:
     match command.outcome, payment.status:
         case "confirmed", status if status in IN_FLIGHT:
             _check_amount(command)
-            paying.confirmed(draft, amended(payment, recorded=True), said, command.reference)
+            paying.confirmed(draft, replace(payment, recorded=True), said, command.reference)
         case "rejected", status if status in IN_FLIGHT:
-            known = amended(payment, gateway_ref=command.reference)
+            known = replace(payment, gateway_ref=command.reference)
             charging.give_up(draft, known, paying.CODE_SETTLED_OUTSIDE)
         case "confirmed", PaymentStatus.MISMATCHED:
             _check_amount(command)
@@ -68,7 +69,7 @@ def _record_payment(draft: Draft, payment: Payment, command: Record) -> None:
             attention_over(draft, payment_key(payment))
         case "confirmed", PaymentStatus.REJECTED if has_attention(draft, payment_key(payment)):
             _check_amount(command)
-            paying.confirmed(draft, amended(payment, code=None, recorded=True), said, command.reference)
+            paying.confirmed(draft, replace(payment, code=None, recorded=True), said, command.reference)
         case "rejected", PaymentStatus.REJECTED:
             if has_attention(draft, payment_key(payment)):
                 _stays_rejected(draft, payment)
@@ -111,10 +112,10 @@ def _record_refund(draft: Draft, payment: Payment, refund: Refund, command: Reco
 def _stays_rejected(draft: Draft, payment: Payment) -> None:
     """A payment that counted as never made and that PaymentSvc works on: it is watched on, and not awaited."""
     attention_over(draft, payment_key(payment))
-    draft.change_payment(amended(payment, code=paying.CODE_SETTLED_OUTSIDE, updated_at=draft.now))
+    draft.change_payment(replace(payment, code=paying.CODE_SETTLED_OUTSIDE, updated_at=draft.now))
     step = steps.about(draft.order, payment.payment_id)
     if step is not None:
-        steps.put(draft, step.key, amended(step, undecided_at=None, told=None))
+        steps.put(draft, step.key, replace(step, undecided_at=None, told=None))
 
 
 def _correct(draft: Draft, payment: Payment, taken: Money, reference: str) -> None:
@@ -128,17 +129,17 @@ def _correct(draft: Draft, payment: Payment, taken: Money, reference: str) -> No
     is_same_currency = taken.currency == payment.currency
     more = taken.amount - payment.amount if is_same_currency else taken.amount
     less = max(0, -more) if is_same_currency else payment.amount
-    counted = amended(
+    counted = replace(
         payment,
         status=PaymentStatus.CONFIRMED,
         amount=taken.amount,
         currency=taken.currency,
         gateway_ref=reference,
         recorded=True,
-        refunds=tuple(amended(each, currency=each.currency or payment.currency) for each in payment.refunds),
+        refunds=tuple(replace(each, currency=each.currency or payment.currency) for each in payment.refunds),
         updated_at=draft.now,
     )
-    counted = amended(counted, status=settled_status(counted))
+    counted = replace(counted, status=settled_status(counted))
     draft.change_payment(counted)
     if more > 0:
         entry = correction_transaction_id(draft.order.id, payment.payment_id)

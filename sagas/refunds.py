@@ -7,7 +7,8 @@ and no other refund is started for that. Whether an order goes on afterwards is 
 
 from __future__ import annotations
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.attention import AttentionReason, payment_key, refund_key
 from domain.calls import Declined, NotKnown, Outcome, RefundAnswered
 from domain.derived import money_kept, outstanding, settled_status, totals
@@ -85,10 +86,10 @@ def given_back(draft: Draft, payment: Payment, refund: Refund, given: Money, *, 
     as_asked = given == Money(refund.amount, payment.currency)
     is_outside = refund.status is RefundStatus.REJECTED and reference is not None
     reason = REASON_OUTSIDE if is_outside else refund.reason
-    done = amended(refund, status=RefundStatus.REFUNDED, reason=reason, reference=reference)
+    done = replace(refund, status=RefundStatus.REFUNDED, reason=reason, reference=reference)
     if not as_asked:
         currency = None if given.currency == payment.currency else given.currency
-        done = amended(done, asked=refund.amount, amount=given.amount, currency=currency)
+        done = replace(done, asked=refund.amount, amount=given.amount, currency=currency)
     _end_step(draft, refund)
     attention_over(draft, refund_key(refund))
     _enter(draft, payment, done)
@@ -107,7 +108,7 @@ def rejected(draft: Draft, payment: Payment, refund: Refund, detail: str) -> Non
         return
     _end_step(draft, refund)
     attention_over(draft, refund_key(refund))
-    refused = amended(refund, status=RefundStatus.REJECTED)
+    refused = replace(refund, status=RefundStatus.REJECTED)
     _put(draft, payment, refused)
     tell_update(draft, "payments")
     call_for_attention(draft, refund_key(refund), AttentionReason.REFUND_REJECTED, detail)
@@ -163,7 +164,7 @@ def enter_outside(draft: Draft, payment: Payment, given: Money, reference: str, 
     """Enter what staff say was given back outside PaymentSvc, or was never taken, as a refund of its own."""
     refund = _add(draft, payment, given.amount, reason)
     currency = None if given.currency == payment.currency else given.currency
-    _enter(draft, payment, amended(refund, status=RefundStatus.REFUNDED, currency=currency, reference=reference))
+    _enter(draft, payment, replace(refund, status=RefundStatus.REFUNDED, currency=currency, reference=reference))
 
 
 def _enter(draft: Draft, payment: Payment, refund: Refund) -> None:
@@ -171,7 +172,7 @@ def _enter(draft: Draft, payment: Payment, refund: Refund) -> None:
     _put(draft, payment, refund)
     payment = _current(draft, payment)
     status = settled_status(payment)
-    draft.change_payment(amended(payment, status=status, updated_at=draft.now))
+    draft.change_payment(replace(payment, status=status, updated_at=draft.now))
     draft.record(
         Transaction(
             transaction_id=refund_transaction_id(draft.order.id, refund.refund_id),
@@ -221,8 +222,8 @@ def with_notes_of_their_own(order: Order) -> Order:
     }
     if not any(each.key in keys for each in order.attention):
         return order
-    attention = tuple(amended(each, key=keys.get(each.key, each.key)) for each in order.attention)
-    return amended(order, attention=attention)
+    attention = tuple(replace(each, key=keys.get(each.key, each.key)) for each in order.attention)
+    return replace(order, attention=attention)
 
 
 def find(order: Order, wanted: str) -> tuple[Payment, Refund] | None:
@@ -251,7 +252,7 @@ def _add(draft: Draft, payment: Payment, amount: int, reason: str) -> Refund:
         created_at=draft.now,
     )
     kept = _current(draft, payment)
-    draft.change_payment(amended(kept, refunds=(*kept.refunds, refund), updated_at=draft.now), refund_seq=sequence)
+    draft.change_payment(replace(kept, refunds=(*kept.refunds, refund), updated_at=draft.now), refund_seq=sequence)
     return refund
 
 
@@ -260,7 +261,7 @@ def _refused(draft: Draft, step: Step, payment: Payment, refund: Refund, code: s
     if not step.may_have_happened and code != "conflict":
         rejected(draft, payment, refund, f"PaymentSvc declined the refund: {code}")
         return
-    asking = amended(_as_verify(step), may_have_happened=True, refused=code, not_found_at=None)
+    asking = replace(_as_verify(step), may_have_happened=True, refused=code, not_found_at=None)
     steps.retry_later(draft, step.key, asking, f"declined: {code}")
 
 
@@ -269,10 +270,10 @@ def _not_known(draft: Draft, step: Step, payment: Payment, refund: Refund) -> No
     settle_s = draft.rules.payment_settle_s
     if step.refused is None:
         key = steps.key_of(StepKind.REFUND, step.subject)
-        giving = amended(step, key=key, kind=StepKind.REFUND, state=StepState.RETRYING, may_have_happened=True)
+        giving = replace(step, key=key, kind=StepKind.REFUND, state=StepState.RETRYING, may_have_happened=True)
         steps.again(draft, step.key, giving)
     elif step.not_found_at is None:
-        steps.wait(draft, step.key, amended(step, not_found_at=draft.now), settle_s)
+        steps.wait(draft, step.key, replace(step, not_found_at=draft.now), settle_s)
     elif (draft.now - step.not_found_at).total_seconds() >= settle_s:
         rejected(draft, payment, refund, f"PaymentSvc declined the refund: {step.refused}")
     else:
@@ -282,7 +283,7 @@ def _not_known(draft: Draft, step: Step, payment: Payment, refund: Refund) -> No
 
 def _ask_later(draft: Draft, step: Step) -> None:
     """PaymentSvc knows the refund and works on it, so that what it may have refused before does not count."""
-    asking = amended(_as_verify(step), refused=None, not_found_at=None)
+    asking = replace(_as_verify(step), refused=None, not_found_at=None)
     steps.wait(draft, step.key, asking, steps.verify_wait_s(draft, step))
 
 
@@ -296,7 +297,7 @@ def _put(draft: Draft, payment: Payment, refund: Refund) -> None:
     """Put ``refund`` in the place of the one with its id."""
     kept = _current(draft, payment)
     refunds = tuple(refund if each.refund_id == refund.refund_id else each for each in kept.refunds)
-    draft.change_payment(amended(kept, refunds=refunds, updated_at=draft.now))
+    draft.change_payment(replace(kept, refunds=refunds, updated_at=draft.now))
 
 
 def _current(draft: Draft, payment: Payment) -> Payment:
@@ -304,7 +305,7 @@ def _current(draft: Draft, payment: Payment) -> Payment:
 
 
 def _as_verify(step: Step) -> Step:
-    return amended(step, key=steps.key_of(StepKind.VERIFY_REFUND, step.subject), kind=StepKind.VERIFY_REFUND)
+    return replace(step, key=steps.key_of(StepKind.VERIFY_REFUND, step.subject), kind=StepKind.VERIFY_REFUND)
 
 
 def _why_noted(order: Order, refund: Refund) -> str | None:

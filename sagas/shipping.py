@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.commands import Deliver, Ship
 from domain.events import EventType
 from domain.ids import shipment_id
@@ -28,7 +29,7 @@ def ship(draft: Draft, command: Ship) -> Answer:
         shipped_at=draft.now,
     )
     lines = tuple(
-        amended(line, shipped=line.shipped + parts[line.id]) if line.id in parts else line for line in order.lines
+        replace(line, shipped=line.shipped + parts[line.id]) if line.id in parts else line for line in order.lines
     )
     final = all(line.shipped == line.quantity for line in lines)
     draft.change(lines=lines, shipments=(*order.shipments, shipment))
@@ -66,11 +67,11 @@ def deliver(draft: Draft, command: Deliver) -> Answer:
 def _arrived(draft: Draft, arrived: Shipment) -> None:
     order = draft.order
     quantities = {line.item_id: line.quantity for line in arrived.lines}
-    done = amended(arrived, status=ShipmentStatus.DELIVERED, delivered_at=draft.now)
+    done = replace(arrived, status=ShipmentStatus.DELIVERED, delivered_at=draft.now)
     shipments = tuple(done if each.shipment_id == arrived.shipment_id else each for each in order.shipments)
     draft.change(
         shipments=shipments,
-        lines=tuple(amended(line, delivered=line.delivered + quantities.get(line.id, 0)) for line in order.lines),
+        lines=tuple(replace(line, delivered=line.delivered + quantities.get(line.id, 0)) for line in order.lines),
     )
     last = order.status is Status.SHIPPED and all(each.status is ShipmentStatus.DELIVERED for each in shipments)
     if not last:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import assert_never
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.calls import Declined, NotKnown, NotSent, Outcome, PaymentAnswered, RefundAnswered, Unknown
 from domain.commands import (
     AddItem,
@@ -262,7 +263,7 @@ def _call_answered(draft: Draft, answered: CallAnswered) -> None:
     is_current = step.state is StepState.RUNNING and step.attempts == answered.attempt
     if is_current or not isinstance(outcome, NotKnown | NotSent | Unknown | Declined):
         if answered.may_have_happened:
-            step = amended(step, may_have_happened=True)
+            step = replace(step, may_have_happened=True)
         _step_answered(draft, step, outcome)
 
 

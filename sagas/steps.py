@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import assert_never
 from zlib import crc32
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.attention import AttentionReason
 from domain.calls import (
     PARTNER_OF,
@@ -89,14 +90,14 @@ def put(draft: Draft, key: str, step: Step) -> None:
     """Put ``step`` in the place of the one of that key; a note about it goes over to the new key in silence."""
     draft.change(steps=tuple(step if each.key == key else each for each in draft.order.steps))
     if step.key != key and draft.order.attention:
-        moved = tuple(amended(each, key=step.key) if each.key == key else each for each in draft.order.attention)
+        moved = tuple(replace(each, key=step.key) if each.key == key else each for each in draft.order.attention)
         draft.change(attention=moved)
 
 
 def again(draft: Draft, key: str, step: Step) -> None:
     """Make the call of ``step`` (which takes the place of the one of that key) once more, now."""
     was_lost = step.state is StepState.RUNNING
-    running = amended(
+    running = replace(
         step,
         state=StepState.RUNNING,
         attempts=step.attempts + 1,
@@ -124,11 +125,11 @@ def no_word(draft: Draft, key: str, step: Step, outcome: NotSent | Unknown) -> N
         case NotSent():
             retry_later(draft, key, step, outcome.detail)
         case Unknown(credentials_refused=True):
-            _failed(draft, key, amended(step, may_have_happened=True), outcome.detail, backoff_s(draft, step))
+            _failed(draft, key, replace(step, may_have_happened=True), outcome.detail, backoff_s(draft, step))
             detail = f"{step.kind.value}: {outcome.detail}"
             call_for_attention(draft, step.key, AttentionReason.CREDENTIALS_REFUSED, detail)
         case Unknown():
-            retry_later(draft, key, amended(step, may_have_happened=True), outcome.detail)
+            retry_later(draft, key, replace(step, may_have_happened=True), outcome.detail)
 
 
 def nothing_learnt(draft: Draft, step: Step, outcome: Outcome) -> None:
@@ -152,13 +153,13 @@ def _failed(draft: Draft, key: str, step: Step, error: str, wait_s: float) -> No
     put(
         draft,
         key,
-        amended(step, state=StepState.RETRYING, next_try_at=draft.after(wait_s), last_error=error),
+        replace(step, state=StepState.RETRYING, next_try_at=draft.after(wait_s), last_error=error),
     )
 
 
 def wait(draft: Draft, key: str, step: Step, seconds: float) -> None:
     """The partner answered, and its final word is still to come: ask again after so many seconds."""
-    put(draft, key, amended(step, state=StepState.WAITING, next_try_at=draft.after(seconds), last_error=None))
+    put(draft, key, replace(step, state=StepState.WAITING, next_try_at=draft.after(seconds), last_error=None))
     attention_over(draft, step.key)
 
 

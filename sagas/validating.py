@@ -6,7 +6,8 @@ may let an order through, but only the partners' own words fail it.
 
 from __future__ import annotations
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.calls import (
     CustomerFetched,
     Declined,
@@ -245,7 +246,7 @@ def _priced(order: Order, products: tuple[Product, ...], rules: Rules) -> Priced
 
 
 def _with_price(line: OrderLine, product: Product) -> OrderLine:
-    return amended(line, name=product.name, unit_price=product.unit_price, tax_rate=product.tax_rate)
+    return replace(line, name=product.name, unit_price=product.unit_price, tax_rate=product.tax_rate)
 
 
 def _address(order: Order, customer: Customer) -> Address | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.attention import AttentionReason, payment_key, refund_key
 from domain.calls import Partner
 from domain.derived import IN_FLIGHT
@@ -59,7 +60,7 @@ def _note_undecided(draft: Draft) -> None:
         if found is not None and not has_attention(draft, refund_key(found[1])):
             call_for_attention(draft, refund_key(found[1]), AttentionReason.REFUND_UNDECIDED, detail)
         if step.undecided_at is not None:
-            steps.put(draft, step.key, amended(step, undecided_at=None))
+            steps.put(draft, step.key, replace(step, undecided_at=None))
 
 
 def _undecided_at(draft: Draft, step: Step) -> datetime | None:

@@ -5,7 +5,7 @@ Whoever changes something writes the answer in the same statement, by ``KEEP``; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from storage.postgres import Database
 
@@ -19,8 +19,7 @@ delete from answers where id in
 """
 
 
-@dataclass(frozen=True, slots=True)
-class KeptAnswer:
+class KeptAnswer(msgspec.Struct, frozen=True):
     """``id``: a UUID that follows from the caller and the key. ``fingerprint``: a digest of what was asked."""
 
     id: str

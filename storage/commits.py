@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
@@ -52,8 +51,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     releases: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlushResult:
+class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
     """``owned`` False: the epoch is gone; only what stands in ``committed`` was committed before that. Order ids
     throughout.
 
@@ -64,12 +62,11 @@ class FlushResult:
 
     owned: bool
     committed: frozenset[str] = frozenset()
-    refused: dict[str, str] = field(default_factory=dict)
-    poisoned: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = msgspec.field(default_factory=dict)
+    poisoned: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """What is stored of an order. ``order`` is None where the snapshot can't be read; ``undecodable`` then says why.
 
     ``keys``: the remembered message ids with their fingerprints. ``unpublished``: events by sequence.
@@ -82,8 +79,7 @@ class Loaded:
     unpublished: tuple[StoredEvent, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(msgspec.Struct, frozen=True):
     """Who owns a group: the name of a shard, under an epoch that is unique for ever."""
 
     epoch: int

@@ -7,16 +7,17 @@ without case (``code_key``); a promotion keeps its own as it was made.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from domain.money import fraction
 from domain.promotions import Promotion, PromotionKind, code_key
+from domain.stored import Stored
 from storage.answers import ANSWER_IS_ONE, KeptAnswer, arguments_of, keeping
 from storage.errors import Unwritable
 from storage.postgres import Database, Record, committing
 from storage.unreadable import is_readable_time, tell_unreadable
 
-NAMES = tuple(field.name for field in fields(Promotion))
+NAMES = tuple(name for name in Promotion.__struct_fields__ if name not in Stored.__struct_fields__)
 WIDTH = len(NAMES)
 TIMES = ("starts_at", "ends_at")
 # A time that can't be read is told apart from one that is absent (``unreadable.py``).

@@ -5,16 +5,17 @@ It changes nothing and decides nothing.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import structlog
+from msgspec.structs import replace
 
-from domain.amending import amended
 from domain.order import Attention, Order
 from domain.payments import Transaction, TransactionType
 from storage.batching import BatchedReader
@@ -70,7 +71,7 @@ class Queries:
         ``StorageUnavailable``.
         """
         database = await open_database(database_url, application_name=application_name, limits=limits)
-        few = replace(limits or PoolLimits(), min_connections=0, max_connections=STATISTICS_MAX_CONNECTIONS)
+        few = dataclasses.replace(limits or PoolLimits(), min_connections=0, max_connections=STATISTICS_MAX_CONNECTIONS)
         name = f"{application_name}-statistics"
         return cls(database, await open_database(database_url, application_name=name, limits=few))
 
@@ -174,7 +175,7 @@ def _order(row: Record, decode: Callable[[bytes, int], Order] = decode_order) ->
         if (why := row["set_aside"]) is None:
             return order
         # Its own snapshot can't say so: nothing can be done with the order now.
-        return amended(order, attention=(*order.attention, Attention(SET_ASIDE, SET_ASIDE, why)))
+        return replace(order, attention=(*order.attention, Attention(SET_ASIDE, SET_ASIDE, why)))
     except UndecodableSnapshot as error:
         tell_unreadable("orders", str(row["id"]), str(error))
         return error

@@ -7,8 +7,10 @@ against the same sequences, so that it can be trusted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+import msgspec
+from msgspec.structs import replace
 
 from domain.promotions import Promotion
 from domain.slices import slice_of
@@ -19,8 +21,7 @@ from storage.errors import UndecodableSnapshot
 INBOX_CONSTRAINT = "message_has_effect_once"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, kw_only=True):
     """A row of ``orders``: the columns that decide anything."""
 
     version: int

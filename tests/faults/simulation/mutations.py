@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 from unittest.mock import patch
+
+from msgspec.structs import replace
 
 from actors.clock import DatabaseClock
 from actors.commits import commit_of

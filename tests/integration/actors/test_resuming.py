@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from actors.replies import Reply
 from actors.shard import OrderShard, ShardPolicy
-from domain.amending import amended
 from domain.commands import AddItem
 from domain.order import Order
 from storage.snapshots import Loaded
@@ -81,7 +81,7 @@ async def fill(store: Reading, what: str) -> dict[str, datetime]:
 def order_that(what: str, order_id: str, deadline: datetime) -> Order:
     """An order with a step running, or one without that has expired."""
     order = an_order(order_id=order_id, expires_at=deadline, event_seq=1)
-    return order if what == "waits for a partner" else amended(order, steps=())
+    return order if what == "waits for a partner" else replace(order, steps=())
 
 
 @pytest.mark.parametrize("what", POLICIES)

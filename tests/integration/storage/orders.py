@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from domain.amending import amended
+from msgspec.structs import replace
+
 from domain.derived import fulfillment_status, payment_status, totals
 from domain.ids import charge_transaction_id, item_id, payment_id
 from domain.order import Address, Customer, Order, OrderLine, Status, Step, StepKind, StepState
@@ -72,12 +73,12 @@ def an_order(
         ),
         line_seq=len(skus),
     )
-    return amended(order, **changes)
+    return replace(order, **changes)
 
 
 def next_of(order: Order, **changes: Any) -> Order:
     """The order one version later."""
-    return amended(order, version=order.version + 1, updated_at=order.updated_at + timedelta(seconds=1), **changes)
+    return replace(order, version=order.version + 1, updated_at=order.updated_at + timedelta(seconds=1), **changes)
 
 
 def paid_with(order: Order, amount: int) -> tuple[Payment, Transaction]:

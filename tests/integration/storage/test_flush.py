@@ -5,8 +5,8 @@ from datetime import timedelta
 from uuid import uuid4
 
 import asyncpg
+from msgspec.structs import replace
 
-from domain.amending import amended
 from domain.order import Order, Status
 from storage.snapshots import Commit, OrderStore
 from tests.integration.storage.conftest import GROUP
@@ -21,7 +21,7 @@ async def stored(store: OrderStore, order_id: str) -> Order | None:
 async def test_what_was_flushed_is_read_back_equal(store: OrderStore, epoch: int) -> None:
     order = an_order()
     payment, entry = paid_with(order, 7813)
-    order = amended(order, payments=(payment,), ledger=(entry,), metadata={"k": "ñ"})
+    order = replace(order, payments=(payment,), ledger=(entry,), metadata={"k": "ñ"})
     result = await store.flush(
         GROUP, epoch, [a_commit(order, ledger=(entry,), message_id="m", fingerprint="f", reply=b"r")]
     )
@@ -119,7 +119,7 @@ async def test_only_the_version_that_was_decided_on_is_replaced(
 async def test_an_order_is_created_once(store: OrderStore, epoch: int) -> None:
     order = an_order()
     await store.flush(GROUP, epoch, [a_commit(order)])
-    again = await store.flush(GROUP, epoch, [a_commit(amended(order, currency="USD"))])
+    again = await store.flush(GROUP, epoch, [a_commit(replace(order, currency="USD"))])
     assert again.owned
     assert not again.committed
     assert await stored(store, order.id) == order
@@ -146,7 +146,7 @@ async def test_one_poisoned_order_is_found_and_the_others_are_committed(store: O
     # What can't be encoded by the driver, what the server can't store, and what breaks a constraint.
     broken: dict[int, Commit] = {
         4: a_commit(orders[4], total=2**63),
-        11: a_commit(amended(orders[11], customer_id="nul\0")),
+        11: a_commit(replace(orders[11], customer_id="nul\0")),
         17: a_commit(orders[17], refunded=-5),
     }
     result = await store.flush(GROUP, epoch, [broken.get(i, commit) for i, commit in enumerate(batch)])

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
-from domain.amending import amended
 from domain.order import Status
 from domain.slices import slice_of
 from storage.errors import StorageUnavailable
@@ -44,7 +44,7 @@ async def test_a_commit_that_enters_all_indexes_anew_puts_the_check_right_with_i
     now = await store.now()
     order = an_order()
     await store.flush(GROUP, epoch, [a_commit(order, deadline=now)])
-    order = amended(next_of(order), number="SO-1")
+    order = replace(next_of(order), number="SO-1")
     later = now + timedelta(seconds=100)
     await store.flush(GROUP, epoch, [a_commit(order, deadline=later)])
     assert await sql.fetchval("select check_at from orders") == later
@@ -142,7 +142,7 @@ async def test_a_snapshot_that_can_not_be_read_leaves_the_others_readable(
 
 
 async def test_what_an_order_has_at_its_default_is_read_back_as_that(store: OrderStore, epoch: int) -> None:
-    order = amended(an_order(), customer=None, shipping_address=None, steps=(), metadata={})
+    order = replace(an_order(), customer=None, shipping_address=None, steps=(), metadata={})
     await store.flush(GROUP, epoch, [a_commit(order)])
     assert (await store.load([order.id]))[order.id].order == order
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from domain.promotions import Promotion, PromotionKind
 from storage.postgres import open_database

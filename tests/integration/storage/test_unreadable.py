@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from domain.order import Product
 from storage.catalogue import CatalogueTables
@@ -29,7 +30,7 @@ async def test_a_product_that_can_not_be_read_is_none_and_its_neighbour_is_read(
     store: OrderStore, sql: asyncpg.Connection[asyncpg.Record], value: str
 ) -> None:
     tables = CatalogueTables(store.database)
-    other = Product(**{name: getattr(PRODUCT, name) for name in Product.__slots__} | {"sku": "sku-2"})
+    other = replace(PRODUCT, sku="sku-2")
     await tables.keep_products([PRODUCT, other])
     await sql.execute(f"update products set {value} where sku = 'sku-1'")  # noqa: S608
     met = unreadable_rows().get("unreadable_products_total", 0)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from actors.catalogue import Catalogue
 from domain.commands import Actor, ActorType, CreateOrder, Known, Message, NewLine

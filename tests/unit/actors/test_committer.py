@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from actors.committer import CommitPolicy, Committer, Proposal, Verdict
 from actors.failpoints import Failpoint

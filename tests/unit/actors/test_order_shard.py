@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from actors.processes.order_shard import OrderShard
-from domain.amending import amended
 from domain.order import Order, Status
 from domain.slices import DEDICATED, dedicated_group
 from settings import Settings
@@ -9,7 +10,7 @@ from tests.unit.sagas.making import Story
 
 
 def a_closed_order() -> Order:
-    return amended(Story().order, status=Status.CANCELLED, steps=())
+    return replace(Story().order, status=Status.CANCELLED, steps=())
 
 
 def test_the_process_of_one_order_is_done_when_that_is_closed() -> None:

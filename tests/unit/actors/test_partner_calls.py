@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from actors.partner_calls import BulkheadCalls
 from actors.wire import decode_calls

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from actors.watches import Watches, reached, shown
 from actors.wire import Moved

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
 import jwt
 import msgspec
+from msgspec.structs import replace
 from starlette.types import ASGIApp
 from starlette.types import Message as AsgiMessage
 

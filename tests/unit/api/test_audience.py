@@ -7,13 +7,13 @@ in timelines who of the staff had cancelled their order.
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, replace
 from inspect import getsource
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 import api
 from actors.replies import Reply, make_reply
@@ -62,8 +62,7 @@ OTHERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """A request that is answered with an order."""
 
     method: str

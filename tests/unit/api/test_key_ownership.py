@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from api.idempotency import fingerprint, message_id_for, message_ids_of, order_id_for
 from domain.commands import Deliver, Message, Ship

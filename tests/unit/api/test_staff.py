@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from domain.commands import ActorType, MarkSettled, Record, RetryNow, SkipToCompensation
 from messaging.dead_letters import DeadLetter

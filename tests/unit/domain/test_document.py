@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from msgspec.structs import replace
 
 from domain.calls import Unknown
 from domain.document import represent, represent_payment_status, represent_payments, time_text

@@ -5,8 +5,10 @@ The laws are checked against these books and not against the order's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from domain.calls import (
     Charge,

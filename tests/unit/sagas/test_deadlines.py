@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from domain.calls import CommitHold, FetchProducts, HoldAnswered, NotSent, Partner, Unknown
 from domain.commands import ActorType, AskAgain, CallAnswered, Wake

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from domain.calls import Hold, HoldAnswered
 from domain.commands import (
@@ -86,7 +86,7 @@ def test_two_hundred_lines_are_not_too_many() -> None:
     [{"active": False}, {"starts_at": NOW + timedelta(seconds=1)}, {"ends_at": NOW}],
 )
 def test_a_promotion_outside_its_window_is_not_active(change: dict[str, object]) -> None:
-    promotion = replace(PROMOTIONS[0], **change)  # type: ignore[arg-type]
+    promotion = replace(PROMOTIONS[0], **change)
     with pytest.raises(Refused) as caught:
         decide(
             None,

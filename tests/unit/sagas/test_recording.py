@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from domain.amending import amended
 from domain.attention import AttentionReason
 from domain.calls import (
     Charge,
@@ -577,8 +576,8 @@ def test_what_was_undecided_before_there_was_a_time_for_it_needs_attention_from_
 ) -> None:
     story = make()
     story.calls.clear()
-    steps = tuple(amended(step, undecided_at=None) for step in story.order.steps)
-    story.order = amended(story.order, steps=steps)
+    steps = tuple(replace(step, undecided_at=None) for step in story.order.steps)
+    story.order = replace(story.order, steps=steps)
     story.wakes(after_s=RULES.payment_attention_s)
     is_refund = make is processing_refund
     undecided = AttentionReason.REFUND_UNDECIDED if is_refund else AttentionReason.PAYMENT_UNDECIDED

@@ -6,11 +6,11 @@ their own what it will not give back. At the end the order is cancelled, and nob
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from domain.attention import AttentionReason
 from domain.calls import (

@@ -5,8 +5,9 @@ Everything may happen in any order; each decision is checked as it is made, and 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from domain.calls import (
     Call,

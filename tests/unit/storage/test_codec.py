@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
+from msgspec import NODEFAULT
+from msgspec.structs import fields, replace
 
-from domain.amending import amended
+from domain.money import Money
 from domain.order import (
     Address,
     Attention,
@@ -27,8 +28,9 @@ from domain.order import (
 from domain.payments import Payment, PaymentStatus, Refund, RefundStatus, Transaction, TransactionType
 from domain.promotions import Discount, Promotion, PromotionKind
 from domain.shipments import Shipment, ShipmentLine, ShipmentStatus
+from domain.stored import Stored
 from storage import codec
-from storage.codec import SCHEMA_NUMBER, decode_order, encode_order
+from storage.codec import KNOWN_FIELDS, SCHEMA_NUMBER, decode_order, encode_order
 from storage.errors import UndecodableSnapshot
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -171,13 +173,119 @@ def full_order() -> Order:
     )
 
 
+class LaterDiscount(Discount, frozen=True, kw_only=True):
+    stacks: int = 0
+
+
+class LaterRefund(Refund, frozen=True, kw_only=True):
+    fee: Money | None = None
+
+
+class LaterPayment(Payment, frozen=True, kw_only=True):
+    refunds: tuple[LaterRefund, ...] = ()
+    wallet: dict[str, list[datetime]] = msgspec.field(default_factory=dict)
+
+
+class LaterOrder(Order, frozen=True, kw_only=True):
+    """The order of a later release, that knows more of it and of the values in it."""
+
+    discounts: tuple[LaterDiscount, ...] = ()
+    payments: tuple[LaterPayment, ...] = ()
+    gift_note: str | None = None
+    known_fields: int = msgspec.field(default_factory=lambda: KNOWN_FIELDS + 4)
+
+
+def as_later(order: Order, **changes: Any) -> LaterOrder:
+    """The same order, as a later release has it that has not used its new fields yet."""
+    written = msgspec.msgpack.decode(encode_order(order))
+    del written["known_fields"]
+    return replace(msgspec.convert(written, LaterOrder), **changes)
+
+
+def a_later_order() -> LaterOrder:
+    """The full order with something in every field that only the later release knows."""
+    later = as_later(full_order(), gift_note="¡Felicidades!")
+    refund = replace(later.payments[0].refunds[0], fee=Money(7, "EUR"))
+    return replace(
+        later,
+        discounts=(replace(later.discounts[0], stacks=2),),
+        payments=(replace(later.payments[0], wallet={"opened": [AT]}, refunds=(refund,)),),
+    )
+
+
+def stored_by_the_later(order: LaterOrder) -> bytes:
+    return msgspec.msgpack.encode(order)
+
+
+def read_by_the_later(snapshot: bytes) -> LaterOrder:
+    return msgspec.msgpack.decode(snapshot, type=LaterOrder)
+
+
+def test_what_a_later_release_wrote_is_still_there_after_a_commit_of_this_one() -> None:
+    later = a_later_order()
+    order = decode_order(stored_by_the_later(later), SCHEMA_NUMBER)
+    changed = replace(order, version=10, metadata={"unknown_fields": "x"}, cancel_note=None)
+    assert read_by_the_later(encode_order(changed)) == replace(
+        later, version=10, metadata={"unknown_fields": "x"}, cancel_note=None
+    )
+
+
+def test_it_stays_with_the_value_that_it_was_written_in_however_that_is_changed_and_moved() -> None:
+    later = a_later_order()
+    order = decode_order(stored_by_the_later(later), SCHEMA_NUMBER)
+    another = replace(full_order().payments[0], payment_id="p-2", refunds=())
+    refunds = (replace(order.payments[0].refunds[0], status=RefundStatus.REJECTED),)
+    changed = replace(order, payments=(another, replace(order.payments[0], amount=1, refunds=refunds)), discounts=())
+    new, old = read_by_the_later(encode_order(changed)).payments
+    assert (new.wallet, new.refunds) == ({}, ())
+    assert old.wallet == later.payments[0].wallet
+    assert old.refunds == (replace(later.payments[0].refunds[0], status=RefundStatus.REJECTED),)
+
+
+def test_it_survives_many_commits_and_restarts_of_this_release() -> None:
+    later = a_later_order()
+    snapshot = stored_by_the_later(later)
+    for version in range(10, 15):
+        order = replace(decode_order(snapshot, SCHEMA_NUMBER), version=version)
+        snapshot = encode_order(order)
+        assert decode_order(snapshot, SCHEMA_NUMBER) == order
+    assert read_by_the_later(snapshot) == replace(later, version=14)
+
+
+def test_a_snapshot_of_a_later_release_without_anything_unknown_is_like_one_of_this() -> None:
+    later = as_later(full_order())
+    assert later.known_fields > KNOWN_FIELDS
+    assert decode_order(stored_by_the_later(later), SCHEMA_NUMBER) == full_order()
+
+
+def test_a_snapshot_of_an_earlier_release_becomes_one_of_this() -> None:
+    earlier = replace(full_order(), known_fields=KNOWN_FIELDS - 1)
+    assert decode_order(encode_order(earlier), SCHEMA_NUMBER) == full_order()
+
+
+def test_the_parts_of_an_order_are_all_values_that_keep_what_they_do_not_know() -> None:
+    def parts(kind: type[msgspec.Struct]) -> set[type[msgspec.Struct]]:
+        hints = [field.type for field in fields(kind)]
+        found = set()
+        while hints:
+            hint = hints.pop()
+            hints += get_args(hint)
+            if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+                found |= {hint} | parts(hint)
+        return found
+
+    assert all(issubclass(part, Stored) for part in parts(Order))
+    assert sum(len(part.__struct_fields__) for part in {Order} | parts(Order)) == KNOWN_FIELDS
+
+
 def is_at_default(order: Order, field: Any) -> bool:
-    default = field.default_factory() if field.default_factory is not MISSING else field.default
+    default = field.default_factory() if field.default_factory is not NODEFAULT else field.default
     return bool(getattr(order, field.name) == default)
 
 
 def test_the_full_order_is_full() -> None:
-    assert [field.name for field in fields(Order) if is_at_default(full_order(), field)] == []
+    at_default = [field.name for field in fields(Order) if is_at_default(full_order(), field)]
+    assert at_default == ["unknown_fields", "known_fields"]
 
 
 def test_an_order_is_read_back_equal_and_of_the_same_types() -> None:
@@ -188,16 +296,57 @@ def test_an_order_is_read_back_equal_and_of_the_same_types() -> None:
 
 
 def test_what_is_at_its_default_takes_no_space_and_is_read_back() -> None:
-    bare = amended(
+    bare = replace(
         full_order(),
-        **{f.name: f.default for f in fields(Order) if f.default is not MISSING},
+        **{f.name: f.default for f in fields(Order) if f.default is not NODEFAULT},
         metadata={},
     )
     snapshot = encode_order(bare)
     assert decode_order(snapshot, SCHEMA_NUMBER) == bare
-    assert set(msgspec.msgpack.decode(snapshot)) == {f.name for f in fields(Order) if f.default is MISSING} - {
-        "metadata"
-    }
+    required = {f.name for f in fields(Order) if f.required}
+    assert set(msgspec.msgpack.decode(snapshot)) == required | {"known_fields"}
+
+
+def first_release() -> list[tuple[int, bytes]]:
+    """Orders in every status and with every kind of step, payment, refund and discount, with their shapes, as the first release
+    stored them.
+    """
+    return msgspec.msgpack.decode((SAMPLES / "first_release.msgpack").read_bytes(), type=list[tuple[int, bytes]])
+
+
+def as_written(value: Any) -> Any:
+    """A value as it stands in a snapshot, with the fields that are at their defaults."""
+    if isinstance(value, msgspec.Struct):
+        return {name: as_written(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, tuple):
+        return [as_written(each) for each in value]
+    return value
+
+
+def assert_holds(read: Any, written: Any) -> None:
+    """Every field that was written is there, with its value; there may be fields that the writer did not know."""
+    if isinstance(written, dict):
+        for name, value in written.items():
+            assert_holds(read[name], value)
+    elif isinstance(written, list):
+        for mine, value in zip(read, written, strict=True):
+            assert_holds(mine, value)
+    else:
+        assert read == written
+
+
+@pytest.mark.parametrize(("number", "snapshot"), first_release())
+def test_what_the_first_release_stored_is_read_to_the_last_field(number: int, snapshot: bytes) -> None:
+    order = decode_order(snapshot, number)
+    assert_holds(as_written(order), msgspec.msgpack.decode(snapshot))
+    assert decode_order(encode_order(order), SCHEMA_NUMBER) == order
+
+
+def test_the_orders_of_the_first_release_are_in_every_state() -> None:
+    orders = [decode_order(snapshot, number) for number, snapshot in first_release()]
+    assert {order.status for order in orders} == set(Status)
+    assert {step.kind for order in orders for step in order.steps} == set(StepKind)
+    assert {payment.status for order in orders for payment in order.payments} == set(PaymentStatus)
 
 
 @pytest.mark.parametrize("number", range(1, SCHEMA_NUMBER + 1))
