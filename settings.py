@@ -181,9 +181,7 @@ class Settings(BaseSettings):
     database_statement_timeout_s: Wait = 4.0
     database_connect_timeout_s: Wait = 3.0
     database_pool_max_connections: Count = 8
-    router_queue_max_messages: Count = 4096
-    router_batch_max_messages: Count = 256
-    router_calls_in_flight_max: Count = 2
+    rpc_max_calls: int = Field(default=8192, ge=1, le=65_536)
     mailbox_max_messages: Count = 64
     shard_queue_max_messages: Count = 8192
     flush_max_orders: Count = 256

@@ -1,4 +1,4 @@
-"""A partner's bulkhead as a process: takes calls in batches, answers each to its order through the router.
+"""A partner's bulkhead as a process: takes calls, answers each to its order through the router.
 
 The resilience itself is ``partners/resilience.py``; a partner that hangs fills this process's queue and nobody else's.
 """
@@ -12,7 +12,7 @@ import structlog
 from msgspec.structs import replace
 
 from actors.router import INVALID_TEXT, Router
-from actors.wire import Unreadable, decode_calls
+from actors.wire import Unreadable, decode_call
 from domain.calls import Call, Unknown
 from domain.commands import Actor, ActorType, CallAnswered, Message
 from domain.errors import OutcomeUnknown, Refused, Unavailable
@@ -50,26 +50,24 @@ class Bulkhead:
         self._repeated: set[tuple[str, str]] = set()
         self.undelivered = 0
 
-    def perform(self, batch: bytes) -> list[int]:
-        """Accept a batch; gives the positions of the calls for which there is no room, or that can't be read."""
-        refused: list[int] = []
-        for position, call in enumerate(decode_calls(batch)):
-            if isinstance(call, Unreadable):
-                log.error("call_not_read", partner=self.partner, why=call.why)
-                refused.append(position)
-                continue
-            key = (call.order_id, call.key)
-            if key in self._calls:
-                if call.may_have_happened:
-                    self._repeated.add(key)
-                continue  # it is under way already; its answer serves both
-            if len(self._calls) >= self._calls_max:
-                refused.append(position)
-                continue
-            self._calls[key] = supervised_once(
-                "partner-call", self._perform(key, call), order_id=call.order_id, key=call.key
-            )
-        return refused
+    def perform(self, encoded: bytes) -> bool:
+        """Take a call; False where there is no room for it, or it can't be read."""
+        try:
+            call = decode_call(encoded)
+        except Unreadable as error:
+            log.error("call_not_read", partner=self.partner, why=str(error))  # noqa: TRY400 - bytes are no fault of this code
+            return False
+        key = (call.order_id, call.key)
+        if key in self._calls:
+            if call.may_have_happened:
+                self._repeated.add(key)
+            return True  # it is under way already; its answer serves both
+        if len(self._calls) >= self._calls_max:
+            return False
+        self._calls[key] = supervised_once(
+            "partner-call", self._perform(key, call), order_id=call.order_id, key=call.key
+        )
+        return True
 
     @property
     def under_way(self) -> int:

@@ -5,7 +5,6 @@ Together with ``runtime.py`` this is one of the two places where collaborators a
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping
 
@@ -13,9 +12,8 @@ from actors.chores import Chore
 from actors.committer import CommitPolicy
 from actors.dedicated import DedicatedPolicy
 from actors.groups import Layout
-from actors.link import CallFailed, Say
 from actors.ownership import Ownership
-from actors.peers import PeerGone, Peers
+from actors.peers import Peers
 from actors.router import Router, RouterLimits
 from actors.surroundings import GroupLimits
 from domain.calls import Partner
@@ -157,38 +155,11 @@ def client_of(partner: str, settings: Settings) -> Client:
 def make_peers(settings: Settings, *, max_peers: int = 2048) -> Peers:
     """The other processes, as this one is to see them."""
     return Peers(
-        ping_every_s=settings.heartbeat_every_s, pings_missed_max=settings.heartbeat_missed_max, max_peers=max_peers
+        ping_every_s=settings.heartbeat_every_s,
+        pings_missed_max=settings.heartbeat_missed_max,
+        max_peers=max_peers,
+        calls_max=settings.rpc_max_calls,
     )
-
-
-class PeerShards:
-    """Shards over Ray: the router's view of ``Peers``."""
-
-    def __init__(self, peers: Peers) -> None:
-        self._peers = peers
-
-    def is_up(self, name: str) -> bool:
-        """Whether its link stands; looks for it from now on."""
-        try:
-            return self._peers.get(name).is_up
-        except PeerGone:
-            return False
-
-    async def deliver(self, name: str, group: str, batch: bytes, *, take: bool, early: Say) -> bytes:
-        """Hand a batch to a shard. Raises ``PeerGone``."""
-        told: bytes = await self._peers.get(name).call("handle", group, batch, take, early=early)
-        return told
-
-    def forget(self, name: str) -> None:
-        """Look for it no more."""
-        self._peers.forget(name)
-
-    async def watch(self, name: str, order_id: str, until: str) -> bytes | None:
-        """Wait for the order to get somewhere. Raises ``PeerGone``."""
-        with contextlib.suppress(CallFailed):  # whoever waits looks for itself then
-            told: bytes | None = await self._peers.get(name).call("watch", order_id, until)
-            return told
-        return None
 
 
 async def open_router(settings: Settings, peers: Peers, store: OrderStore) -> Router:
@@ -198,17 +169,8 @@ async def open_router(settings: Settings, peers: Peers, store: OrderStore) -> Ro
     async def read() -> Mapping[str, str]:
         return {group: owner.shard for group, owner in (await store.owners()).items()}
 
-    shards = PeerShards(peers)
-    router = Router(
-        Ownership(layout, shards, read, read_every_s=OWNERS_READ_EVERY_S),
-        shards,
-        RouterLimits(
-            ask_timeout_s=settings.ask_timeout_s,
-            queue_max_messages=settings.router_queue_max_messages,
-            batch_max_messages=settings.router_batch_max_messages,
-            calls_in_flight=settings.router_calls_in_flight_max,
-        ),
-    )
+    ownership = Ownership(layout, peers, read, read_every_s=OWNERS_READ_EVERY_S)
+    router = Router(ownership, peers, RouterLimits(ask_timeout_s=settings.ask_timeout_s))
     for name in layout.shard_names():
         peers.get(name)
     await router.start()

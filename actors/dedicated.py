@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from actors.link import CallFailed
-from actors.peers import PeerGone
+from actors.link import CallFailed, ProcessGone
 from domain.document import totals
 from domain.order import Order
 from domain.slices import DEDICATED
@@ -80,5 +79,5 @@ class DedicatedOrders:
                     return
                 await self._hand_over(order_id)
                 log.info("order_dedicated", order_id=order_id)
-            except (PeerGone, CallFailed, TimeoutError) as error:
+            except (ProcessGone, CallFailed, TimeoutError) as error:
                 log.warning("order_not_dedicated", order_id=order_id, error=str(error))

@@ -20,7 +20,7 @@ from actors.committer import Committer, Proposal, Verdict
 from actors.deadlines import Deadlines
 from actors.errands import Errands, codes_of
 from actors.loading import Loading
-from actors.mailbox import Asked, Letter
+from actors.mailbox import Letter, PendingReply
 from actors.order import OrderActor
 from actors.replies import Reply
 from actors.surroundings import Surroundings
@@ -113,7 +113,7 @@ class Group:
         own the order by now, so the database is to be asked. None too as soon as the order is set aside.
         """
         if self.find(order_id) is None:
-            woken = Asked(order_id, _wake(order_id), asyncio.get_running_loop().create_future())
+            woken = PendingReply(order_id, _wake(order_id), asyncio.get_running_loop().create_future())
             self.accept(woken)
             told = await woken.told
             if isinstance(told, Moved):
@@ -230,8 +230,9 @@ class Group:
             for call in resume(order, self._around.clock.now(), self._around.rules)
         )
         if again:
+            send_again = self._around.calls.send_again
             self.committer.add(
-                Proposal(None, lambda verdict, _: self._call(again) if verdict is Verdict.COMMITTED else None)
+                Proposal(None, lambda verdict, _: send_again(again) if verdict is Verdict.COMMITTED else None)
             )
         self.deadlines.expect(actor.order_id, deadline(order))
 

@@ -12,7 +12,8 @@ from dataclasses import fields
 from typing import Any, Protocol
 
 from actors.groups import Layout, bulkhead_of
-from actors.peers import PeerGone, Peers
+from actors.link import ProcessGone
+from actors.peers import Peers
 from actors.router import Router
 from domain.calls import Partner
 from domain.errors import Refused, Unavailable
@@ -86,7 +87,7 @@ class Inbound:
         try:
             async with asyncio.timeout(NEWS_WITHIN_S):
                 await self._peers.get(bulkhead_of(partner)).call("told", key, version)
-        except (PeerGone, TimeoutError) as error:
+        except (ProcessGone, TimeoutError) as error:
             if is_needed:
                 raise Unavailable("bulkhead_not_told", str(error) or "it did not answer in time") from error
 
@@ -102,7 +103,7 @@ class Inbound:
             try:
                 async with asyncio.timeout(NEWS_WITHIN_S):
                     await self._peers.get(name).call(method, news)
-            except (PeerGone, TimeoutError):
+            except (ProcessGone, TimeoutError):
                 return False
             return True
 

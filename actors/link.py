@@ -1,14 +1,13 @@
-"""The wire between two processes: calls and their answers in bytes, and word at once when the other one is gone.
+"""The connections between two processes: calls and their results in bytes, and word at once when the other one is gone.
 
 Ray makes, names, places and restarts the processes; what they say to each other goes over a TCP connection between their event loops.
 A Ray call costs several threads and a third of a millisecond of CPU, tells of a dead actor after a second and of a hung one never
 (docs/decisions/0005-calls-over-links.md). Here the connection's end tells of a crash, and missed answers to pings tell of a hang.
 
-A frame is four bytes of length and a MessagePack array:
+A frame is four bytes of length and a MessagePack array. The frames of one turn of the event loop go out in one write:
 
-    client: ``[0, secret]`` · ``[1]`` ping · ``[2, number, method, arguments]`` · ``[3, number]`` nobody waits any more
-            ``[6, number, method, arguments]`` a call that wants what is there before its result
-    server: ``[1]`` pong · ``[4, number, result]`` · ``[5, number, error]`` · ``[6, number, part]`` before the result
+    client: ``[0, secret]`` · ``[1]`` ping · ``[2, number, method, arguments]`` · ``[3, number]`` the result is not awaited any more
+    server: ``[1]`` pong · ``[4, number, result]`` · ``[5, number, error]``
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ import asyncio
 import hmac
 import inspect
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -28,21 +28,29 @@ from supervised import supervised, supervised_once
 
 log = structlog.get_logger()
 
-HELLO, PING, CALL, FORGET, RESULT, ERROR, PART = range(7)
+HELLO, PING, CALL, FORGET, RESULT, ERROR = range(6)
 FIRST_FRAME_MAX_BYTES = 512
 FRAME_MAX_BYTES = 64 * 1024 * 1024
 CALLS_MAX = 8192
+SERVED_CALLS_MAX = 65_536  # of one client: no setting of its own bound is larger
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Any]).decode
 
-Methods = Mapping[str, Callable[..., Any]]
-Say = Callable[[Any], None]
+
+@dataclass(frozen=True, slots=True)
+class AnsweredLater:
+    """A method that gets, before its arguments, the function to which it hands its result, now or later, once. It needs no task."""
+
+    begin: Callable[..., None]
+
+
+Methods = Mapping[str, Callable[..., Any] | AnsweredLater]
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a process listens for links; the secret came by an authenticated Ray call."""
+    """Where a process listens for connections; the secret came by an authenticated Ray call."""
 
     host: str
     port: int
@@ -54,8 +62,19 @@ class CallFailed(Exception):
     """The other process was asked and its method raised; the text says what."""
 
 
-class LinkFull(Exception):
-    """As many calls as may be are waiting for their answers on this link; this one was not sent."""
+class ProcessGone(Exception):
+    """The process died, hangs, or was never there. ``sent``: the call may have reached it before."""
+
+    def __init__(self, name: str, why: str, *, sent: bool) -> None:
+        super().__init__(f"{name}: {why}")
+        self.sent = sent
+
+
+class TooManyCalls(ProcessGone):
+    """As many calls as may be wait for their results on this connection; this one was not sent."""
+
+    def __init__(self, name: str, calls_max: int) -> None:
+        super().__init__(name, f"{calls_max} calls wait already", sent=False)
 
 
 class _Wire(asyncio.Protocol):
@@ -117,7 +136,7 @@ class _Wire(asyncio.Protocol):
             self._transport.close()
 
 
-class LinkServer:
+class RpcServer:
     """Lets other processes call ``methods`` by name, on this process's event loop. Their arguments and results are what
     MessagePack can carry: texts, numbers, bytes, lists, maps, None.
     """
@@ -149,7 +168,7 @@ class _Served(_Wire):
         self._secret = secret
         self._methods = methods
         self._is_known = False
-        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._under_way: dict[int, asyncio.Task[None] | None] = {}
 
     def frame(self, frame: list[Any]) -> None:
         if not self._is_known:
@@ -161,8 +180,6 @@ class _Served(_Wire):
         match frame:
             case [2, number, method, arguments]:
                 self._call(number, method, arguments)
-            case [6, number, method, arguments]:
-                self._call(number, method, arguments, say=lambda part: self.send((PART, number, part)))
             case [1]:
                 self.send((PING,))
             case [3, number]:
@@ -175,62 +192,84 @@ class _Served(_Wire):
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         for task in self._under_way.values():
-            task.cancel()
+            if task is not None:
+                task.cancel()
+        self._under_way.clear()
 
-    def _call(self, number: int, method: str, arguments: list[Any], **more: Say) -> None:
-        """Call a method. What is done at once is answered at once; what takes its time gets a task."""
-        if method not in self._methods:
-            self.send((ERROR, number, f"there is no method {method}"))
+    def _call(self, number: int, name: str, arguments: list[Any]) -> None:
+        """Call a method. Only one that is a coroutine gets a task."""
+        method = self._methods.get(name)
+        if method is None:
+            self.send((ERROR, number, f"there is no method {name}"))
             return
-        if len(self._under_way) >= CALLS_MAX:
-            self.send((ERROR, number, f"{CALLS_MAX} calls are under way already"))
+        if len(self._under_way) >= SERVED_CALLS_MAX:
+            self.send((ERROR, number, f"{SERVED_CALLS_MAX} calls are under way already"))
             return
-        if inspect.iscoroutinefunction(self._methods[method]):
-            self._under_way[number] = supervised_once(
-                "link-call", self._answer(number, method, arguments, more), method=method
-            )
-            return
+        self._under_way[number] = None
         try:
-            self.send((RESULT, number, self._methods[method](*arguments, **more)))
+            if isinstance(method, AnsweredLater):
+                method.begin(partial(self._answer, number), *arguments)
+            elif inspect.iscoroutinefunction(method):
+                self._under_way[number] = supervised_once(
+                    "rpc-call", self._run(number, name, method, arguments), method=name
+                )
+            else:
+                self._answer(number, method(*arguments))
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
-            self._fail(number, method, error)
+            self._fail(number, name, error)
 
-    async def _answer(self, number: int, method: str, arguments: list[Any], more: dict[str, Say]) -> None:
+    async def _run(self, number: int, name: str, method: Callable[..., Awaitable[Any]], arguments: list[Any]) -> None:
         try:
-            self.send((RESULT, number, await self._methods[method](*arguments, **more)))
+            self._answer(number, await method(*arguments))
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
-            self._fail(number, method, error)
-        finally:
+            self._fail(number, name, error)
+
+    def _answer(self, number: int, result: Any) -> None:
+        """Send the result of a call, unless it has one already, or is not awaited any more."""
+        if number in self._under_way:
+            try:
+                self.send((RESULT, number, result))
+            except Exception as error:  # noqa: BLE001 - what can't be encoded is told to its own caller
+                self._fail(number, "", error)
             self._under_way.pop(number, None)
 
-    def _fail(self, number: int, method: str, error: Exception) -> None:
-        log.error("call_failed", method=method, exc_info=error)
-        # An error may quote what could not be encoded, and would not be encodable itself.
-        self.send((ERROR, number, f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()))
+    def _fail(self, number: int, name: str, error: Exception) -> None:
+        log.error("call_failed", method=name, exc_info=error)
+        if number in self._under_way:
+            del self._under_way[number]
+            # An error may quote what could not be encoded, and would not be encodable itself.
+            self.send((ERROR, number, f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()))
 
 
 class _Calling(_Wire):
     """The client's end."""
 
-    def __init__(self, heard: Callable[[list[Any]], None], ended: Callable[[], None]) -> None:
+    def __init__(self, on_frame: Callable[[list[Any]], None], on_end: Callable[[], None]) -> None:
         super().__init__(FRAME_MAX_BYTES)
-        self._heard = heard
-        self._ended = ended
+        self._on_frame = on_frame
+        self._on_end = on_end
 
     def frame(self, frame: list[Any]) -> None:
-        self._heard(frame)
+        self._on_frame(frame)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
-        self._ended()
+        self._on_end()
 
 
-class Link:
-    """The client's end. ``lost`` is done as soon as the other process is gone or hangs; it then says how."""
+class RpcConnection:
+    """The client's end. ``lost`` is done as soon as the other process is gone or hangs; it then says how.
 
-    def __init__(self, endpoint: Endpoint, *, ping_every_s: float, pings_missed_max: int) -> None:
+    ``name``: what the other process is called. ``calls_max``: so many calls may wait for their results.
+    """
+
+    def __init__(
+        self, name: str, endpoint: Endpoint, *, ping_every_s: float, pings_missed_max: int, calls_max: int = CALLS_MAX
+    ) -> None:
         self.endpoint = endpoint
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._name = name
+        self.calls_max = calls_max
         self._ping_every_s = ping_every_s
         self._silence_max_s = ping_every_s * pings_missed_max
         self._wire: _Calling | None = None
@@ -238,74 +277,73 @@ class Link:
         self._heard_s = 0.0
         self._number = 0
         self._calls: dict[int, asyncio.Future[Any]] = {}
-        self._early: dict[int, Say] = {}
 
     async def open(self) -> None:
-        """Connect; raises ``OSError`` when nobody answers."""
+        """Connect; raises ``OSError`` when nothing listens there."""
         loop = asyncio.get_running_loop()
-        wire = _Calling(self._hear, lambda: self.close("ended"))
+        wire = _Calling(self._on_frame, lambda: self.close("ended"))
         connecting = loop.create_connection(lambda: wire, self.endpoint.host, self.endpoint.port)
         await asyncio.wait_for(connecting, self._silence_max_s)
         self._wire = wire
         wire.send((HELLO, self.endpoint.secret))
         self._heard_s = loop.time()
-        self._pinging = supervised("link-pings", lambda: self._ping(wire))
+        self._pinging = supervised("rpc-pings", lambda: self._ping(wire))
 
     def close(self, why: str = "closed") -> None:
-        """Give up; ``lost`` is done with the reason, and so are the calls that wait."""
+        """Give up; ``lost`` is done with the reason, and the calls that wait fail with ``ProcessGone``."""
         if not self.lost.done():
             self.lost.set_result(why)
         if self._pinging is not None:
             self._pinging.cancel()
         if self._wire is not None:
             self._wire.close()
-        for future in self._calls.values():
-            if not future.done():
-                future.set_exception(ConnectionResetError(why))
+        for result in self._calls.values():
+            if not result.done():
+                result.set_exception(ProcessGone(self._name, why, sent=True))
         self._calls.clear()
-        self._early.clear()
 
-    async def call(self, method: str, *arguments: object, early: Say | None = None) -> Any:
-        """Call a method of the other process and wait for its result, without a limit of its own.
+    async def call(self, method: str, *arguments: object, ends_s: float | None = None) -> Any:
+        """Call a method of the other process and wait for its result, until the event loop's clock says ``ends_s``.
 
-        ``early`` hears what the method says before its result; the method then gets a ``say`` for that.
-
-        Raises ``CallFailed``; ``LinkFull`` (nothing was sent); ``ConnectionError`` when the link is lost meanwhile.
+        Raises ``CallFailed``, ``ProcessGone``, ``TooManyCalls``, and ``TimeoutError``.
         """
-        if self.lost.done() or self._wire is None:
-            raise ConnectionResetError("the link is not there")
-        if len(self._calls) >= CALLS_MAX:
-            raise LinkFull(f"{CALLS_MAX} calls wait already")
-        self._number += 1
+        result = self.send(method, *arguments)
         number = self._number
-        self._wire.send(
-            (CALL if early is None else PART, number, method, arguments)
-        )  # may raise: nothing was sent then
-        future = self._calls[number] = asyncio.get_running_loop().create_future()
-        if early is not None:
-            self._early[number] = early
+        timer = None if ends_s is None else asyncio.get_running_loop().call_at(ends_s, _expire, result)
         try:
-            return await future
-        except asyncio.CancelledError:
-            if self._calls.pop(number, None) is not None:
+            return await result
+        except (asyncio.CancelledError, TimeoutError):
+            if self._calls.pop(number, None) is not None and self._wire is not None:
                 self._wire.send((FORGET, number))
             raise
         finally:
-            self._early.pop(number, None)
+            if timer is not None:
+                timer.cancel()
 
-    def _hear(self, frame: list[Any]) -> None:
+    def send(self, method: str, *arguments: object) -> asyncio.Future[Any]:
+        """Send a call, and give the future of its result, which fails with ``CallFailed`` or ``ProcessGone``.
+
+        Raises ``ProcessGone`` and ``TooManyCalls``: nothing was sent.
+        """
+        if self._wire is None or self.lost.done():
+            raise ProcessGone(self._name, "not there", sent=False)
+        if len(self._calls) >= self.calls_max:
+            raise TooManyCalls(self._name, self.calls_max)
+        self._number += 1
+        self._wire.send((CALL, self._number, method, arguments))  # may raise: nothing was sent then
+        result = self._calls[self._number] = asyncio.get_running_loop().create_future()
+        return result
+
+    def _on_frame(self, frame: list[Any]) -> None:
         match frame:
-            case [4, number, result]:
-                future = self._calls.pop(number, None)
-                if future is not None and not future.done():
-                    future.set_result(result)
+            case [4, number, value]:
+                result = self._calls.pop(number, None)
+                if result is not None and not result.done():
+                    result.set_result(value)
             case [5, number, error]:
-                future = self._calls.pop(number, None)
-                if future is not None and not future.done():
-                    future.set_exception(CallFailed(error))
-            case [6, number, part]:
-                if (early := self._early.get(number)) is not None:
-                    early(part)
+                result = self._calls.pop(number, None)
+                if result is not None and not result.done():
+                    result.set_exception(CallFailed(error))
         self._heard_s = asyncio.get_running_loop().time()
 
     async def _ping(self, wire: _Calling) -> None:
@@ -321,3 +359,9 @@ class Link:
             asked_s = loop.time()
             if loop.time() - self._heard_s > self._silence_max_s:
                 self.close("silent")
+
+
+def _expire(result: asyncio.Future[Any]) -> None:
+    # A timer of its own costs a tenth of what asyncio.timeout does.
+    if not result.done():
+        result.set_exception(TimeoutError())

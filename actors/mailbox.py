@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.wire import Told
+from actors.wire import Told, encode_told
 from domain.commands import Message
-from domain.errors import OutcomeUnknown, Unavailable
+from domain.errors import Unavailable
 
 
 @dataclass(slots=True, eq=False)
@@ -21,14 +22,10 @@ class Letter:
     def tell(self, told: Told) -> None:
         """Tell the sender, unless it has gone."""
 
-    def expire(self) -> None:
-        """Tell the sender that there was no answer in time."""
-        self.tell(OutcomeUnknown("no answer in time; asking again with the same key tells"))
-
 
 @dataclass(slots=True, eq=False)
-class Asked(Letter):
-    """A message whose sender waits for ``told``."""
+class PendingReply(Letter):
+    """A message of this process whose sender waits for ``told``."""
 
     told: Future[Told]
 
@@ -36,6 +33,17 @@ class Asked(Letter):
         """Tell the sender, unless it has gone."""
         if not self.told.done():
             self.told.set_result(told)
+
+
+@dataclass(slots=True, eq=False)
+class RemoteEnvelope(Letter):
+    """A message of another process: what its sender is told is the result of the call that brought it, encoded."""
+
+    answer: Callable[[bytes], None]
+
+    def tell(self, told: Told) -> None:
+        """Answer the call; the first answer counts."""
+        self.answer(encode_told(told))
 
 
 class Mailbox:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from actors.groups import Layout
@@ -30,8 +30,7 @@ class Shards(Protocol):
     def forget(self, name: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
     """The process to ask for an order. ``take``: it has to take ``group`` over for that. ``reading``: the number of the reading of
     the owners table that this is from.
     """
@@ -81,16 +80,9 @@ class Ownership:
         if self._keeper is not None:
             self._keeper.cancel()
 
-    def group_of(self, order_id: str) -> str:
-        """Give the group that the order belongs to, as far as is known here."""
-        return self._dedicated.get(order_id) or self._layout.group_of(order_id)
-
     def owner_of(self, order_id: str) -> Owner | None:
         """Give the process to ask for an order now, or None while no shard is up that could have it."""
-        return self.owner_of_group(self.group_of(order_id))
-
-    def owner_of_group(self, group: str) -> Owner | None:
-        """Give the process to ask for the orders of a group now, or None while no shard is up that could have it."""
+        group = self._dedicated.get(order_id) or self._layout.group_of(order_id)
         if group.startswith(DEDICATED):
             self._looked_up_lately.add(group)
         home = self._layout.home_of(group)

@@ -1,29 +1,29 @@
-"""From a shard to the bulkheads: calls go out in batches, and those without an answer go out again to a bulkhead that was replaced.
+"""From a shard to the bulkheads: calls go out after their commit, and those without an answer again to a bulkhead that was replaced.
 
-No call is kept. What is to be sent is what the steps of an order's last commit ask for, and that is looked at before every send: a
-call may have waited in a queue, or its answer have been lost, while the order became another. A call's id is its order and step, so a
-repeat has no second effect. A call that can't be handed over is answered ``NotSent``. An order that hears that the circuit is open
-goes again when ``circuits.py`` says.
+No call is kept. What is sent is what the steps of an order's last commit ask for, and that is looked at before a call is sent again:
+its answer may have been lost while the order became another. A call's id is its order and step, so a repeat has no second effect. A
+call that can't be handed over is answered ``NotSent``. An order that hears that the circuit is open goes again when ``circuits.py``
+says.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 
 import structlog
 from msgspec.structs import replace
 
-from actors.batching import MicroBatcher
 from actors.circuits import Circuits
-from actors.peers import PeerGone
-from actors.wire import Encoded, Unencodable, encode_call, join
+from actors.link import ProcessGone, TooManyCalls
+from actors.wire import Unencodable, encode_call
 from domain.calls import PARTNER_OF, Call, Outcome, Partner
-from domain.errors import Unavailable
 from domain.order import Order, StepState
 from sagas.steps import call_of, partner_of, still_wanted
+from supervised import note_failure
 
 log = structlog.get_logger()
 
@@ -33,16 +33,14 @@ class BulkheadCalls:
 
     def __init__(
         self,
-        perform: Callable[[Partner, bytes], Awaitable[list[int]]],
+        perform: Callable[[Partner, bytes], asyncio.Future[bool]],
         not_sent: Callable[[Call, str], None],
         ask_again: Callable[[str, Partner], None],
         find: Callable[[str], Order | None],
         now: Callable[[], datetime],
-        *,
-        queue_max_calls: int,
-        batch_max_calls: int = 128,
     ) -> None:
-        """``perform`` hands a batch over and gives the positions of the calls that were not taken; raises ``PeerGone``.
+        """``perform`` hands an encoded call to the partner's bulkhead and gives whether that has taken it; raises ``ProcessGone`` and
+        ``TooManyCalls`` where it was not handed over.
 
         ``ask_again`` tells an order (by its id) to make its call to the partner, if it still waits to. ``find`` gives the last
         commit of an order that is in memory here; one that is not is somebody else's, or comes back by its own deadline. ``now``
@@ -55,16 +53,10 @@ class BulkheadCalls:
         self._circuits = Circuits(ask_again)
         # For each partner, the orders in memory that wait for its answer, and how many of their steps do.
         self._waiting: dict[Partner, dict[str, int]] = {partner: {} for partner in Partner}
-        self._queues = {
-            partner: MicroBatcher(
-                self._sender(partner), queue_max_items=queue_max_calls, batch_max_items=batch_max_calls
-            )
-            for partner in Partner
-        }
 
     @property
     def unanswered(self) -> int:
-        """Calls that are out or wait to go."""
+        """Calls that are out."""
         return sum(sum(orders.values()) for orders in self._waiting.values())
 
     @property
@@ -82,12 +74,21 @@ class BulkheadCalls:
                 orders.pop(order.id, None)
 
     def send(self, calls: Iterable[Call]) -> None:
-        """Send calls whose intents are committed."""
+        """Send calls that the commits of a moment ago ask for."""
         for call in calls:
             try:
-                self._queues[PARTNER_OF[type(call.request)]].put(call)
-            except Unavailable as full:
-                self._not_sent(call, str(full))
+                performed = self._perform(PARTNER_OF[type(call.request)], encode_call(call))
+            except (Unencodable, TooManyCalls) as error:
+                self._not_sent(call, str(error))
+            except ProcessGone:
+                # It is repeated when the bulkhead is back; until then the order's own deadline watches over it.
+                continue
+            else:
+                performed.add_done_callback(partial(self._performed, call))
+
+    def send_again(self, calls: Iterable[Call]) -> None:
+        """Send calls that earlier commits asked for, as far as their orders still do."""
+        self.send([call for call in calls if self._is_asked_for(call)])
 
     def answered(self, order: Order, key: str, outcome: Outcome) -> None:
         """The answer to a step of ``order``, as it was before, is committed."""
@@ -120,31 +121,14 @@ class BulkheadCalls:
         ]
         if calls:
             log.info("calls_repeated", partner=partner.value, calls=len(calls))
-            self.send(calls)
+            self.send_again(calls)
 
-    def _sender(self, partner: Partner) -> Callable[[list[Call]], Awaitable[None]]:
-        async def send(batch: list[Call]) -> None:
-            encoded = [
-                (call, each) for call in batch if self._is_asked_for(call) and (each := self._encoded(call)) is not None
-            ]
-            if not encoded:
-                return
-            try:
-                for position in await self._perform(partner, join(each for _, each in encoded)):
-                    self._not_sent(encoded[position][0], "the bulkhead's queue is full")
-            except PeerGone as gone:
-                # It is repeated when the bulkhead is back; until then the order's own deadline watches over it.
-                log.warning("bulkhead_gone", partner=partner.value, calls=len(encoded), why=str(gone))
-                await asyncio.sleep(0)
-
-        return send
-
-    def _encoded(self, call: Call) -> Encoded | None:
-        try:
-            return encode_call(call)
-        except Unencodable as error:
-            self._not_sent(call, str(error))
-            return None
+    def _performed(self, call: Call, performed: asyncio.Future[bool]) -> None:
+        error = performed.exception()
+        if error is None and not performed.result():
+            self._not_sent(call, "the bulkhead's queue is full")
+        elif error is not None and not isinstance(error, ProcessGone):
+            note_failure("perform", error, order_id=call.order_id, key=call.key)
 
     def _is_asked_for(self, call: Call) -> bool:
         order = self._find(call.order_id)
@@ -152,7 +136,5 @@ class BulkheadCalls:
             return True
         log.info("call_not_asked_for", order_id=call.order_id, key=call.key, attempt=call.attempt)
         if order is not None and any(step.key == call.key for step in order.steps):
-            self._not_sent(
-                call, "it is not asked for any more"
-            )  # a charge that waits to be sent, of an order that was cancelled
+            self._not_sent(call, "it is not asked for any more")
         return False

@@ -1,33 +1,25 @@
 """Other processes of the service, as this one sees them: up or gone, and how to call them.
 
-A peer is a named Ray actor. Ray tells where it listens; calls go over a link (``link.py``), which tells within milliseconds that
+A peer is a named Ray actor. Ray tells where it listens; calls go over a connection (``link.py``), which tells within milliseconds that
 the process died and within seconds that it hangs. A peer that is gone is looked for until it is back.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import ray
 import structlog
 
-from actors.link import Endpoint, Link, LinkFull, Say
+from actors.link import CALLS_MAX, Endpoint, ProcessGone, RpcConnection
 from supervised import supervised
 
 log = structlog.get_logger()
 
 NAMESPACE = "ordersvc"
 SILENT = "silent"
-
-
-class PeerGone(Exception):
-    """The process died, hangs, or was never there. ``sent``: a call may have reached it before."""
-
-    def __init__(self, name: str, why: str, *, sent: bool) -> None:
-        super().__init__(f"{name}: {why}")
-        self.sent = sent
 
 
 class Peer:
@@ -41,14 +33,16 @@ class Peer:
         pings_missed_max: int,
         on_lost: Callable[[str, str], None] | None = None,
         on_found: Callable[[str], None] | None = None,
+        calls_max: int = CALLS_MAX,
         search_first_s: float = 0.05,
         search_max_s: float = 1.0,
     ) -> None:
         self.name = name
-        self.link: Link | None = None
+        self.link: RpcConnection | None = None
         self.found = asyncio.Event()
         self._ping_every_s = ping_every_s
         self._pings_missed_max = pings_missed_max
+        self._calls_max = calls_max
         self._on_lost = on_lost
         self._on_found = on_found
         self._search_first_s = search_first_s
@@ -65,19 +59,18 @@ class Peer:
         """Where it listens and its process id, while it is up."""
         return self.link.endpoint if self.link is not None else None
 
-    async def call(self, method: str, *arguments: object, early: Say | None = None) -> Any:
-        """Call a method of the process over its link; raises ``PeerGone`` at once when it goes while the answer is awaited,
-        and ``link.CallFailed`` when the method raised.
-        """
-        link = self.link
-        if link is None or link.lost.done():
-            raise PeerGone(self.name, "not there", sent=False)
-        try:
-            return await link.call(method, *arguments, early=early)
-        except LinkFull as full:
-            raise PeerGone(self.name, str(full), sent=False) from full
-        except ConnectionError as error:
-            raise PeerGone(self.name, str(error), sent=True) from error
+    def call(self, method: str, *arguments: object, ends_s: float | None = None) -> Coroutine[Any, Any, Any]:
+        """Call a method of the process; see ``link.RpcConnection.call``. Raises ``ProcessGone`` also while it was not found."""
+        return self._connected().call(method, *arguments, ends_s=ends_s)
+
+    def send(self, method: str, *arguments: object) -> asyncio.Future[Any]:
+        """Send a call, and give the future of its result; see ``link.RpcConnection.send``."""
+        return self._connected().send(method, *arguments)
+
+    def _connected(self) -> RpcConnection:
+        if self.link is None:
+            raise ProcessGone(self.name, "not there", sent=False)
+        return self.link
 
     def stop(self) -> None:
         """Look for it no more."""
@@ -105,13 +98,19 @@ class Peer:
             if self._on_lost is not None:
                 self._on_lost(self.name, why)
 
-    async def _find(self) -> Link:
+    async def _find(self) -> RpcConnection:
         loop = asyncio.get_running_loop()
         handle: Any = await loop.run_in_executor(None, lambda: ray.get_actor(self.name, namespace=NAMESPACE))
         endpoint: Endpoint = await asyncio.wait_for(
             asyncio.wrap_future(handle.hello.remote().future()), self._search_max_s * 5
         )
-        link = Link(endpoint, ping_every_s=self._ping_every_s, pings_missed_max=self._pings_missed_max)
+        link = RpcConnection(
+            self.name,
+            endpoint,
+            ping_every_s=self._ping_every_s,
+            pings_missed_max=self._pings_missed_max,
+            calls_max=self._calls_max,
+        )
         await link.open()
         if self.link is not None:
             self.link.close()  # lost long ago, unless what came after it was found has failed
@@ -130,33 +129,39 @@ class Peers:
         on_lost: Callable[[str, str], None] | None = None,
         on_found: Callable[[str], None] | None = None,
         max_peers: int = 2048,
+        calls_max: int = CALLS_MAX,
     ) -> None:
+        """``calls_max``: so many calls to one process may wait for their results."""
         self._peers: dict[str, Peer] = {}
         self._ping_every_s = ping_every_s
         self._pings_missed_max = pings_missed_max
         self._max_peers = max_peers
+        self._calls_max = calls_max
         self.on_lost = on_lost
         self.on_found = on_found
 
     def get(self, name: str) -> Peer:
-        """The peer of that name, known from now on. Raises ``PeerGone`` when the bound on peers is reached."""
+        """The peer of that name, known from now on. Raises ``ProcessGone`` when the bound on peers is reached."""
         peer = self._peers.get(name)
         if peer is None:
             if len(self._peers) >= self._max_peers:
-                raise PeerGone(name, "too many peers", sent=False)
+                raise ProcessGone(name, "too many peers", sent=False)
             peer = self._peers[name] = Peer(
                 name,
                 ping_every_s=self._ping_every_s,
                 pings_missed_max=self._pings_missed_max,
+                calls_max=self._calls_max,
                 on_lost=self._lost,
                 on_found=self._found,
             )
         return peer
 
     def is_up(self, name: str) -> bool:
-        """Whether the peer is known and its link stands."""
-        peer = self._peers.get(name)
-        return peer is not None and peer.is_up
+        """Whether the connection to it stands; it is looked for from now on."""
+        try:
+            return self.get(name).is_up
+        except ProcessGone:
+            return False
 
     def up(self) -> list[str]:
         """The names of those that are up."""

@@ -14,9 +14,9 @@ from typing import Any
 import ray
 
 from actors import composition
-from actors.link import CallFailed
+from actors.link import CallFailed, ProcessGone
 from actors.logs import set_up_logs
-from actors.peers import NAMESPACE, SILENT, PeerGone, Peers
+from actors.peers import NAMESPACE, SILENT, Peers
 from actors.processes.process import SUPERVISOR
 from actors.processes.ray_processes import RayProcesses
 from settings import Settings, settings_or_exit
@@ -45,7 +45,7 @@ async def _all_up(peers: Peers) -> None:
     supervisor = peers.get(SUPERVISOR)
     while True:
         await supervisor.found.wait()
-        with suppress(PeerGone, CallFailed):
+        with suppress(ProcessGone, CallFailed):
             report: dict[str, Any] = await supervisor.call("report")
             if set(report["expected"]) <= set(report["up"]):
                 return

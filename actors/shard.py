@@ -10,17 +10,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 
 from actors.group import Group
 from actors.groups import Layout, residue
-from actors.mailbox import Letter
-from actors.posting import Batch, SayTold
+from actors.mailbox import Letter, RemoteEnvelope
 from actors.surroundings import GroupStore, Surroundings
 from actors.watches import shown
-from actors.wire import Moved, Told, Unreadable, decode_letters, encode_told
+from actors.wire import Moved, Unreadable, decode_letter, encode_told
 from domain.calls import Call, NotSent, Partner
 from domain.commands import Actor, ActorType, AskAgain, CallAnswered, Message
 from domain.errors import Unavailable
@@ -37,8 +37,6 @@ log = structlog.get_logger()
 class ShardPolicy:
     """Bounds and waits, unit last."""
 
-    answer_within_s: float = 9.5
-    say_every_s: float = 0.02
     poll_every_s: float = 1.0
     poll_ahead_s: float = 5.0
     poll_max_orders: int = 500
@@ -101,7 +99,7 @@ class OrderShard:
         """Take the home group over and begin to watch over it."""
         await self._around.clock.synchronise()
         await self._around.numbers.fill()
-        await self._take(self.home)
+        await asyncio.shield(self._take(self.home))
         clock = self._around.clock
         self._spawn("poll", self._poll)
         self._spawn("sweep", self._sweep)
@@ -117,18 +115,23 @@ class OrderShard:
 
     # What others call.
 
-    async def handle(
-        self, group_name: str, batch: bytes, *, take: bool, say: Callable[[bytes], None] | None = None
-    ) -> bytes:
-        """Deliver a batch of messages to one group's orders and give what each sender is told.
+    def deliver(self, answer: Callable[[bytes], None], group_name: str, take: bool, letter: bytes) -> None:
+        """Deliver a message of another process to an order of a group; ``answer`` gets what its sender is told, encoded.
 
-        ``take``: the sender knows that the group's owner is gone; take the group over if it is not here. ``say`` hears ahead
-        what is told while others still wait; then the rest is given.
+        ``take``: the sender knows that the group's owner is gone; take the group over if it is not here.
         """
-        told = await self._deliver(
-            group_name, decode_letters(batch), None if say is None else lambda told: say(encode_told(told)), take=take
-        )
-        return encode_told(told)
+        try:
+            remote = RemoteEnvelope(*decode_letter(letter), answer)
+        except Unreadable as error:
+            answer(encode_told(Unavailable("order_failed", str(error))))
+            return
+        group = self._groups.get(group_name)
+        if group is not None and not group.is_replaced:
+            group.accept(remote)
+        elif self._stopping or not (take or group_name in self._taking):
+            remote.tell(Moved(""))
+        else:
+            self._take(group_name).add_done_callback(partial(_deliver_taken, remote))
 
     async def watch(self, order_id: str, until: str) -> bytes | None:
         """Return when the order is ``until``, with what is told of it, or when it has moved; None where it has to be read.
@@ -139,7 +142,7 @@ class OrderShard:
         come = Moved("") if group is None else await group.watch(order_id, until)
         if come is None:
             return None
-        return encode_told([(0, come if isinstance(come, Moved) else shown(come, until))])
+        return encode_told(come if isinstance(come, Moved) else shown(come, until))
 
     def not_sent(self, call: Call, why: str) -> None:
         """A call could not be handed over: its order hears so."""
@@ -198,30 +201,19 @@ class OrderShard:
                 return group
         return None
 
-    async def _deliver(
-        self, group_name: str, letters: list[tuple[str, Message] | Unreadable], say: SayTold | None, *, take: bool
-    ) -> list[tuple[int, Told]]:
-        group = self._groups.get(group_name)
-        if group is None or group.is_replaced:
-            if self._stopping or not (take or group_name in self._taking):
-                return [(position, Moved("")) for position in range(len(letters))]
-            try:
-                group = await self._take(group_name)
-            except (StorageUnavailable, CommitUnknown) as error:
-                not_now = Unavailable("database_unavailable", str(error))
-                return [(position, not_now) for position in range(len(letters))]
-        batch = Batch(letters)
-        for letter in batch.letters:
-            group.accept(letter)
-        return await batch.answers(self._policy.answer_within_s, say, self._policy.say_every_s)
-
-    async def _take(self, name: str) -> Group:
+    def _take(self, name: str) -> asyncio.Task[Group]:
         """Become the owner of a group, once however many ask for it."""
         task = self._taking.get(name)
         if task is None:
             task = self._taking[name] = awaited("take-group", self._take_over(name))
-            task.add_done_callback(lambda _: self._taking.pop(name, None))
-        return await asyncio.shield(task)
+            task.add_done_callback(partial(self._taken, name))
+        return task
+
+    def _taken(self, name: str, taking: asyncio.Task[Group]) -> None:
+        del self._taking[name]
+        error = None if taking.cancelled() else taking.exception()
+        if error is not None and not isinstance(error, StorageUnavailable | CommitUnknown):
+            note_failure("take-group", error, group=name)
 
     async def adopt(self) -> None:
         """Become the owner of the dedicated order that this process is named after; whoever had it has stopped it.
@@ -283,7 +275,7 @@ class OrderShard:
         await asyncio.sleep(wait_s)
         while self.home not in self._groups:
             try:
-                await self._take(self.home)
+                await asyncio.shield(self._take(self.home))
             except (StorageUnavailable, CommitUnknown):
                 await asyncio.sleep(self._policy.take_retry_s)
 
@@ -365,3 +357,13 @@ class OrderShard:
         task = supervised(name, work, shard=self.name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _deliver_taken(letter: Letter, taking: asyncio.Task[Group]) -> None:
+    """Deliver a message that has waited for its group to be taken over."""
+    if taking.cancelled():
+        letter.tell(Moved(""))
+    elif (error := taking.exception()) is not None:
+        letter.tell(Unavailable("database_unavailable", str(error)))
+    else:
+        taking.result().accept(letter)

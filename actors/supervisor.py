@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import structlog
 
 from actors.growth_alarm import GrowthAlarm
-from actors.peers import SILENT, PeerGone, Peers
+from actors.link import ProcessGone
+from actors.peers import SILENT, Peers
 from actors.router import Router
 from domain.commands import Actor, ActorType, Message, Wake
 from domain.errors import OutcomeUnknown, Refused, Unavailable
@@ -312,7 +313,7 @@ class Supervisor:
                 # wait_for would pass over being cancelled while an answer comes, and the supervisor would not end.
                 async with asyncio.timeout(self._policy.statistics_within_s):
                     figures = await self._peers.get(name).call("statistics")
-            except (PeerGone, TimeoutError):
+            except (ProcessGone, TimeoutError):
                 self._statistics.pop(name, None)
                 return
             self._statistics[name] = figures

@@ -1,14 +1,13 @@
-"""How messages, replies and calls travel between processes: bytes, encoded once, a batch at a time.
+"""How messages, replies and calls travel between processes: bytes, each encoded once, by itself.
 
-Nothing here knows Ray or a socket. A body or an outcome is one of several plain dataclasses, so each carries the name of its type.
-What travels together is encoded and decoded apart: a text that no encoding takes must cost its own sender an answer, and nobody else.
+Nothing here knows Ray or a socket. A body or an outcome is one of several plain values, so each carries the name of its type.
+A text that no encoding takes costs its own sender an answer, and nobody else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import msgspec
 
@@ -64,7 +63,7 @@ class _Call(msgspec.Struct, array_like=True):
 
 
 class _Told(msgspec.Struct, array_like=True):
-    """``position`` within the batch. Kind: reply, refused, unavailable, unknown or moved."""
+    """Kind: reply, refused, unavailable, unknown or moved. ``position`` is 0: the first release told a batch together."""
 
     position: int
     kind: str
@@ -87,7 +86,6 @@ class _Unavailability(msgspec.Struct, array_like=True):
     overloaded: bool
 
 
-_apart = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _letter = msgspec.msgpack.Decoder(_Letter)
 _answered = msgspec.msgpack.Decoder(_Answered)
 _call = msgspec.msgpack.Decoder(_Call)
@@ -106,41 +104,22 @@ class Moved:
 
 
 Told = Reply | Refused | Unavailable | OutcomeUnknown | Moved
-Encoded = msgspec.Raw
-T = TypeVar("T")
+ENCODE_FAILS = (ValueError, TypeError, OverflowError)
+DECODE_FAILS = (ValueError, TypeError, KeyError, msgspec.MsgspecError)
 
 
 class Unencodable(ValueError):
     """This message, or call, can't be put into bytes: it holds a text or a number that the encoding does not take."""
 
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """Stands in the place of what could not be decoded; ``why`` names no content."""
-
-    why: str
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"it can't be encoded: {type(error).__name__}")
 
 
-def _encode_one(value: Callable[[], object]) -> Encoded:
-    try:
-        return msgspec.Raw(_encode(value()))
-    except (ValueError, TypeError, OverflowError) as error:
-        raise Unencodable(f"it can't be encoded: {type(error).__name__}") from error
+class Unreadable(ValueError):
+    """These bytes are no message or call that this release knows; the text names no content."""
 
-
-def _decode_apart(data: bytes, decode: Callable[[msgspec.Raw], T]) -> list[T | Unreadable]:
-    decoded: list[T | Unreadable] = []
-    for raw in _apart.decode(data):
-        try:
-            decoded.append(decode(raw))
-        except (ValueError, TypeError, KeyError, msgspec.MsgspecError) as error:
-            decoded.append(Unreadable(type(error).__name__))
-    return decoded
-
-
-def join(encoded: Iterable[Encoded]) -> bytes:
-    """Put what was encoded one by one into one batch."""
-    return _encode(list(encoded))
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"it can't be read: {type(error).__name__}")
 
 
 def _encode_body(body: Body) -> tuple[str, msgspec.Raw]:
@@ -161,59 +140,56 @@ def _decode_body(kind: str, raw: msgspec.Raw) -> Body:
     return body
 
 
-def encode_letter(order_id: str, m: Message) -> Encoded:
+def encode_letter(order_id: str, m: Message) -> bytes:
     """Encode a message to an order; raises ``Unencodable``. ``Message.known`` does not travel: the shard attaches it."""
-    return _encode_one(
-        lambda: _Letter(
-            order_id,
-            m.id,
-            *_encode_body(m.body),
-            m.actor.type.value,
-            m.actor.id,
-            m.keyed,
-            m.fingerprint,
-            m.expected_version,
-            m.customer_scope,
-            m.traceparent,
-            m.former_ids,
-            m.former_fingerprint,
+    try:
+        return _encode(
+            _Letter(
+                order_id,
+                m.id,
+                *_encode_body(m.body),
+                m.actor.type.value,
+                m.actor.id,
+                m.keyed,
+                m.fingerprint,
+                m.expected_version,
+                m.customer_scope,
+                m.traceparent,
+                m.former_ids,
+                m.former_fingerprint,
+            )
         )
-    )
+    except ENCODE_FAILS as error:
+        raise Unencodable(error) from error
 
 
-def encode_letters(letters: Sequence[tuple[str, Message]]) -> bytes:
-    """Encode (order id, message) pairs as one batch; raises ``Unencodable`` for the first that can't be."""
-    return join(encode_letter(order_id, message) for order_id, message in letters)
-
-
-def _decode_letter(raw: msgspec.Raw) -> tuple[str, Message]:
-    x = _letter.decode(raw)
-    message = Message(
-        id=x.id,
-        body=_decode_body(x.kind, x.body),
-        actor=Actor(ActorType(x.actor_type), x.actor_id),
-        keyed=x.keyed,
-        fingerprint=x.fingerprint,
-        expected_version=x.expected_version,
-        customer_scope=x.customer_scope,
-        traceparent=x.traceparent,
-        former_ids=x.former_ids,
-        former_fingerprint=x.former_fingerprint,
-    )
+def decode_letter(data: bytes) -> tuple[str, Message]:
+    """Give the order's id and the message; raises ``Unreadable``."""
+    try:
+        x = _letter.decode(data)
+        message = Message(
+            id=x.id,
+            body=_decode_body(x.kind, x.body),
+            actor=Actor(ActorType(x.actor_type), x.actor_id),
+            keyed=x.keyed,
+            fingerprint=x.fingerprint,
+            expected_version=x.expected_version,
+            customer_scope=x.customer_scope,
+            traceparent=x.traceparent,
+            former_ids=x.former_ids,
+            former_fingerprint=x.former_fingerprint,
+        )
+    except DECODE_FAILS as error:
+        raise Unreadable(error) from error
     return x.order_id, message
 
 
-def decode_letters(data: bytes) -> list[tuple[str, Message] | Unreadable]:
-    """Decode a batch of letters."""
-    return _decode_apart(data, _decode_letter)
-
-
-def _encode_told(position: int, told: Told) -> _Told:
+def _told_of(told: Told) -> _Told:
     match told:
         case Reply():
-            return _Told(position, "reply", msgspec.Raw(_encode(told)))
+            return _Told(0, "reply", msgspec.Raw(_encode(told)))
         case Moved():
-            return _Told(position, "moved", msgspec.Raw(_encode(told.group)))
+            return _Told(0, "moved", msgspec.Raw(_encode(told.group)))
         case Refused():
             refusal = _Refusal(
                 told.kind.value,
@@ -223,12 +199,12 @@ def _encode_told(position: int, told: Told) -> _Told:
                 None if told.allowed is None else list(told.allowed),
                 told.current_version,
             )
-            return _Told(position, "refused", msgspec.Raw(_encode(refusal)))
+            return _Told(0, "refused", msgspec.Raw(_encode(refusal)))
         case Unavailable():
             not_now = _Unavailability(told.code, told.detail, told.retry_after_s, told.overloaded)
-            return _Told(position, "unavailable", msgspec.Raw(_encode(not_now)))
+            return _Told(0, "unavailable", msgspec.Raw(_encode(not_now)))
         case OutcomeUnknown():
-            return _Told(position, "unknown", msgspec.Raw(_encode(told.detail)))
+            return _Told(0, "unknown", msgspec.Raw(_encode(told.detail)))
 
 
 def _decode_told(told: _Told) -> Told:
@@ -256,58 +232,49 @@ def _decode_told(told: _Told) -> Told:
             return OutcomeUnknown(_text.decode(told.payload))
 
 
-def encode_told(told: Iterable[tuple[int, Told]]) -> bytes:
-    """Encode what senders of a batch are told, each with its letter's position in the batch.
-
-    Whose answer can't be encoded is told that the outcome is not known.
-    """
-    return join(_encode_told_apart(position, each) for position, each in told)
-
-
-def _encode_told_apart(position: int, told: Told) -> Encoded:
+def encode_told(told: Told) -> bytes:
+    """Encode what a sender is told: that the outcome is not known, where the answer can't be encoded."""
     try:
-        return _encode_one(lambda: _encode_told(position, told))
-    except Unencodable:
-        return _encode_one(lambda: _encode_told(position, OutcomeUnknown("its answer can't be encoded")))
+        return _encode(_told_of(told))
+    except ENCODE_FAILS:
+        return _encode(_told_of(OutcomeUnknown("its answer can't be encoded")))
 
 
-def decode_told(data: bytes) -> list[tuple[int, Told]]:
+def decode_told(data: bytes) -> Told:
     """Decode what ``encode_told`` made."""
-    told: list[tuple[int, Told]] = []
-    for raw in _apart.decode(data):
-        each = _told.decode(raw)
-        try:
-            told.append((each.position, _decode_told(each)))
-        except (ValueError, msgspec.MsgspecError) as error:
-            told.append((each.position, OutcomeUnknown(f"the answer can't be read: {type(error).__name__}")))
-    return told
+    try:
+        return _decode_told(_told.decode(data))
+    except DECODE_FAILS as error:
+        return OutcomeUnknown(f"the answer can't be read: {type(error).__name__}")
 
 
-def encode_call(call: Call) -> Encoded:
+def encode_call(call: Call) -> bytes:
     """Encode a call for a bulkhead; raises ``Unencodable``."""
-    return _encode_one(
-        lambda: _Call(
-            call.order_id,
-            call.key,
-            call.attempt,
-            type(call.request).__name__,
-            msgspec.Raw(_encode(call.request)),
-            call.may_have_happened,
+    try:
+        return _encode(
+            _Call(
+                call.order_id,
+                call.key,
+                call.attempt,
+                type(call.request).__name__,
+                msgspec.Raw(_encode(call.request)),
+                call.may_have_happened,
+            )
         )
-    )
+    except ENCODE_FAILS as error:
+        raise Unencodable(error) from error
 
 
-def _decode_call(raw: msgspec.Raw) -> Call:
-    call = _call.decode(raw)
-    return Call(
-        order_id=call.order_id,
-        key=call.key,
-        attempt=call.attempt,
-        request=_requests[call.kind].decode(call.request),
-        may_have_happened=call.may_have_happened,
-    )
-
-
-def decode_calls(data: bytes) -> list[Call | Unreadable]:
-    """Decode a batch of calls."""
-    return _decode_apart(data, _decode_call)
+def decode_call(data: bytes) -> Call:
+    """Decode what ``encode_call`` made; raises ``Unreadable``."""
+    try:
+        call = _call.decode(data)
+        return Call(
+            order_id=call.order_id,
+            key=call.key,
+            attempt=call.attempt,
+            request=_requests[call.kind].decode(call.request),
+            may_have_happened=call.may_have_happened,
+        )
+    except DECODE_FAILS as error:
+        raise Unreadable(error) from error

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from actors import composition
 from actors.catalogue import Catalogue
 from actors.clock import DatabaseClock
 from actors.failpoints import Failpoint
 from actors.groups import Layout
-from actors.link import Endpoint, LinkServer, Methods, Say
+from actors.link import AnsweredLater, Endpoint, Methods, RpcServer
 from actors.mailbox import Letter
 from actors.numbers import OrderNumbers
 from actors.processes.process import keep_garbage_collection_rare
@@ -63,6 +63,10 @@ class InstantPartners:
             message = Message(id=f"answer:{call.key}:{call.attempt}", body=answered, actor=actor)
             self.shard.accept(Letter(call.order_id, message))
 
+    def send_again(self, calls: Iterable[Call]) -> None:
+        """Answer them as if they had not been answered."""
+        self.send(calls)
+
     def committed(self, order: Order) -> None:
         """Nothing is repeated here."""
 
@@ -77,7 +81,7 @@ class InstantPartners:
 
 
 class EngineShard:
-    """A shard as ``actors.peers`` and ``actors.router`` know one: ``hello``, ``handle``, and watches on its link."""
+    """A shard as ``actors.peers`` and ``actors.router`` know one: ``hello``, and what is called over its connections."""
 
     def __init__(self, name: str, config: Settings) -> None:
         self._name = name
@@ -93,10 +97,10 @@ class EngineShard:
             self._starting = asyncio.get_running_loop().create_task(self._start())
         return await asyncio.shield(self._starting)
 
-    async def handle(self, group: str, batch: bytes, take: bool, say: Say | None = None) -> bytes:
-        """Deliver a batch of messages."""
+    def deliver(self, answer: Callable[[bytes], None], group: str, take: bool, letter: bytes) -> None:
+        """Deliver a message."""
         assert self._shard is not None
-        return await self._shard.handle(group, batch, take=take, say=say)
+        self._shard.deliver(answer, group, take, letter)
 
     def passivate(self) -> int:
         """Let idle actors leave memory; so many did. Raise ``later_s`` before, to let time go by."""
@@ -146,11 +150,11 @@ class EngineShard:
 
         home = f"slices-{self._name.rsplit('-', 1)[1]}-of-{layout.shards}"
         # Nothing is ever published here, so there is nothing to sweep: an hour is never.
-        policy = ShardPolicy(answer_within_s=config.ask_timeout_s * 0.95, sweep_every_s=3600.0)
+        policy = ShardPolicy(sweep_every_s=3600.0)
         self._shard = partners.shard = OrderShard(self._name, home, layout, store, policy, around)
         await self._shard.start()
-        methods: Methods = {"handle": self.handle, "watch": self._watch}
-        return await LinkServer("127.0.0.1", methods).start(os.getpid())
+        methods: Methods = {"deliver": AnsweredLater(self.deliver), "watch": self._watch}
+        return await RpcServer("127.0.0.1", methods).start(os.getpid())
 
     async def _watch(self, order_id: str, until: str) -> None:
         assert self._shard is not None

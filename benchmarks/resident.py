@@ -18,7 +18,7 @@ import structlog
 from pydantic import SecretStr
 
 from actors.groups import Layout
-from actors.wire import encode_letters
+from actors.wire import encode_letter
 from benchmarks.database import make_database, private_postgres
 from benchmarks.engine_shard import EngineShard
 from benchmarks.filled import PREPARED, fill
@@ -116,9 +116,13 @@ async def _come_back(shard: EngineShard, ids: list[str]) -> None:
     group = Layout(1).group_of(ids[0])
     actor = Actor(ActorType.STAFF, "bench")
     for first in range(0, len(ids), BATCH_ORDERS):
-        batch = ids[first : first + BATCH_ORDERS]
-        letters = [(order_id, Message(id="no-delivery", body=Deliver("none"), actor=actor)) for order_id in batch]
-        await shard.handle(group, encode_letters(letters), take=False)
+        answers = []
+        for order_id in ids[first : first + BATCH_ORDERS]:
+            message = Message(id="no-delivery", body=Deliver("none"), actor=actor)
+            answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+            shard.deliver(answer.set_result, group, False, encode_letter(order_id, message))  # noqa: FBT003
+            answers.append(answer)
+        await asyncio.gather(*answers)
 
 
 def _resident_bytes() -> int:

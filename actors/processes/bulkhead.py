@@ -50,11 +50,7 @@ class Bulkhead(Process):
         )
 
     def _methods(self) -> Methods:
-        return {**super()._methods(), "perform": self.perform, "told": self.told}
-
-    def perform(self, batch: bytes) -> list[int]:
-        """Accept calls; gives the positions of those for which there is no room."""
-        return self._worker.perform(batch)
+        return {**super()._methods(), "perform": self._worker.perform, "told": self.told}
 
     def told(self, key: str, version: int) -> None:
         """An event told of a version; see ``copystore.CopyStore.told``."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -16,7 +16,7 @@ from actors.clock import DatabaseClock
 from actors.dedicated import DedicatedOrders
 from actors.failpoints import Failpoint
 from actors.groups import Layout, bulkhead_of
-from actors.link import Methods, Say
+from actors.link import AnsweredLater, Methods
 from actors.numbers import OrderNumbers
 from actors.partner_calls import BulkheadCalls
 from actors.peers import Peers
@@ -70,10 +70,10 @@ class OrderShard(Process):
         for name in bulkheads:
             peers.get(name)
 
-        async def perform(partner: Partner, batch: bytes) -> list[int]:
-            refused = await peers.get(bulkhead_of(partner)).call("perform", batch)
-            failpoint.hit("after_call")
-            return cast("list[int]", refused)
+        def perform(partner: Partner, call: bytes) -> asyncio.Future[bool]:
+            performed = peers.get(bulkhead_of(partner)).send("perform", call)
+            performed.add_done_callback(lambda done: None if done.exception() else failpoint.hit("after_call"))
+            return performed
 
         def not_sent(call: Call, why: str) -> None:
             self._shard.not_sent(call, why)
@@ -85,9 +85,7 @@ class OrderShard(Process):
             return self._shard.find(order_id)
 
         clock = DatabaseClock(store.now, time.monotonic)
-        calls = BulkheadCalls(
-            perform, not_sent, ask_again, find, clock.now, queue_max_calls=config.bulkhead_queue_max_calls
-        )
+        calls = BulkheadCalls(perform, not_sent, ask_again, find, clock.now)
         peers.on_found = lambda name: calls.repeat(bulkheads[name]) if name in bulkheads else None
         is_ordinary = self.name in layout.shard_names()
         # News are told to ordinary shards only; a process of one order has no use for copies.
@@ -125,7 +123,6 @@ class OrderShard(Process):
 
         home = f"slices-{self.name.rsplit('-', 1)[1]}-of-{layout.shards}" if is_ordinary else self.name
         policy = ShardPolicy(
-            answer_within_s=config.ask_timeout_s * 0.95,
             resume_max_orders_per_s=config.resume_max_orders_per_s,
             sweep_every_s=config.publisher_sweep_every_s,
         )
@@ -139,12 +136,12 @@ class OrderShard(Process):
     def _methods(self) -> Methods:
         return {
             **super()._methods(),
-            "handle": self.handle,
-            "watch": self.watch,
-            "adopt": self.adopt,
+            "deliver": AnsweredLater(self._shard.deliver),
+            "watch": self._shard.watch,
+            "adopt": self._shard.adopt,
             "product_changed": self.product_changed,
             "customer_changed": self.customer_changed,
-            "passivate": self.passivate,
+            "passivate": self._shard.passivate,
         }
 
     def _start_dedicated(self, peers: Peers) -> Any:
@@ -178,18 +175,6 @@ class OrderShard(Process):
         await asyncio.wait_for(supervisor.found.wait(), 30)
         await supervisor.call("dismiss", order_id)
 
-    async def adopt(self) -> None:
-        """Become the owner of the order that this process is named after; its former owner has stopped it."""
-        await self._shard.adopt()
-
-    async def handle(self, group: str, batch: bytes, take: bool, say: Say | None = None) -> bytes:
-        """Deliver a batch of messages; see ``shard.OrderShard.handle``."""
-        return await self._shard.handle(group, batch, take=take, say=say)
-
-    async def watch(self, order_id: str, until: str) -> bytes | None:
-        """Return when the order is ``until``; see ``watches.py``."""
-        return await self._shard.watch(order_id, until)
-
     def product_changed(self, news: dict[str, Any]) -> None:
         """An event told of a new version of a product; ``news`` are the fields of a ``ProductChanged``."""
         self._catalogue.product_changed(msgspec.convert(news, ProductChanged))
@@ -197,10 +182,6 @@ class OrderShard(Process):
     def customer_changed(self, news: dict[str, Any]) -> None:
         """An event told of a new version of a customer; ``news`` are the fields of a ``CustomerChanged``."""
         self._catalogue.customer_changed(msgspec.convert(news, CustomerChanged))
-
-    def passivate(self) -> int:
-        """Let idle actors leave memory now."""
-        return self._shard.passivate()
 
     async def statistics(self) -> dict[str, float]:
         """Figures for the metrics."""

@@ -15,7 +15,7 @@ import ray
 import structlog
 
 from actors import composition
-from actors.link import Endpoint, LinkServer, Methods
+from actors.link import Endpoint, Methods, RpcServer
 from actors.logs import set_up_logs
 from actors.peers import Peers
 from settings import Settings
@@ -48,12 +48,11 @@ class Process:
     async def _begin(self) -> Endpoint:
         set_up_logs(self.config.log_level, process=self.name)
         keep_garbage_collection_rare()
-        link = LinkServer(node_address(), self._methods())
         peers = composition.make_peers(self.config)
         async with AsyncExitStack() as opened:
             opened.callback(peers.stop)
             await self._compose(peers, opened)
-            endpoint = await link.start(os.getpid())
+            endpoint = await RpcServer(node_address(), self._methods()).start(os.getpid())
             opened.pop_all()  # from here on it is open for as long as the process lives
         log.info("process_started", pid=os.getpid())
         return endpoint
@@ -65,7 +64,7 @@ class Process:
         raise NotImplementedError
 
     def _methods(self) -> Methods:
-        """What other processes may call over the link."""
+        """What other processes may call, once it is composed."""
         return {"statistics": self._figures}
 
     async def statistics(self) -> dict[str, float]:

@@ -20,7 +20,7 @@ import structlog
 from actors.groups import Layout
 from actors.peers import NAMESPACE, Peers
 from actors.replies import Reply
-from actors.wire import decode_told, encode_letters
+from actors.wire import decode_told, encode_letter
 from domain.commands import Actor, ActorType, Message, Ship, Wake
 
 LIMIT_S = 30.0
@@ -56,10 +56,11 @@ async def main() -> None:
         for owner, messages in by_owner.items():
             other = names[(names.index(owner) + 1) % len(names)]
             group = layout.group_of(next(iter(messages)))
-            letters = encode_letters(list(messages.items()))
-            told = decode_told(await peers.get(other).call("handle", group, letters, True))  # noqa: FBT003
-            order_ids = list(messages)
-            versions |= {order_ids[position]: each.version for position, each in told if isinstance(each, Reply)}
+            for order_id, message in messages.items():
+                letter = encode_letter(order_id, message)
+                told = decode_told(await peers.get(other).call("deliver", group, True, letter))  # noqa: FBT003
+                if isinstance(told, Reply):
+                    versions[order_id] = told.version
     print(json.dumps({"bereft": list(by_owner), "versions": versions}), flush=True)
     peers.stop()
 

@@ -17,11 +17,10 @@ from actors.dedicated import DedicatedOrders, DedicatedPolicy
 from actors.failpoints import Failpoint
 from actors.groups import Layout, bulkhead_of
 from actors.inbound import Inbound
-from actors.link import CallFailed, Say
+from actors.link import CallFailed, ProcessGone
 from actors.numbers import OrderNumbers
 from actors.ownership import Ownership
 from actors.partner_calls import BulkheadCalls
-from actors.peers import PeerGone
 from actors.processes.order_shard import OrderShard as ShardProcess
 from actors.processes.process import SUPERVISOR
 from actors.router import Router, RouterLimits
@@ -44,7 +43,7 @@ from sagas.decision import Rules
 from storage.copies import CustomerNews, ProductNews
 from storage.errors import CommitUnknown, StorageUnavailable
 from tests.faults.simulation.loop import OWNER, ProcessDied
-from tests.faults.simulation.network import PeersDouble, ShardsDouble
+from tests.faults.simulation.network import PeersDouble
 from tests.faults.simulation.partner_network import SimulatedHttp
 from tests.faults.simulation.store import StoreClient
 
@@ -67,7 +66,6 @@ RULES = Rules(
     verify_max_s=15.0,
 )
 SHARD_POLICY = ShardPolicy(
-    answer_within_s=ASK_TIMEOUT_S * 0.95,
     poll_every_s=2.0,
     sweep_every_s=6.0,
     resume_page_orders=2,
@@ -77,7 +75,7 @@ GROUP_LIMITS = GroupLimits(mailbox_max_messages=8, load_batch_max_orders=4, idle
 COMMIT_POLICY = CommitPolicy(batch_max_orders=3, retry_for_s=1.5, retry_max_s=0.4)
 SUPERVISOR_POLICY = SupervisorPolicy(round_every_s=3.0, tidy_every_rounds=3)
 PUBLISHER_LIMITS = PublisherLimits(queue_max_events=12, confirms_in_flight_max=4, report_max_events=5)
-ROUTER_LIMITS = RouterLimits(ask_timeout_s=ASK_TIMEOUT_S, batch_max_messages=4)
+ROUTER_LIMITS = RouterLimits(ask_timeout_s=ASK_TIMEOUT_S)
 BULKHEAD_LIMITS = Limits(
     concurrency_max_calls=3,
     queue_max_calls=6,
@@ -108,6 +106,8 @@ class SimulatedFailpoint(Failpoint):
 class ShardHost:
     """``actors.processes.order_shard``."""
 
+    answers_later = ("deliver",)
+
     def __init__(self, world: World, peers: PeersDouble) -> None:
         self._world = world
         self._peers = peers
@@ -132,10 +132,10 @@ class ShardHost:
             await store.mark_published(events)
             failpoint.hit("after_mark")
 
-        async def perform(partner: Partner, batch: bytes) -> list[int]:
-            refused = await peers.get(bulkhead_of(partner)).call("perform", batch)
-            failpoint.hit("after_call")
-            return cast("list[int]", refused)
+        def perform(partner: Partner, call: bytes) -> asyncio.Future[bool]:
+            performed = peers.get(bulkhead_of(partner)).send("perform", call)
+            performed.add_done_callback(lambda done: None if done.exception() else failpoint.hit("after_call"))
+            return performed
 
         def not_sent(call: Call, why: str) -> None:
             self._shard.not_sent(call, why)
@@ -149,7 +149,7 @@ class ShardHost:
             return self._shard.find(order_id)
 
         clock = DatabaseClock(store.now, monotonic)
-        self.calls = BulkheadCalls(perform, not_sent, ask_again, find, clock.now, queue_max_calls=8)
+        self.calls = BulkheadCalls(perform, not_sent, ask_again, find, clock.now)
         bulkheads = {bulkhead_of(partner): partner for partner in Partner}
         peers.on_found = lambda found: self.calls.repeat(bulkheads[found]) if found in bulkheads else None
         is_dedicated = name not in LAYOUT.shard_names()
@@ -192,7 +192,7 @@ class ShardHost:
 
     async def _go_home(self, store: StoreClient, order_id: str) -> None:
         """What keeps it from that is seen to by the supervisor."""
-        with suppress(PeerGone, CallFailed, TimeoutError, *START_FAILS):
+        with suppress(ProcessGone, CallFailed, TimeoutError, *START_FAILS):
             await ShardProcess._go_home(
                 cast("ShardProcess", self), cast("Any", store), cast("Any", self._peers), order_id
             )
@@ -200,8 +200,8 @@ class ShardHost:
     async def adopt(self) -> None:
         await self._shard.adopt()
 
-    async def handle(self, group: str, batch: bytes, take: bool, say: Say | None = None) -> bytes:
-        return await self._shard.handle(group, batch, take=take, say=say)
+    def deliver(self, answer: Callable[[bytes], None], group: str, take: bool, letter: bytes) -> None:
+        self._shard.deliver(answer, group, take, letter)
 
     async def watch(self, order_id: str, until: str) -> bytes | None:
         return await self._shard.watch(order_id, until)
@@ -222,6 +222,8 @@ class ShardHost:
 class RoutingHost:
     """What bulkheads, the bridge and the API have in common: a router."""
 
+    answers_later = ()
+
     def __init__(self, world: World, peers: PeersDouble) -> None:
         self.world = world
         self.peers = peers
@@ -234,8 +236,7 @@ class RoutingHost:
         async def read() -> Mapping[str, str]:
             return {group: owner.shard for group, owner in (await store.owners()).items()}
 
-        shards = ShardsDouble(self.peers)
-        self.router = Router(Ownership(LAYOUT, shards, read, read_every_s=4.0), shards, ROUTER_LIMITS)
+        self.router = Router(Ownership(LAYOUT, self.peers, read, read_every_s=4.0), self.peers, ROUTER_LIMITS)
         await self.router.start()
 
 
@@ -254,8 +255,8 @@ class BulkheadHost(RoutingHost):
         caller = PartnerBulkhead(partner, clients[partner](), BULKHEAD_LIMITS, rng=self.world.weather.random.random)
         self._worker = Bulkhead(partner.value, caller, self.router, calls_max=6, deliver_attempts_max=4)
 
-    async def perform(self, batch: bytes) -> list[int]:
-        return self._worker.perform(batch)
+    async def perform(self, call: bytes) -> bool:
+        return self._worker.perform(call)
 
     async def told(self, key: str, version: int) -> None:
         """It keeps no copies here: what it gives is what the partner answers."""

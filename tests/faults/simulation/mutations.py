@@ -22,8 +22,7 @@ from actors.mailbox import Letter
 from actors.order import OrderActor
 from actors.ownership import Ownership
 from actors.partner_calls import BulkheadCalls
-from actors.router import _Pending
-from actors.wire import Told
+from actors.wire import decode_letter, encode_letter
 from domain.calls import PARTNER_OF, Call, Charge, Declined, NotKnown, Partner, Unknown
 from domain.order import Order, Step
 from messaging.backlog import Backlog, Line, Outbound
@@ -34,6 +33,7 @@ from sagas.decision import Decision
 from sagas.draft import Draft
 from storage.commits import Commit
 from tests.faults.simulation.database import MemoryStore
+from tests.faults.simulation.network import PeersDouble
 
 Mutation = Callable[[], AbstractContextManager[Any]]
 
@@ -201,11 +201,27 @@ def remembers_no_message() -> Iterator[None]:
 @contextmanager
 def says_no_too_surely() -> Iterator[None]:
     """The router takes "not now" for "certainly not done", whoever was asked before."""
+    with patch("actors.router._surely", lambda told, _: told):
+        yield
 
-    def tell(pending: _Pending, told: Told) -> None:
-        pending.tell(told)
 
-    with patch("actors.router._tell", tell):
+@contextmanager
+def asks_again_under_another_id() -> Iterator[None]:
+    """A message that may have run already goes to the next owner under another id."""
+    send = PeersDouble.send
+    sent: dict[int, bytes] = {}
+
+    def anew(self: PeersDouble, name: str, method: str, *arguments: Any) -> Any:
+        if method == "deliver":
+            group, take, letter = arguments
+            if id(letter) in sent:
+                order_id, message = decode_letter(letter)
+                letter = encode_letter(order_id, replace(message, id=f"{message.id}-again"))
+            sent[id(letter)] = letter
+            arguments = (group, take, letter)
+        return send(self, name, method, *arguments)
+
+    with patch.object(PeersDouble, "send", anew):
         yield
 
 
@@ -306,6 +322,7 @@ MUTATIONS: dict[str, tuple[Mutation, tuple[str, ...]]] = {
         (rings_never, ()),
         (remembers_no_message, ()),
         (says_no_too_surely, ("kill_every_s", "crash_at_failpoint", "database_down_every_s", "statement_refused")),
+        (asks_again_under_another_id, ("kill_every_s", "crash_at_failpoint", "cut_every_s")),
         (believes_the_table_for_ever, ("answer_lost", "kill_every_s", "cut_every_s")),
         (takes_a_timeout_for_a_no, ("partner_answer_lost", "event_lost")),
         (takes_pages_for_the_partners_word, ("partner_page",)),

@@ -1,17 +1,16 @@
 """How simulated processes see and call each other: links that are lost late, cut though nobody died, or found again.
 
-It has the shape of ``actors.peers``: ``is_up``, ``get(name).call(…)``, and ``PeerGone`` at once when a link goes.
+It has the shape of ``actors.peers``: ``is_up``, ``get(name).call(…)``, and ``ProcessGone`` at once when a link goes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from actors.link import CallFailed, Say
-from actors.peers import PeerGone
+from actors.link import CallFailed, ProcessGone
 from tests.faults.simulation.loop import Process
 from tests.faults.simulation.weather import NETWORK_MS
 
@@ -64,7 +63,7 @@ class PeersDouble:
         self.event_of(other.process.name).clear()
         for answer in [answer for answer, callee in self._waiting.items() if callee is other]:
             if not answer.done():
-                answer.set_exception(PeerGone(other.process.name, why, sent=True))
+                answer.set_exception(ProcessGone(other.process.name, why, sent=True))
         if self.on_lost is not None:
             self.on_lost(other.process.name, why)
 
@@ -79,52 +78,39 @@ class PeersDouble:
         """Set while the link to it stands."""
         return self._events.setdefault(name, asyncio.Event())
 
-    async def call(self, name: str, method: str, *arguments: object, early: Say | None = None) -> Any:
-        """Call a method of another process. Raises ``PeerGone``, or ``CallFailed`` for what the method raised."""
+    async def call(self, name: str, method: str, *arguments: object, ends_s: float | None = None) -> Any:
+        """Call a method of another process. Raises ``ProcessGone``, ``TimeoutError``, or ``CallFailed`` for what the method raised."""
+        async with asyncio.timeout_at(ends_s):
+            return await self.send(name, method, *arguments)
+
+    def send(self, name: str, method: str, *arguments: object) -> asyncio.Future[Any]:
+        """Send a call, and give the future of its result. Raises ``ProcessGone``: nothing was sent."""
         callee = self._links.get(name)
         if callee is None:
-            raise PeerGone(name, "not there", sent=False)
-        world = self._world
-        answer: asyncio.Future[Any] = world.loop.create_future()
-        self._waiting[answer] = callee
-        callee.process.later(
-            world.weather.among(NETWORK_MS), self._arrive, callee, _Call(answer, early), method, arguments
-        )
-        try:
-            return await answer
-        finally:
-            del self._waiting[answer]
+            raise ProcessGone(name, "not there", sent=False)
+        result: asyncio.Future[Any] = self._world.loop.create_future()
+        self._waiting[result] = callee
+        result.add_done_callback(lambda done: self._waiting.pop(done, None))
+        way_s = self._world.weather.among(NETWORK_MS)
+        callee.process.later(way_s, self._arrive, callee, result, method, arguments)
+        return result
 
-    def _arrive(self, callee: PeersDouble, call: _Call, method: str, arguments: Any) -> None:
+    def _arrive(self, callee: PeersDouble, result: asyncio.Future[Any], name: str, arguments: Any) -> None:
         """In the process that is called."""
-        more = {} if call.early is None else {"say": lambda part: self._say(call, part)}
-        task = self._world.loop.create_task(getattr(callee.serves, method)(*arguments, **more))
-        task.add_done_callback(lambda done: self._answer(call, done))
+        method = getattr(callee.serves, name)
+        if name in callee.serves.answers_later:
+            method(partial(self._send_back, result, None), *arguments)
+        else:
+            task = self._world.loop.create_task(method(*arguments))
+            task.add_done_callback(partial(self._task_done, result))
 
-    def _say(self, call: _Call, part: Any) -> None:
-        self.process.later(self._back_s(call), _hear, call, part)
+    def _task_done(self, result: asyncio.Future[Any], task: asyncio.Task[Any]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if not task.cancelled() and (error is None or isinstance(error, Exception)):
+            self._send_back(result, error, None if error is not None else task.result())
 
-    def _back_s(self, call: _Call) -> float:
-        """How long the way back takes: nothing on it overtakes what was sent before."""
-        now_s = self._world.loop.time()
-        call.back_at_s = max(call.back_at_s, now_s + self._world.weather.among(NETWORK_MS))
-        return call.back_at_s - now_s
-
-    def _answer(self, call: _Call, done: asyncio.Task[Any]) -> None:
-        back_s = self._back_s(call)
-        error = None if done.cancelled() else done.exception()
-        if done.cancelled() or (error is not None and not isinstance(error, Exception)):
-            return
-        self.process.later(back_s, _settle, call.answer, error, None if error is not None else done.result())
-
-
-@dataclass(slots=True)
-class _Call:
-    """A call under way: who hears what is said ahead, and when the last of what was said will have arrived."""
-
-    answer: asyncio.Future[Any]
-    early: Say | None
-    back_at_s: float = 0.0
+    def _send_back(self, result: asyncio.Future[Any], error: BaseException | None, value: object) -> None:
+        self.process.later(self._world.weather.among(NETWORK_MS), _settle, result, error, value)
 
 
 class PeerDouble:
@@ -139,35 +125,13 @@ class PeerDouble:
         """Set while it is up."""
         return self._peers.event_of(self.name)
 
-    async def call(self, method: str, *arguments: object, early: Say | None = None) -> Any:
+    async def call(self, method: str, *arguments: object, ends_s: float | None = None) -> Any:
         """Call a method of it."""
-        return await self._peers.call(self.name, method, *arguments, early=early)
+        return await self._peers.call(self.name, method, *arguments, ends_s=ends_s)
 
-
-class ShardsDouble:
-    """``actors.router.Shards`` over the links of one process."""
-
-    def __init__(self, peers: PeersDouble) -> None:
-        self._peers = peers
-
-    def is_up(self, name: str) -> bool:
-        return self._peers.is_up(name)
-
-    async def deliver(self, name: str, group: str, batch: bytes, *, take: bool, early: Say) -> bytes:
-        told: bytes = await self._peers.call(name, "handle", group, batch, take, early=early)
-        return told
-
-    async def watch(self, name: str, order_id: str, until: str) -> bytes | None:
-        told: bytes | None = await self._peers.call(name, "watch", order_id, until)
-        return told
-
-    def forget(self, name: str) -> None:
-        """Links are looked for by the world."""
-
-
-def _hear(call: _Call, part: Any) -> None:
-    if call.early is not None and not call.answer.done():
-        call.early(part)
+    def send(self, method: str, *arguments: object) -> asyncio.Future[Any]:
+        """Send a call of a method of it."""
+        return self._peers.send(self.name, method, *arguments)
 
 
 def _settle(answer: asyncio.Future[Any], error: BaseException | None, result: object) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from actors import link as module
-from actors.link import CallFailed, Link, LinkFull, LinkServer, Say
+from actors.link import AnsweredLater, CallFailed, ProcessGone, RpcConnection, RpcServer, TooManyCalls
 
 
 class Methods:
@@ -18,6 +18,7 @@ class Methods:
     def __init__(self) -> None:
         self.cancelled = 0
         self.gate = asyncio.Event()
+        self.answers: dict[str, Callable[[str], None]] = {}
 
     def double(self, number: int) -> int:
         return 2 * number
@@ -33,12 +34,8 @@ class Methods:
     def echo(self, data: bytes) -> bytes:
         return data
 
-    async def in_parts(self, count: int, say: Say | None = None) -> str:
-        for number in range(count):
-            assert say is not None
-            say(number)
-            await asyncio.sleep(0)
-        return "whole"
+    def later(self, answer: Callable[[str], None], word: str) -> None:
+        self.answers[word] = answer
 
     def broken(self) -> None:
         raise ZeroDivisionError("by nothing")
@@ -56,32 +53,57 @@ async def methods() -> Methods:
 
 
 @pytest.fixture
-async def link(methods: Methods) -> AsyncIterator[Link]:
-    table = {
-        name: getattr(methods, name)
-        for name in ("double", "wait", "echo", "broken", "quoting", "unencodable", "in_parts")
-    }
-    server = LinkServer("127.0.0.1", table)
-    link = Link(await server.start(os.getpid()), ping_every_s=30, pings_missed_max=3)
+async def link(methods: Methods) -> AsyncIterator[RpcConnection]:
+    table = {name: getattr(methods, name) for name in ("double", "wait", "echo", "broken", "quoting", "unencodable")}
+    server = RpcServer("127.0.0.1", {**table, "later": AnsweredLater(methods.later)})
+    link = RpcConnection("other", await server.start(os.getpid()), ping_every_s=30, pings_missed_max=3)
     await link.open()
     yield link
     link.close()
     await server.stop()
 
 
-async def test_what_is_said_before_the_result_is_heard_before_it_and_in_order(link: Link) -> None:
-    heard: list[int] = []
+async def test_a_call_that_is_answered_later_gets_its_first_answer_and_holds_up_no_other(
+    link: RpcConnection, methods: Methods
+) -> None:
     async with asyncio.timeout(5):
-        assert await link.call("in_parts", 5, early=heard.append) == "whole"
-    assert heard == list(range(5))
+        results = [link.send("later", word) for word in ("a", "b")]
+        assert await link.call("double", 4) == 8
+        methods.answers["b"]("second")
+        assert await results[1] == "second"
+        methods.answers["b"]("again")
+        methods.answers["a"]("first")
+        assert await results[0] == "first"
 
 
-async def test_many_calls_at_once_get_their_own_results(link: Link) -> None:
+async def test_an_answer_that_is_not_awaited_any_more_is_dropped(link: RpcConnection, methods: Methods) -> None:
+    async with asyncio.timeout(5):
+        task = asyncio.create_task(link.call("later", "a"))
+        await link.call("double", 1)
+        task.cancel()
+        await asyncio.wait([task])
+        await link.call("double", 1)
+        methods.answers["a"]("too late")
+        assert await link.call("double", 4) == 8
+
+
+async def test_an_answer_that_comes_later_and_cannot_be_encoded_is_a_failed_call(
+    link: RpcConnection, methods: Methods
+) -> None:
+    async with asyncio.timeout(5):
+        result = link.send("later", "a")
+        await link.call("double", 1)
+        methods.answers["a"]("\ud800")
+        with pytest.raises(CallFailed):
+            await result
+
+
+async def test_many_calls_at_once_get_their_own_results(link: RpcConnection) -> None:
     async with asyncio.timeout(5):
         assert await asyncio.gather(*(link.call("double", n) for n in range(500))) == [2 * n for n in range(500)]
 
 
-async def test_a_slow_call_holds_up_no_other(link: Link, methods: Methods) -> None:
+async def test_a_slow_call_holds_up_no_other(link: RpcConnection, methods: Methods) -> None:
     async with asyncio.timeout(5):
         slow = asyncio.create_task(link.call("wait"))
         assert await link.call("double", 4) == 8
@@ -89,13 +111,13 @@ async def test_a_slow_call_holds_up_no_other(link: Link, methods: Methods) -> No
         assert await slow == "opened"
 
 
-async def test_a_large_frame_arrives_whole(link: Link) -> None:
+async def test_a_large_frame_arrives_whole(link: RpcConnection) -> None:
     data = os.urandom(3_000_000)
     async with asyncio.timeout(5):
         assert await link.call("echo", data) == data
 
 
-async def test_a_method_that_fails_and_one_that_does_not_exist_are_told(link: Link) -> None:
+async def test_a_method_that_fails_and_one_that_does_not_exist_are_told(link: RpcConnection) -> None:
     async with asyncio.timeout(5):
         with pytest.raises(CallFailed, match="by nothing"):
             await link.call("broken")
@@ -103,7 +125,7 @@ async def test_a_method_that_fails_and_one_that_does_not_exist_are_told(link: Li
             await link.call("unheard_of")
 
 
-async def test_a_caller_that_gives_up_ends_the_call_there(link: Link, methods: Methods) -> None:
+async def test_a_caller_that_gives_up_ends_the_call_there(link: RpcConnection, methods: Methods) -> None:
     async with asyncio.timeout(5):
         task = asyncio.create_task(link.call("wait"))
         await link.call("double", 1)
@@ -114,19 +136,30 @@ async def test_a_caller_that_gives_up_ends_the_call_there(link: Link, methods: M
             await asyncio.sleep(0)
 
 
-async def test_the_end_of_the_other_process_ends_the_calls_at_once(link: Link) -> None:
+async def test_a_call_whose_time_is_over_ends_here_and_there(link: RpcConnection, methods: Methods) -> None:
+    async with asyncio.timeout(5):
+        with pytest.raises(TimeoutError):
+            await link.call("wait", ends_s=asyncio.get_running_loop().time())
+        while not methods.cancelled:
+            await link.call("double", 1)
+    assert link._calls == {}
+
+
+async def test_the_end_of_the_other_process_ends_the_calls_at_once(link: RpcConnection) -> None:
     async with asyncio.timeout(5):
         task = asyncio.create_task(link.call("wait"))
         await link.call("double", 1)
         link.close("ended")
-        with pytest.raises(ConnectionError):
+        with pytest.raises(ProcessGone) as under_way:
             await task
+        assert under_way.value.sent
         assert link.lost.result() == "ended"
-        with pytest.raises(ConnectionError):
+        with pytest.raises(ProcessGone) as afterwards:
             await link.call("double", 1)
+        assert not afterwards.value.sent
 
 
-async def test_without_the_secret_the_connection_is_closed_and_nothing_is_done(link: Link) -> None:
+async def test_without_the_secret_the_connection_is_closed_and_nothing_is_done(link: RpcConnection) -> None:
     reader, writer = await asyncio.open_connection(link.endpoint.host, link.endpoint.port)
     async with asyncio.timeout(5):
         writer.write((10).to_bytes(4, "big") + b"\x92\x00\xa7nothing")
@@ -134,7 +167,7 @@ async def test_without_the_secret_the_connection_is_closed_and_nothing_is_done(l
     writer.close()
 
 
-async def test_a_stranger_cannot_make_it_wait_for_a_huge_frame(link: Link) -> None:
+async def test_a_stranger_cannot_make_it_wait_for_a_huge_frame(link: RpcConnection) -> None:
     reader, writer = await asyncio.open_connection(link.endpoint.host, link.endpoint.port)
     async with asyncio.timeout(5):
         writer.write((1_000_000).to_bytes(4, "big"))
@@ -142,21 +175,21 @@ async def test_a_stranger_cannot_make_it_wait_for_a_huge_frame(link: Link) -> No
     writer.close()
 
 
-async def test_no_more_calls_wait_than_may(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CALLS_MAX", 2)
+async def test_no_more_calls_wait_than_may(link: RpcConnection) -> None:
+    link.calls_max = 2
     async with asyncio.timeout(5):
         waiting = [asyncio.create_task(link.call("wait")) for _ in range(2)]
         await asyncio.sleep(0)
-        with pytest.raises(LinkFull):
+        with pytest.raises(TooManyCalls):
             await link.call("double", 1)
         for task in waiting:
             task.cancel()
 
 
-async def test_silence_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silence_is_told_as_such() -> None:
     silent = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
     endpoint = module.Endpoint("127.0.0.1", silent.sockets[0].getsockname()[1], "x", 1)
-    link = Link(endpoint, ping_every_s=0.01, pings_missed_max=3)
+    link = RpcConnection("other", endpoint, ping_every_s=0.01, pings_missed_max=3)
     await link.open()
     async with asyncio.timeout(5):
         assert await link.lost == "silent"
@@ -165,7 +198,7 @@ async def test_silence_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("method", ["quoting", "unencodable"])
 async def test_an_answer_that_cannot_be_encoded_is_a_failed_call_and_the_others_are_answered(
-    link: Link, method: str
+    link: RpcConnection, method: str
 ) -> None:
     """The error that was to be told quoted what could not be encoded: telling it broke the link, and every call on it was lost."""
     waiting = asyncio.create_task(link.call("double", 3))
@@ -174,7 +207,9 @@ async def test_an_answer_that_cannot_be_encoded_is_a_failed_call_and_the_others_
     assert (await waiting, await link.call("double", 4)) == (6, 8)
 
 
-async def test_arguments_that_cannot_be_encoded_are_the_callers_and_nothing_is_kept_of_the_call(link: Link) -> None:
+async def test_arguments_that_cannot_be_encoded_are_the_callers_and_nothing_is_kept_of_the_call(
+    link: RpcConnection,
+) -> None:
     with pytest.raises(ValueError, match="surrogates"):
         await link.call("double", "\ud800")
     assert link._calls == {}

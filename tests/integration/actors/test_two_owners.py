@@ -24,7 +24,7 @@ from actors.numbers import OrderNumbers
 from actors.replies import Reply
 from actors.shard import OrderShard, ShardPolicy
 from actors.surroundings import GroupLimits, Surroundings
-from actors.wire import Moved, Told, decode_told, encode_letters
+from actors.wire import Moved, Told, decode_told, encode_letter
 from domain.calls import Call, Outcome
 from domain.commands import Actor, ActorType, AddItem, Body, CreateOrder, Message, NewLine, Pay, RetryNow
 from domain.errors import Unavailable
@@ -70,6 +70,9 @@ class Outside:
     def send(self, calls: Iterable[Call]) -> None:
         self.calls += calls
 
+    def send_again(self, calls: Iterable[Call]) -> None:
+        self.calls += calls
+
     def committed(self, order: Order) -> None: ...
 
     def answered(self, order: Order, key: str, outcome: Outcome) -> None: ...
@@ -111,8 +114,9 @@ class Hosted:
         message = Message(
             id=key or str(uuid4()), body=body, actor=Actor(ActorType.CLIENT, "c"), keyed=True, fingerprint="f"
         )
-        answer = await self.shard.handle(group, encode_letters([(order_id, message)]), take=take)
-        return decode_told(answer)[0][1]
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.shard.deliver(answer.set_result, group, take, encode_letter(order_id, message))
+        return decode_told(await answer)
 
 
 def an_id() -> str:

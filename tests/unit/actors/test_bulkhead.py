@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from actors.bulkhead import Bulkhead
 from actors.router import Router
-from actors.wire import Unencodable, encode_call, encode_letter, join
+from actors.wire import Unencodable, encode_call, encode_letter
 from domain.calls import Call, CommitHold, Declined, FetchCustomer, NotKnown, Outcome, Unknown
 from domain.commands import CallAnswered, Message
 from domain.errors import RefusalKind, Refused
@@ -42,14 +42,14 @@ class Partner:
 async def test_a_repeat_of_a_call_under_way_is_answered_with_it_and_says_what_it_knew(may_have_happened: bool) -> None:
     partner = Partner()
     bulkhead = Bulkhead("product", partner, cast("Router", partner), calls_max=8)
-    assert bulkhead.perform(join([encode_call(CALL)])) == []
-    assert bulkhead.perform(join([encode_call(replace(CALL, may_have_happened=may_have_happened))])) == []
+    assert bulkhead.perform(encode_call(CALL))
+    assert bulkhead.perform(encode_call(replace(CALL, may_have_happened=may_have_happened)))
     partner.may_answer.set()
     assert await partner.told.get() == CallAnswered("step:1", 1, NO, may_have_happened)
     assert len(partner.made) == 1
     while bulkhead.under_way:
         await asyncio.sleep(0)
-    bulkhead.perform(join([encode_call(CALL)]))
+    bulkhead.perform(encode_call(CALL))
     assert await partner.told.get() == CallAnswered("step:1", 1, NO, may_have_happened=False)
 
 
@@ -77,7 +77,7 @@ class World:
         calls = [
             Call(order_id=order_id, key="k", attempt=1, request=FetchCustomer("c")) for order_id in ("o", "neighbour")
         ]
-        assert self.bulkhead.perform(join(map(encode_call, calls))) == []
+        assert all(self.bulkhead.perform(encode_call(call)) for call in calls)
         async with asyncio.timeout(5):
             while self.bulkhead.under_way:
                 await asyncio.sleep(0)
@@ -97,3 +97,13 @@ async def test_a_call_that_breaks_is_no_word() -> None:
 
     heard = await World(breaks).all_heard()
     assert heard == {"o": Unknown("the call failed: ZeroDivisionError"), "neighbour": NotKnown()}
+
+
+async def test_a_call_that_cannot_be_read_or_for_which_there_is_no_room_is_not_taken() -> None:
+    partner = Partner()
+    bulkhead = Bulkhead("product", partner, cast("Router", partner), calls_max=1)
+    assert not bulkhead.perform(b"\x90")
+    assert bulkhead.perform(encode_call(CALL))
+    assert not bulkhead.perform(encode_call(replace(CALL, key="step:2")))
+    partner.may_answer.set()
+    await partner.told.get()

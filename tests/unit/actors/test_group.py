@@ -16,7 +16,7 @@ from actors.clock import DatabaseClock
 from actors.committer import CommitPolicy
 from actors.failpoints import Failpoint
 from actors.group import Group
-from actors.mailbox import Asked
+from actors.mailbox import PendingReply
 from actors.numbers import OrderNumbers
 from actors.replies import Reply, encode_reply
 from actors.surroundings import GroupLimits, Surroundings
@@ -133,6 +133,9 @@ class Calls:
     def send(self, calls: Iterable[Call]) -> None:
         self.sent += calls
 
+    def send_again(self, calls: Iterable[Call]) -> None:
+        self.sent += calls
+
     def answered(self, order: Order, key: str, outcome: Outcome) -> None: ...
     def leave(self, order_ids: Iterable[str]) -> None: ...
     def forget(self, order_ids: Iterable[str]) -> None: ...
@@ -162,7 +165,7 @@ async def a_group(memory: Memory, commit_policy: CommitPolicy | None = None) -> 
 
 async def told(group: Group, order_id: str, body: Body, by: ActorType = ActorType.CLIENT, key: str = "k") -> Told:
     message = Message(id=key, body=body, actor=Actor(by, "x"), keyed=by is ActorType.CLIENT)
-    letter = Asked(order_id, message, asyncio.get_running_loop().create_future())
+    letter = PendingReply(order_id, message, asyncio.get_running_loop().create_future())
     group.accept(letter)
     async with asyncio.timeout(5):
         return await letter.told
@@ -336,7 +339,7 @@ async def test_an_order_is_handed_over_although_its_neighbours_never_pause() -> 
             message = Message(id="wake", body=Wake(), actor=Actor(ActorType.TIMER, "t"))
             letters = [asyncio.get_running_loop().create_future() for _ in range(2)]
             for letter in letters:
-                group.accept(Asked(GOOD, message, letter))
+                group.accept(PendingReply(GOOD, message, letter))
             await asyncio.wait(letters, return_when=asyncio.FIRST_COMPLETED)
 
     neighbours = asyncio.create_task(never_pause())

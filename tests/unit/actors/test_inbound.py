@@ -9,7 +9,7 @@ import pytest
 
 from actors.groups import Layout
 from actors.inbound import LETTERS_TOGETHER_MAX, Inbound
-from actors.peers import PeerGone
+from actors.link import ProcessGone
 from domain.commands import HoldLost, Message
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 from messaging.envelope import CustomerUpdatedData, Data, InboundEvent, InventoryUpdatedData
@@ -45,7 +45,7 @@ class Peer:
 
     async def call(self, method: str, *news: object) -> None:
         if self._is_gone:
-            raise PeerGone(self._name, "it ended", sent=False)
+            raise ProcessGone(self._name, "it ended", sent=False)
         self._heard.append((self._name, method, *news))
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from msgspec.structs import replace
 
-from actors.mailbox import Asked, Letter
+from actors.mailbox import Letter, PendingReply
 from actors.order import OrderActor
 from domain.commands import Actor, ActorType, AddItem, Message
 from domain.errors import RefusalKind, Refused, Unavailable
@@ -68,9 +68,9 @@ class RecordingHost:
         self.replayed.append(letter)
 
 
-def letter(sku: str = "s", *, key: str | None = None, fingerprint: str = "f") -> Asked:
+def letter(sku: str = "s", *, key: str | None = None, fingerprint: str = "f") -> PendingReply:
     message = Message(id=key or "m", body=AddItem(sku, 1), actor=CLIENT, keyed=key is not None, fingerprint=fingerprint)
-    return Asked("o-1", message, asyncio.get_running_loop().create_future())
+    return PendingReply("o-1", message, asyncio.get_running_loop().create_future())
 
 
 def an_actor(host: RecordingHost, *, mailbox_max_messages: int = 8) -> OrderActor:

@@ -1,15 +1,18 @@
-"""What a bulkhead is given is what the last commits of orders ask for then: first, from the queue, and when it is replaced."""
+"""What a bulkhead is given is what the last commits of orders ask for: after each, and again when it is replaced."""
 
 from __future__ import annotations
 
 import asyncio
 
+import pytest
 from msgspec.structs import replace
 
+from actors.link import CallFailed, ProcessGone, TooManyCalls
 from actors.partner_calls import BulkheadCalls
-from actors.wire import decode_calls
+from actors.wire import decode_call
 from domain.calls import Call, Charge, FetchCustomer, HoldAnswered, NotKnown, NotSent, Partner, ReleaseHold, Verify
 from domain.order import Order, Status, StepState
+from supervised import failures_total
 from tests.unit.conftest import Run
 from tests.unit.sagas.making import ASKING, CREATE, INK, PEN, Story, validated
 
@@ -23,6 +26,8 @@ class Outside:
         self.orders: dict[str, Order] = {}
         self.now = stories[0].now if stories else validated().now
         self.full = False
+        self.unreachable: Exception | None = None
+        self.answers_with: Exception | None = None
         self.taken: list[Call] = []
         self.given_up: list[Call] = []
         self.asked_again: list[tuple[str, Partner]] = []
@@ -32,17 +37,21 @@ class Outside:
             lambda order_id, partner: self.asked_again.append((order_id, partner)),
             self.orders.get,
             lambda: self.now,
-            queue_max_calls=8,
         )
         for story in stories:
             self.commit(story)
 
-    async def _perform(self, partner: Partner, batch: bytes) -> list[int]:
-        calls = [call for call in decode_calls(batch) if isinstance(call, Call)]
-        if self.full:
-            return list(range(len(calls)))
-        self.taken += calls
-        return []
+    def _perform(self, partner: Partner, call: bytes) -> asyncio.Future[bool]:
+        if self.unreachable is not None:
+            raise self.unreachable
+        performed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if self.answers_with is not None:
+            performed.set_exception(self.answers_with)
+            return performed
+        if not self.full:
+            self.taken.append(decode_call(call))
+        performed.set_result(not self.full)
+        return performed
 
     def commit(self, story: Story) -> None:
         """What was decided last is the order's commit; its calls go out."""
@@ -118,14 +127,15 @@ def test_a_charge_that_is_not_wanted_any_more_is_not_sent_again(run: Run) -> Non
     run(scenario())
 
 
-def test_a_charge_that_waits_in_the_queue_while_its_order_is_cancelled_is_not_sent_and_the_order_hears_so(
-    run: Run,
-) -> None:
+def test_a_charge_of_an_order_that_was_cancelled_meanwhile_is_not_sent_again_and_the_order_hears_so(run: Run) -> None:
     async def scenario() -> None:
         story = validated().pays()
+        charges = story.told.calls
         outside = Outside(story)
         story.cancels()
         outside.commit(story)
+        outside.taken.clear()
+        outside.calls.send_again(charges)
         await asyncio.sleep(1)
         assert Charge not in outside.kinds
         assert [type(call.request) for call in outside.given_up] == [Charge]
@@ -147,12 +157,15 @@ def test_a_charge_is_not_repeated_past_the_orders_time(run: Run) -> None:
     run(scenario())
 
 
-def test_a_call_whose_step_is_tried_again_meanwhile_goes_once_as_the_later_try(run: Run) -> None:
+def test_a_call_whose_step_is_tried_again_meanwhile_is_not_sent_again_as_the_earlier_try(run: Run) -> None:
     async def scenario() -> None:
         story = Story(known=ASKING)
+        first = story.told.calls
         outside = Outside(story)
         story.wakes(after_s=story.rules.call_lost_s + 1)
+        outside.taken.clear()
         outside.commit(story)
+        outside.calls.send_again(first)
         await asyncio.sleep(1)
         assert {call.attempt for call in outside.taken} == {2}
         assert len(outside.taken) == len({call.key for call in outside.taken})
@@ -170,8 +183,8 @@ def test_nothing_is_sent_for_an_order_that_is_not_in_memory(run: Run) -> None:
         outside.taken.clear()
         outside.calls.leave([story.order.id])
         assert outside.calls.unanswered == 0
-        outside.calls.send(story.calls)
         del outside.orders[story.order.id]
+        outside.calls.send_again(story.calls)
         outside.calls.repeat(Partner.USER)
         await asyncio.sleep(1)
         assert (outside.taken, outside.given_up) == ([], [])
@@ -202,6 +215,49 @@ def test_a_call_for_which_there_is_no_room_is_given_up(run: Run) -> None:
         outside.commit(story)
         await asyncio.sleep(1)
         assert {call.key for call in outside.given_up} == {step.key for step in story.order.steps}
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("full", [TooManyCalls("bulkhead-user", 8), None])
+def test_a_call_that_cannot_be_sent_at_all_is_given_up(run: Run, full: Exception | None) -> None:
+    async def scenario() -> None:
+        outside = Outside()
+        outside.unreachable = full
+        text = "c" if full is not None else "\ud800"
+        outside.calls.send([Call(order_id="o", key="k", attempt=1, request=FetchCustomer(text))])
+        await asyncio.sleep(1)
+        assert [call.key for call in outside.given_up] == ["k"]
+
+    run(scenario())
+
+
+def test_a_call_to_a_bulkhead_that_is_gone_is_left_to_its_repeat(run: Run) -> None:
+    async def scenario() -> None:
+        story = Story(known=ASKING)
+        outside = Outside()
+        outside.unreachable = ProcessGone("bulkhead-user", "not there", sent=False)
+        outside.commit(story)
+        outside.unreachable, outside.answers_with = None, ProcessGone("bulkhead-user", "ended", sent=True)
+        outside.calls.repeat(Partner.USER)
+        outside.answers_with = None
+        await asyncio.sleep(1)
+        assert (outside.taken, outside.given_up) == ([], [])
+        outside.calls.repeat(Partner.USER)
+        await asyncio.sleep(1)
+        assert outside.kinds == [FetchCustomer]
+
+    run(scenario())
+
+
+def test_a_bulkhead_that_fails_to_take_a_call_is_counted(run: Run) -> None:
+    async def scenario() -> None:
+        before = failures_total()
+        outside = Outside()
+        outside.answers_with = CallFailed("ZeroDivisionError")
+        outside.calls.send([Call(order_id="o", key="k", attempt=1, request=FetchCustomer("c"))])
+        await asyncio.sleep(1)
+        assert failures_total() == before + 1
 
     run(scenario())
 

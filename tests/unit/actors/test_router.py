@@ -7,15 +7,16 @@ import gc
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from actors.groups import Layout
+from actors.link import CallFailed, ProcessGone, TooManyCalls
 from actors.ownership import Ownership
-from actors.peers import PeerGone
 from actors.replies import Reply
 from actors.router import Router, RouterLimits
-from actors.wire import Moved, Told, Unreadable, decode_letters, encode_told
+from actors.wire import Moved, Told, decode_letter, encode_told
 from domain.commands import Actor, ActorType, Cancel, ChangeQuantity, Message, Wake
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 from domain.order import CancelReason
@@ -34,9 +35,11 @@ class FakeShards:
 
     answer: Callable[[str, str, Message], Told]
     down: set[str] = field(default_factory=set)
+    full: bool = False
+    fails: bool = False
     seen: dict[str, Told] = field(default_factory=dict)
     watches: list[str] = field(default_factory=list)
-    deliveries: list[tuple[str, str, bool, list[str]]] = field(default_factory=list)
+    deliveries: list[tuple[str, str, bool, str]] = field(default_factory=list)
 
     def is_up(self, name: str) -> bool:
         return name not in self.down
@@ -44,23 +47,39 @@ class FakeShards:
     def forget(self, name: str) -> None:
         """There is nothing to forget."""
 
-    async def deliver(
-        self, name: str, group: str, batch: bytes, *, take: bool, early: Callable[[bytes], None]
-    ) -> bytes:
-        del early
-        letters = [letter for letter in decode_letters(batch) if not isinstance(letter, Unreadable)]
-        self.deliveries.append((name, group, take, [message.id for _, message in letters]))
+    def get(self, name: str) -> FakeShard:
+        return FakeShard(self, name)
+
+    async def deliver(self, name: str, group: str, take: bool, letter: bytes) -> bytes:
+        _, message = decode_letter(letter)
+        self.deliveries.append((name, group, take, message.id))
         await asyncio.sleep(0)
         if name in self.down:
-            raise PeerGone(name, "ended", sent=True)
-        return encode_told(enumerate(self.answer(name, group, message) for _, message in letters))
+            raise ProcessGone(name, "ended", sent=True)
+        return encode_told(self.answer(name, group, message))
 
     async def watch(self, name: str, order_id: str, until: str) -> bytes | None:
         await asyncio.sleep(0)
         self.watches.append(name)
         if name in self.down:
-            raise PeerGone(name, "ended", sent=True)
-        return encode_told([(0, self.seen[name])]) if name in self.seen else None
+            raise ProcessGone(name, "ended", sent=True)
+        return encode_told(self.seen[name]) if name in self.seen else None
+
+
+@dataclass
+class FakeShard:
+    """One of them."""
+
+    shards: FakeShards
+    name: str
+
+    async def call(self, method: str, *arguments: object, ends_s: float | None = None) -> Any:
+        if self.shards.full:
+            raise TooManyCalls(self.name, 1)
+        if self.shards.fails:
+            raise CallFailed("ZeroDivisionError")
+        async with asyncio.timeout_at(ends_s):
+            return await getattr(self.shards, method)(self.name, *arguments)
 
 
 def a_message(number: int = 0) -> Message:
@@ -73,14 +92,14 @@ async def a_router(shards: FakeShards, owners: Mapping[str, str] | None = None, 
 
     ownership = Ownership(LAYOUT, shards, read, read_every_s=1.0)
     await ownership.refresh()
-    return Router(ownership, shards, RouterLimits(**{"moved_wait_s": 0, **limits}))  # type: ignore[arg-type]
+    return Router(ownership, shards, RouterLimits(**{"not_owner_wait_s": 0, **limits}))
 
 
 async def test_a_message_goes_to_the_home_of_its_order() -> None:
     shards = FakeShards(lambda *_: OK)
     router = await a_router(shards)
     assert await router.ask(ORDER, a_message()) == OK
-    assert shards.deliveries == [(HOME, GROUP, False, ["m-0"])]
+    assert shards.deliveries == [(HOME, GROUP, False, "m-0")]
 
 
 async def test_the_owners_table_wins_over_arithmetic() -> None:
@@ -90,18 +109,11 @@ async def test_the_owners_table_wins_over_arithmetic() -> None:
     assert shards.deliveries[0][:3] == (OTHER, GROUP, False)
 
 
-async def test_messages_that_arrive_together_travel_together() -> None:
-    shards = FakeShards(lambda *_: OK)
-    router = await a_router(shards)
-    await asyncio.gather(*(router.ask(ORDER, a_message(n)) for n in range(5)))
-    assert [len(ids) for *_, ids in shards.deliveries] == [5]
-
-
 async def test_when_the_home_is_gone_the_stand_in_is_asked_to_take_over() -> None:
     shards = FakeShards(lambda *_: OK, down={HOME})
     router = await a_router(shards)
     await router.ask(ORDER, a_message())
-    assert shards.deliveries == [(OTHER, GROUP, True, ["m-0"])]
+    assert shards.deliveries == [(OTHER, GROUP, True, "m-0")]
 
 
 async def test_an_owner_that_dies_under_the_message_is_replaced_and_the_id_stays() -> None:
@@ -112,9 +124,9 @@ async def test_an_owner_that_dies_under_the_message_is_replaced_and_the_id_stays
         await asyncio.sleep(0)
     shards.down.add(HOME)
     assert await asking == OK
-    assert [(name, take, ids) for name, _, take, ids in shards.deliveries] == [
-        (HOME, False, ["m-7"]),
-        (OTHER, True, ["m-7"]),
+    assert [(name, take, number) for name, _, take, number in shards.deliveries] == [
+        (HOME, False, "m-7"),
+        (OTHER, True, "m-7"),
     ]
 
 
@@ -146,14 +158,14 @@ async def test_a_refusal_that_was_told_leaves_the_garbage_collector_nothing_to_f
             await router.ask(ORDER, a_message())
         except Refused as refused:
             seen.append(weakref.ref(refused))
-        await asyncio.sleep(0)  # the batch that brought it ends
+        await asyncio.sleep(0)
         assert seen[0]() is None
     finally:
         gc.enable()
 
 
 async def test_with_no_shard_up_a_message_that_was_never_sent_is_certainly_not_done() -> None:
-    router = await a_router(FakeShards(lambda *_: OK, down={HOME, OTHER}), nowhere_s=0)
+    router = await a_router(FakeShards(lambda *_: OK, down={HOME, OTHER}), no_owner_s=0)
     with pytest.raises(Unavailable) as refusal:
         await router.ask(ORDER, a_message())
     assert refusal.value.code == "no_shard"
@@ -161,7 +173,7 @@ async def test_with_no_shard_up_a_message_that_was_never_sent_is_certainly_not_d
 
 async def test_with_no_shard_left_a_message_that_was_sent_has_an_unknown_outcome() -> None:
     shards = FakeShards(lambda *_: OK)
-    router = await a_router(shards, nowhere_s=0)
+    router = await a_router(shards, no_owner_s=0)
     asking = asyncio.create_task(router.ask(ORDER, a_message()))
     while not shards.deliveries:
         await asyncio.sleep(0)
@@ -219,9 +231,7 @@ async def test_an_owner_that_moved_a_moment_ago_is_followed_and_not_replaced() -
 
 async def test_a_caller_is_told_in_time_even_if_the_shard_never_answers() -> None:
     class Silent(FakeShards):
-        async def deliver(
-            self, name: str, group: str, batch: bytes, *, take: bool, early: Callable[[bytes], None]
-        ) -> bytes:
+        async def deliver(self, name: str, group: str, take: bool, letter: bytes) -> bytes:
             await asyncio.Event().wait()
             raise AssertionError
 
@@ -280,25 +290,30 @@ async def test_waits_end_early_when_the_process_is_asked_to_end() -> None:
     assert await router.wait(ORDER, "validated", 3600) is None
 
 
-async def test_an_answer_that_is_said_ahead_is_told_while_others_still_wait() -> None:
-    rest: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+async def test_a_process_that_has_enough_calls_to_answer_is_not_asked() -> None:
+    shards = FakeShards(lambda *_: OK, full=True)
+    router = await a_router(shards)
+    with pytest.raises(Unavailable) as refusal:
+        await router.ask(ORDER, a_message())
+    assert (refusal.value.code, refusal.value.overloaded, shards.deliveries) == ("overloaded", True, [])
+    assert await router.wait(ORDER, "validated", 5.0) is None
 
-    class InParts(FakeShards):
-        async def deliver(
-            self, name: str, group: str, batch: bytes, *, take: bool, early: Callable[[bytes], None]
-        ) -> bytes:
-            del name, group, batch, take
-            early(encode_told([(1, OK)]))
-            await rest
-            return encode_told([(0, OK)])
 
-    router = await a_router(InParts(lambda *_: OK))
-    first = asyncio.create_task(router.ask(ORDER, a_message(0), timeout_s=5))
-    second = asyncio.create_task(router.ask(ORDER, a_message(1), timeout_s=5))
-    assert await second == OK
-    assert not first.done()
-    rest.set_result(None)
-    assert await first == OK
+async def test_a_shard_that_fails_leaves_the_outcome_open() -> None:
+    shards = FakeShards(lambda *_: OK, fails=True)
+    router = await a_router(shards)
+    with pytest.raises(OutcomeUnknown):
+        await router.ask(ORDER, a_message())
+    assert await router.wait(ORDER, "validated", 5.0) is None
+
+
+async def test_a_message_waits_a_little_for_a_shard_to_come_up() -> None:
+    shards = FakeShards(lambda *_: OK, down={HOME, OTHER})
+    router = await a_router(shards, no_owner_look_every_s=0.0)
+    asking = asyncio.create_task(router.ask(ORDER, a_message()))
+    await asyncio.sleep(0)
+    shards.down.clear()
+    assert await asking == OK
 
 
 @pytest.mark.parametrize(
@@ -313,7 +328,6 @@ async def test_an_answer_that_is_said_ahead_is_told_while_others_still_wait() ->
     ids=["who", "id", "text", "number", "trace"],
 )
 async def test_a_message_that_cannot_be_encoded_costs_its_neighbours_nothing(broken: Message) -> None:
-    """A token whose subject was a lone surrogate made a batch that could not be encoded: none of its thirty senders was answered."""
     shards = FakeShards(lambda *_: OK)
     router = await a_router(shards)
     messages = [a_message(0), broken, a_message(2)]
@@ -321,7 +335,7 @@ async def test_a_message_that_cannot_be_encoded_costs_its_neighbours_nothing(bro
     assert (first, last) == (OK, OK)
     assert isinstance(failed, Refused)
     assert failed.code == "invalid_text"
-    assert shards.deliveries == [(HOME, GROUP, False, ["m-0", "m-2"])]
+    assert shards.deliveries == [(HOME, GROUP, False, "m-0"), (HOME, GROUP, False, "m-2")]
 
 
 async def test_an_answer_that_cannot_be_encoded_costs_its_neighbours_nothing() -> None:

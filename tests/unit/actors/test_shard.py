@@ -14,11 +14,14 @@ from actors.committer import CommitPolicy
 from actors.failpoints import Failpoint
 from actors.groups import Layout
 from actors.numbers import OrderNumbers
+from actors.replies import Reply
 from actors.shard import OrderShard, ShardPolicy
 from actors.surroundings import GroupLimits, Surroundings
-from actors.wire import decode_told, encode_letters
-from domain.commands import Actor, ActorType, Message
+from actors.wire import Moved, Told, decode_told, encode_letter
+from domain.commands import Actor, ActorType, Message, Wake
+from domain.errors import Unavailable
 from sagas.decision import Rules
+from storage.errors import StorageUnavailable
 from supervised import failures_total
 from tests.unit.actors.test_group import Memory, a_creation
 
@@ -32,10 +35,14 @@ class Tables(Memory):
     def __init__(self) -> None:
         super().__init__()
         self.is_broken = False
+        self.refuses_to_give: Exception | None = None
         self.polled = 0
         self.swept = 0
 
     async def take(self, group: str, shard: str) -> int:
+        await asyncio.sleep(0)
+        if self.refuses_to_give is not None:
+            raise self.refuses_to_give
         return 1
 
     async def dedicate(self, order_id: str, shard: str) -> int:
@@ -84,6 +91,13 @@ async def a_shard(tables: Tables) -> OrderShard:
     return shard
 
 
+async def told(shard: OrderShard, group: str, letter: bytes, *, take: bool) -> Told:
+    answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    shard.deliver(answer.set_result, group, take, letter)
+    async with asyncio.timeout(5):
+        return decode_told(await answer)
+
+
 async def create(shard: OrderShard, group: str, number: int) -> None:
     order_id = next(
         f"0198f7a2-8e11-7aa0-9a0e-{number:04x}{n:08x}"
@@ -91,7 +105,7 @@ async def create(shard: OrderShard, group: str, number: int) -> None:
         if Layout(2).group_of(f"0198f7a2-8e11-7aa0-9a0e-{number:04x}{n:08x}") == group
     )
     message = Message(id="k", body=a_creation(order_id), actor=Actor(ActorType.CLIENT, "x"), keyed=True)
-    decode_told(await shard.handle(group, encode_letters([(order_id, message)]), take=True))
+    assert isinstance(await told(shard, group, encode_letter(order_id, message), take=True), Reply)
 
 
 async def test_a_group_that_cannot_be_looked_after_keeps_no_other_from_it_and_is_counted() -> None:
@@ -124,4 +138,40 @@ async def test_what_was_committed_stays_counted_when_a_group_is_lost() -> None:
             await asyncio.sleep(0.001)
     after = shard.statistics()
     assert all(after[name] >= before[name] for name in before if name.endswith("_total"))
+    await shard.stop()
+
+
+WAKE = encode_letter(
+    "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00", Message(id="w", body=Wake(), actor=Actor(ActorType.TIMER, "t"))
+)
+
+
+async def test_messages_for_a_group_that_is_elsewhere_are_told_so_unless_it_is_to_be_taken() -> None:
+    tables = Tables()
+    shard = await a_shard(tables)
+    assert await told(shard, OTHER, WAKE, take=False) == Moved("")
+    taken = asyncio.gather(*(told(shard, OTHER, WAKE, take=take) for take in (True, False, True)))
+    assert not any(isinstance(each, Moved) for each in await taken)
+    assert shard.statistics()["groups"] == 2
+    await shard.stop()
+
+
+async def test_messages_that_wait_for_a_group_that_cannot_be_taken_are_told_so() -> None:
+    tables = Tables()
+    shard = await a_shard(tables)
+    for error in (StorageUnavailable("away"), ZeroDivisionError()):
+        before = failures_total()
+        tables.refuses_to_give = error
+        for each in await asyncio.gather(*(told(shard, OTHER, WAKE, take=True) for _ in range(3))):
+            assert isinstance(each, Unavailable)
+            assert each.code == "database_unavailable"
+        assert failures_total() - before == isinstance(error, ZeroDivisionError)
+    await shard.stop()
+
+
+async def test_a_message_that_cannot_be_read_costs_its_own_sender_an_answer() -> None:
+    shard = await a_shard(Tables())
+    unread = await told(shard, HOME, b"\x90", take=False)
+    assert isinstance(unread, Unavailable)
+    assert unread.code == "order_failed"
     await shard.stop()
