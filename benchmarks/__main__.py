@@ -16,7 +16,9 @@ from benchmarks.options import Options
 from benchmarks.report import Report, Verdict, overview, write_json
 
 NAMES = ("engine", "create", "life", "latency", "resident", "stored", "scale", "recovery", "overload", "hang")
+BESIDE = ("life", "engine", "recovery", "resident", "overload")
 ROUNDS_MAX = 50
+LEVEL_MAX = 512
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -27,6 +29,12 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side; figures are medians (3)")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
     parser.add_argument("--peers", action="store_true", help="engine: install and run DBOS and Restate too")
+    parser.add_argument("--levels", type=levels, default=(), help="engine, life --beside: how many at once, e.g. 1,16")
+    parser.add_argument("--beside", type=Path, metavar="PATH", help="in turns with another checkout of this project")
+    parser.add_argument(
+        "--beside-command", default="", metavar="COMMAND", help="life: starts the other service in PATH"
+    )
+    parser.add_argument("--open", action="store_true", help="life --beside: at constant rates too")
     parser.add_argument("--state", type=Path, default=service.given_state(), help=service.STATE_HELP)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write {name, machine, figures, targets}")
     parser.add_argument("--pictures", type=Path, default=Path("benchmarks-out"), help="folder for the SVGs")
@@ -34,10 +42,46 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
+def levels(text: str) -> tuple[int, ...]:
+    """Read numbers of clients such as ``1,16``, smallest first; raises ``ArgumentTypeError``."""
+    try:
+        found = tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"not numbers with commas between them: {text}") from None
+    if not 1 <= found[0] <= found[-1] <= LEVEL_MAX:
+        raise argparse.ArgumentTypeError(f"1 to {LEVEL_MAX} at once")
+    return found
+
+
+def complaint(chosen: argparse.Namespace) -> str:
+    """What does not go together on the command line; empty when all of it does."""
+    beside: Path | None = chosen.beside
+    if bool(chosen.name) == chosen.all:
+        return "name one measurement, or --all"
+    if not 1 <= chosen.rounds <= ROUNDS_MAX:
+        return f"1 to {ROUNDS_MAX} rounds"
+    if chosen.levels and chosen.name != "engine" and not (chosen.name == "life" and beside):
+        return "--levels is for engine, and for life --beside"
+    if (chosen.open or chosen.beside_command) and not (chosen.name == "life" and beside):
+        return "--open and --beside-command are for life --beside"
+    if beside is None:
+        return ""
+    if chosen.name not in BESIDE:
+        return f"--beside is for {', '.join(BESIDE)}"
+    if chosen.beside_command:
+        return "" if beside.is_dir() else f"{beside} is no folder"
+    return "" if (beside / "dev").is_file() else f"{beside} is no checkout of this project: there is no dev in it"
+
+
 async def measure(name: str, options: Options) -> Report:
     """Run one measurement; each imports only what it needs."""
-    module = importlib.import_module(f"benchmarks.{name}")
-    measured: Report = await module.measure(options)
+    if options.beside is None:
+        measuring = importlib.import_module(f"benchmarks.{name}").measure(options)
+    elif name == "life":
+        measuring = importlib.import_module("benchmarks.life_beside").measure(options)
+    else:
+        measuring = importlib.import_module("benchmarks.bench_beside").measure(name, options)
+    measured: Report = await measuring
     return measured
 
 
@@ -47,11 +91,18 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = arguments()
     chosen = parser.parse_args()
-    if bool(chosen.name) == chosen.all:
-        parser.error("name one measurement, or --all")
-    if not 1 <= chosen.rounds <= ROUNDS_MAX:
-        parser.error(f"1 to {ROUNDS_MAX} rounds")
-    options = Options(rounds=chosen.rounds, quick=chosen.quick, peers=chosen.peers, state=chosen.state)
+    if wrong := complaint(chosen):
+        parser.error(wrong)
+    options = Options(
+        rounds=chosen.rounds,
+        quick=chosen.quick,
+        peers=chosen.peers,
+        state=chosen.state,
+        levels=chosen.levels,
+        beside=chosen.beside.resolve() if chosen.beside else None,
+        beside_command=chosen.beside_command,
+        open_rates=chosen.open,
+    )
     reports: list[Report] = []
     failed: list[str] = []
     for name in NAMES if chosen.all else (chosen.name,):

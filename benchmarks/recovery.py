@@ -53,6 +53,7 @@ TARGETS = (
     Target("restart_max_s", 2, at_least=False),
     Target("not_committed", 0, at_least=False),
     Target("lost", 0, at_least=False),
+    *resuming.TARGETS,
 )
 
 
@@ -188,7 +189,7 @@ def report(found: Found, resumed: Resumed) -> Report:
         name="recovery",
         machine=describe(),
         figures=figures,
-        targets=(*TARGETS, *resuming.TARGETS),
+        targets=TARGETS,
         tables=(Table("until the next 2xx, asked for afterwards", columns, tuple(rows)), resumed.table()),
         charts=(
             Chart(title="until the next 2xx", x_label="time after time", y_label="seconds", series=series),

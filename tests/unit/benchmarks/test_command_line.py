@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -11,6 +12,11 @@ import pytest
 from benchmarks import __main__ as command_line
 from benchmarks.options import Options
 from benchmarks.report import Report, Target
+
+
+def wrong(*told: str) -> str:
+    """What is wrong with such a command line."""
+    return command_line.complaint(command_line.arguments().parse_args(told))
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *more: str, broken: str = "") -> Path:
@@ -55,3 +61,37 @@ def test_a_missed_target_is_an_error_only_where_that_is_asked_for(
 ) -> None:
     pretend(monkeypatch, tmp_path, "--strict")
     assert command_line.main() == 1
+
+
+def test_levels_are_read_smallest_first_and_once() -> None:
+    assert command_line.levels("16,1,16") == (1, 16)
+
+
+@pytest.mark.parametrize("text", ["", "1,", "0,4", "1,1000", "many"])
+def test_levels_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        command_line.levels(text)
+
+
+def test_another_version_is_a_checkout_and_another_service_has_a_command(tmp_path: Path) -> None:
+    beside = ("--beside", str(tmp_path))
+    assert "no checkout" in wrong("life", *beside)
+    assert wrong("life", *beside, "--beside-command", "python app.py") == ""
+    assert "no folder" in wrong("life", "--beside", str(tmp_path / "nowhere"), "--beside-command", "python app.py")
+    (tmp_path / "dev").touch()
+    assert [wrong(name, *beside) for name in command_line.BESIDE] == [""] * len(command_line.BESIDE)
+
+
+def test_options_go_with_what_they_are_for(tmp_path: Path) -> None:
+    (tmp_path / "dev").touch()
+    beside = ("--beside", str(tmp_path))
+    assert wrong("life", *beside, "--open", "--levels", "1,16") == ""
+    assert wrong("engine", "--levels", "1,16") == ""
+    assert "--levels" in wrong("life", "--levels", "1")
+    assert "--levels" in wrong("resident", *beside, "--levels", "1")
+    assert "--open" in wrong("life", "--open")
+    assert "--open" in wrong("overload", *beside, "--beside-command", "python app.py")
+    assert "--beside is for" in wrong("stored", *beside)
+    assert "name one" in wrong("--all", "life")
+    assert "--beside is for" in wrong("--all", *beside)
+    assert "rounds" in wrong("life", "--rounds", "0")
