@@ -1,7 +1,8 @@
 """The only reader of the environment: every setting, its default, its unit, the range it must lie in.
 
-Variables have the prefix ``ORDERSVC_`` (spec.md, "Settings"); an empty one is one that is not set. A URL that is given is used
-as it stands; ``./dev run`` fills in the ones that are not. Everything is checked before anything is started: see ``settings``.
+Variables have the prefix ``ORDERSVC_`` (spec.md, "Settings"); an empty one is one that is not set. A secret may be in a file, which
+``ORDERSVC_<NAME>_FILE`` names. A URL that is given is used as it stands; ``./dev run`` fills in the ones that are not. Everything is
+checked before anything is started: see ``settings``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +29,9 @@ PREFIX = "ORDERSVC_"
 FOREIGN = ("TEST_", "SERVICE_", "PORT")  # for the tests; and what Kubernetes sets beside a service of this name
 RETIRED: frozenset[str] = frozenset()  # settings of the release before: they do nothing, and are warned about
 ALIKE_MAX_LETTERS = 2
-JWT_KEY_MIN_BYTES = 32
+FILE = "_FILE"  # behind the name of a secret setting: the variable that names the file with its value
+SECRET_MIN_BYTES = 32
+SECRET_FILE_MAX_CHARACTERS = 65_536
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 HOST_NAME = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
@@ -70,8 +74,8 @@ def _has_standard(prices: dict[str, dict[str, int]]) -> dict[str, dict[str, int]
 
 
 def _long_enough(key: SecretStr) -> SecretStr:
-    if key.get_secret_value() and len(key.get_secret_value().encode()) < JWT_KEY_MIN_BYTES:
-        raise ValueError(f"is shorter than {JWT_KEY_MIN_BYTES} bytes")
+    if key.get_secret_value() and len(key.get_secret_value().encode()) < SECRET_MIN_BYTES:
+        raise ValueError(f"is shorter than {SECRET_MIN_BYTES} bytes")
     return key
 
 
@@ -133,12 +137,15 @@ class Settings(BaseSettings):
     payment_url: PartnerUrl = ""
     user_url: PartnerUrl = ""
     ray_address: str = ""
+    cell: str = Field(default="main", pattern="^[a-z0-9-]{1,40}$")
+    link_secret: Annotated[SecretStr, AfterValidator(_long_enough)] = SecretStr("")
     http_host: Host = "127.0.0.1"
     http_port: Port = 8000
     metrics_host: Host = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65_535)
     api_processes: int = Field(default=1, ge=1, le=64)
     shards: int = Field(default=2, ge=1, le=1024)
+    shards_serving: int = Field(default=0, ge=0, le=1024)  # 0: one for two cores; the others stand by
     state_dir: Path = Path(".state")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     failpoints_dir: str = ""
@@ -244,22 +251,48 @@ class WrongSettings(Exception):
     """Settings that nothing can be started with; the text names each by its variable, one a line, and shows no secret."""
 
 
+SECRETS = tuple(name for name, field in Settings.model_fields.items() if field.annotation is SecretStr)
+NEEDED_BY_PROCESSES = ("database_url", "amqp_url", "redis_url", "link_secret")
+
+
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """Read the environment once a process. Raises ``WrongSettings``."""
+    """Read the environment, and the files that it names, once a process. Raises ``WrongSettings``."""
     refused, _ = look_at_names(os.environ)
+    from_files, unreadable = _read_files(os.environ)
+    refused += unreadable
     config = None
     try:
-        config = Settings()
+        config = Settings(**from_files)
     except ValidationError as wrong:
         reasons: dict[str, list[str]] = {}
         for error in wrong.errors():
             name, *inside = map(str, error["loc"])
-            reasons.setdefault(PREFIX + name.upper(), []).append(": ".join([*inside, _reason(error)]))
+            variable = PREFIX + name.upper() + (FILE if name in from_files else "")
+            reasons.setdefault(variable, []).append(": ".join([*inside, _reason(error)]))
         refused += [f"{variable}: {'; '.join(texts)}" for variable, texts in reasons.items()]
     if config is None or refused:
         raise WrongSettings("\n".join(refused))
     return config
+
+
+def settings_of_process() -> Settings:
+    """Read the environment of a process of the service, which needs all of ``NEEDED_BY_PROCESSES``. Raises ``WrongSettings``.
+
+    They are read anew each time, since a secret's file may have been mended.
+    """
+    settings.cache_clear()
+    config = settings()
+    missing = [name for name in NEEDED_BY_PROCESSES if not getattr(config, name).get_secret_value()]
+    if missing:
+        raise WrongSettings("\n".join(f"{PREFIX}{name.upper()}: is not set, nor is its {FILE}" for name in missing))
+    return config
+
+
+def release() -> str:
+    """The version of this build, as pyproject.toml has it."""
+    project = tomllib.loads((Path(__file__).parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"])
 
 
 def settings_or_exit() -> Settings:
@@ -275,7 +308,7 @@ def settings_or_exit() -> Settings:
 
 def look_at_names(environment: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Lines about variables with our prefix that are no settings: those to refuse, as one is meant, and those to warn about."""
-    known = {name.upper() for name in Settings.model_fields}
+    known = {name.upper() for name in Settings.model_fields} | {name.upper() + FILE for name in SECRETS}
     refused, ignored = [], []
     for variable in sorted(environment):
         name = variable.upper().removeprefix(PREFIX)
@@ -289,6 +322,39 @@ def look_at_names(environment: Mapping[str, str]) -> tuple[list[str], list[str]]
         else:
             ignored.append(f"{variable}: there is no such setting; it is ignored")
     return refused, ignored
+
+
+def _read_files(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """The secrets that are in files, by the names of their settings; and a line for each file that can't be used."""
+    found: dict[str, Any] = {}
+    refused = []
+    for name in SECRETS:
+        variable = PREFIX + name.upper()
+        path = environment.get(variable + FILE)
+        if not path:
+            continue
+        text, reason = _read_file(path)
+        if environment.get(variable):
+            reason = f"{variable} is set as well, and only one of them may be"
+        if reason:
+            refused.append(f"{variable}{FILE}: {reason}")
+        else:
+            found[name] = text
+    return found, refused
+
+
+def _read_file(path: str) -> tuple[str, str]:
+    """The text of a file without the ends of lines behind it, and why it can't be used: empty where it can."""
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            text = file.read(SECRET_FILE_MAX_CHARACTERS + 1).rstrip("\r\n")
+    except OSError as error:
+        return "", f"{path} can't be read: {error.strerror}"
+    except ValueError:
+        return "", f"{path} can't be read: it is no text"
+    if len(text) > SECRET_FILE_MAX_CHARACTERS:
+        return "", f"{path} has more than {SECRET_FILE_MAX_CHARACTERS} characters"
+    return text, "" if text else f"{path} is empty"
 
 
 def _alike(name: str, known: Iterable[str]) -> str | None:

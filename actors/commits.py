@@ -40,6 +40,7 @@ def commit_of(base: Order | None, message: Message, decision: Decision) -> tuple
         reply=encode_reply(reply) if message.keyed else None,
         claims=tuple((claim.code, claim.customer_id) for claim in decision.claims),
         releases=decision.releases,
+        reference_versions=decision.reference_versions,
     )
     return commit, reply
 

@@ -1,7 +1,8 @@
 """Group commit: what arrives while one flush is under way is the next flush. Nothing leaves a shard before this has said yes.
 
-One committer writes for one group of orders under one epoch. A flush that finds the epoch gone is void as a whole: somebody else
-owns the orders now. An answer that changes nothing waits for a flush's check of the epoch too (design.md, "One writer").
+The one committer of a shard writes under its lease. A flush that finds its token replaced is void as a whole: another shard took some
+of the partitions. Then the lease is renewed, what belongs to lost partitions is given up, and the rest is written. An answer that
+changes nothing waits for a flush's check of the lease too.
 """
 
 from __future__ import annotations
@@ -29,28 +30,43 @@ class Verdict(Enum):
 
     COMMITTED = auto()
     REFUSED = auto()  # a promotion's limit: nothing changed
+    OUTDATED = auto()  # events have told of newer products or a newer customer than the order was judged by
     STALE = auto()  # the row was not what we thought it was: load the order again
     POISONED = auto()  # this commit can never succeed
     UNAVAILABLE = auto()  # the database said no for too long; certainly not committed
     UNKNOWN = auto()  # nobody can tell now; the row will
-    MOVED = auto()  # somebody else owns the group
+    MOVED = auto()  # the order is not owned here any more
 
 
 class Store(Protocol):
     """The part of ``storage.snapshots.OrderStore`` that committing needs."""
 
-    async def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult: ...
-    async def renew(self, group: str, epoch: int) -> int | None: ...
+    async def flush(self, process: str, token: str, commits: Sequence[Commit]) -> FlushResult: ...
     async def load(self, order_ids: Sequence[str]) -> dict[str, Loaded]: ...
+
+
+class Lease(Protocol):
+    """The shard's right to write (``partitions.OwnedPartitions``)."""
+
+    @property
+    def process(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+    @property
+    def mine(self) -> frozenset[str]: ...
+    def owns(self, order_id: str) -> bool: ...
+    async def renew(self) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
 class Proposal:
-    """A commit to make, or (``commit`` None) only the check that we still own the group; ``settle`` hears what became of it.
+    """A commit to make, or (``commit`` None) only the check that the order is still owned here; ``settle`` hears what became of it.
 
-    The reason that comes with the verdict is a promotion's refusal code or the poison's description.
+    ``order_id`` None: only the check of the lease. The reason that comes with the verdict is a promotion's refusal code or the
+    poison's description.
     """
 
+    order_id: str | None
     commit: Commit | None
     settle: Callable[[Verdict, str], None]
     is_settled: bool = False
@@ -68,41 +84,37 @@ class CommitPolicy:
 
 @dataclass(slots=True)
 class CommitCounts:
-    """What the groups of a process have done since it started, those that it has lost too: these numbers never fall."""
+    """What a shard has done since it started."""
 
     flushes: int = 0
     commits: int = 0
     retries: int = 0
     unknown_resolved: int = 0
+    outdated: int = 0
     poisoned: int = 0
     set_aside: int = 0
     largest_batch: int = field(default=0)
 
 
 class Committer:
-    """Commits the proposals of one group, in batches, one flush at a time."""
+    """Commits the proposals of a shard, in batches, one flush at a time."""
 
     def __init__(
         self,
         *,
-        group: str,
-        epoch: int,
+        lease: Lease,
         store: Store,
         policy: CommitPolicy,
-        on_replaced: Callable[[], None],
         failpoint: Failpoint,
         counts: CommitCounts | None = None,
     ) -> None:
-        self.group = group
-        self.epoch = epoch
         self.counts = counts or CommitCounts()
+        self._lease = lease
         self._store = store
         self._policy = policy
-        self._on_replaced = on_replaced
         self._failpoint = failpoint
         self._waiting: deque[Proposal] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._replaced = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -114,18 +126,15 @@ class Committer:
 
     def add(self, proposal: Proposal) -> None:
         """Commit it with the next flush."""
-        if self._replaced:
-            _settle((proposal,), Verdict.MOVED, "")
-            return
         self._waiting.append(proposal)
         if self._task is None:
-            self._task = supervised_once("commit", self._run(), group=self.group)
+            self._task = supervised_once("commit", self._run())
 
-    async def settled(self) -> Verdict:
-        """Wait until all that was proposed so far is settled, however much goes on being proposed; tells whether we still own it."""
-        done: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self.add(Proposal(None, lambda verdict, _: done.set_result(verdict)))
-        return await done
+    async def settled(self) -> None:
+        """Wait until all that was proposed so far is settled, however much goes on being proposed."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.add(Proposal(None, None, lambda *_: done.set_result(None)))
+        await done
 
     async def stop(self) -> None:
         """Wait until what was proposed is settled."""
@@ -141,7 +150,7 @@ class Committer:
                 try:
                     await self._flush(batch)
                 except Exception:
-                    log.exception("flush_failed", group=self.group, proposals=size)
+                    log.exception("flush_failed", proposals=size)
                     _settle(batch, Verdict.UNKNOWN, "the flush failed")
         finally:
             self._task = None
@@ -151,36 +160,47 @@ class Committer:
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + self._policy.retry_for_s
         wait_s = self._policy.retry_first_s
-        while True:
+        while batch := self._own(batch):
             commits = [p.commit for p in batch if p.commit is not None]
             if commits:
                 self._failpoint.hit("before_commit")
             try:
-                result = await self._store.flush(self.group, self.epoch, commits)
+                result = await self._store.flush(self._lease.process, self._lease.token, commits)
+                if result.owned:
+                    if commits:
+                        self._failpoint.hit("after_commit")
+                    self._settle_result(batch, result)
+                    return
+                log.warning("lease_replaced", process=self._lease.process)
+                why = "the shard's lease is replaced again and again"
+                batch = self._settle_done(batch, result)
+                await self._lease.renew()
+                if loop.time() <= give_up_s:
+                    continue
             except StorageUnavailable as error:
-                if loop.time() > give_up_s:
-                    log.warning("commit_given_up", group=self.group, orders=len(commits), error=str(error))
-                    _settle(batch, Verdict.UNAVAILABLE, str(error))
-                    return
+                why = str(error)
             except CommitUnknown as error:
-                log.warning("commit_outcome_unknown", group=self.group, orders=len(commits), error=str(error))
+                log.warning("commit_outcome_unknown", orders=len(commits), error=str(error))
                 batch = await self._resolve(batch)
-                if not batch:
-                    return
                 give_up_s = loop.time() + self._policy.retry_for_s
                 continue
             except Exception as error:
-                log.exception("flush_broken", group=self.group, orders=len(commits))
+                log.exception("flush_broken", orders=len(commits))
                 await self._isolate(await self._resolve(batch), error)
                 return
-            else:
-                if commits:
-                    self._failpoint.hit("after_commit")
-                self._settle_result(batch, result)
+            if loop.time() > give_up_s:
+                log.warning("commit_given_up", orders=len(commits), error=why)
+                _settle(batch, Verdict.UNAVAILABLE, why)
                 return
             self.counts.retries += 1
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, self._policy.retry_max_s)
+
+    def _own(self, batch: Sequence[Proposal]) -> list[Proposal]:
+        """Give up the proposals whose order is not owned here any more; the others."""
+        lost = [p for p in batch if p.order_id is not None and not self._lease.owns(p.order_id)]
+        _settle(lost, Verdict.MOVED, "")
+        return [p for p in batch if not p.is_settled]
 
     async def _isolate(self, batch: list[Proposal], error: Exception) -> None:
         """Write the halves of a batch that could not be written as a whole; one alone that can't be is poison."""
@@ -190,17 +210,19 @@ class Committer:
             return
         middle = len(batch) // 2
         for half in (batch[:middle], batch[middle:]):
-            if half and not self._replaced:
-                await self._flush(half)
-            else:
-                _settle(half, Verdict.MOVED, "")
+            await self._flush(half)
+
+    def _settle_done(self, batch: list[Proposal], result: FlushResult) -> list[Proposal]:
+        """Settle what a void flush had committed before it was; the others."""
+        done = [p for p in batch if p.commit is not None and p.commit.order.id in result.committed]
+        self.counts.commits += len(done)
+        _settle(done, Verdict.COMMITTED, "")
+        return [p for p in batch if not p.is_settled]
 
     def _settle_result(self, batch: list[Proposal], result: FlushResult) -> None:
-        if not result.owned:
-            self._be_replaced(batch)
-            return
         self.counts.flushes += 1
         self.counts.commits += len(result.committed)
+        self.counts.outdated += len(result.outdated)
         self.counts.poisoned += len(result.poisoned)
         for proposal in batch:
             if proposal.commit is None or proposal.commit.order.id in result.committed:
@@ -209,30 +231,22 @@ class Committer:
             order_id = proposal.commit.order.id
             if (code := result.refused.get(order_id)) is not None:
                 _settle((proposal,), Verdict.REFUSED, code)
+            elif order_id in result.outdated:
+                _settle((proposal,), Verdict.OUTDATED, "")
             elif (why := result.poisoned.get(order_id)) is not None:
                 _settle((proposal,), Verdict.POISONED, why)
             else:
                 _settle((proposal,), Verdict.STALE, "")
 
-    def _be_replaced(self, batch: list[Proposal]) -> None:
-        self._replaced = True
-        log.warning("group_replaced", group=self.group, epoch=self.epoch)
-        _settle([*batch, *self._waiting], Verdict.MOVED, "")
-        self._waiting.clear()
-        self._on_replaced()
-
     async def _resolve(self, batch: list[Proposal]) -> list[Proposal]:
         """Find out what an unknown commit did; gives back the proposals that are still to be committed.
 
-        Bumping our own epoch waits for the commit that may still be running, or defeats it; only then is reading back final.
-        Whatever stands there is either exactly what we proposed, or the proposal was not committed. If the epoch is not ours
-        any more, the new owner reads what stands, and the senders ask it again with the same ids.
+        Renewing the lease waits for the commit that may still be running, or defeats it; only then is reading back final. Whatever
+        stands there is either exactly what we proposed, or the proposal was not committed. Of an order that is owned elsewhere by
+        now the new owner reads what stands, and the senders ask it again with the same ids.
         """
-        renewed = await self._insist(lambda: self._store.renew(self.group, self.epoch))
-        if renewed is None:
-            self._be_replaced(batch)
-            return []
-        self.epoch = renewed
+        await self._lease.renew()
+        batch = self._own(batch)
         ids = [p.commit.order.id for p in batch if p.commit is not None]
         stored: dict[str, Loaded] = await self._insist(lambda: self._store.load(ids)) if ids else {}
         left: list[Proposal] = []

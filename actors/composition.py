@@ -5,14 +5,23 @@ Together with ``runtime.py`` this is one of the two places where collaborators a
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import structlog
 
 from actors.chores import Chore
 from actors.committer import CommitPolicy
 from actors.dedicated import DedicatedPolicy
-from actors.groups import Layout
+from actors.directory import Directory
+from actors.link import CallFailed, ProcessGone, TooManyCalls
+from actors.names import shard_names
 from actors.ownership import Ownership
+from actors.partitions import SERVING, STANDBY
 from actors.peers import Peers
 from actors.router import Router, RouterLimits
 from actors.surroundings import GroupLimits
@@ -26,19 +35,25 @@ from partners.resilience import Client, Limits
 from partners.user import UserClient
 from sagas.decision import Rules
 from settings import Settings
-from storage.cache import Cache
-from storage.catalogue import CatalogueTables
-from storage.copystore import CopyNews, CopyStore
+from storage.errors import StorageUnavailable
 from storage.figures import Figures
 from storage.housekeeping import InboxPruning
-from storage.postgres import PoolLimits
+from storage.postgres import PoolLimits, open_database
+from storage.processes import Processes
 from storage.redis import QuietRedis
+from storage.reference_data import ReferenceCopies
 from storage.snapshots import OrderStore
+from supervised import supervised_once
 
 ROUTER_POOL_MAX_CONNECTIONS = 2
 OWNERS_READ_EVERY_S = 1.0
 FIGURES_EVERY_S = 30.0
 PRUNE_INBOX_EVERY_S = 3600.0
+PRUNE_PROCESSES_EVERY_S = 60.0
+DATABASE_RETRY_EVERY_S = 0.5
+
+log = structlog.get_logger()
+T = TypeVar("T")
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -54,6 +69,12 @@ def rules_of(settings: Settings) -> Rules:
         shipping_tax_rate=settings.shipping_tax_rate,
         call_lost_s=settings.partner_total_timeout_s * 2 + settings.ask_timeout_s,
     )
+
+
+def roles_of(settings: Settings) -> dict[str, str]:
+    """What each shard of the cell is to do."""
+    serving = min(settings.shards, settings.shards_serving or max(1, (os.cpu_count() or 1) // 2))
+    return {name: SERVING if k < serving else STANDBY for k, name in enumerate(shard_names(settings.shards))}
 
 
 def group_limits_of(settings: Settings) -> GroupLimits:
@@ -103,23 +124,18 @@ def chores_of(settings: Settings, store: OrderStore) -> tuple[Chore, ...]:
     return (
         Chore(name="closed_orders_counted", every_s=FIGURES_EVERY_S, step=Figures(store.database).step),
         Chore(name="inbox_messages_forgotten", every_s=PRUNE_INBOX_EVERY_S, step=pruning.step),
+        Chore(name="processes_pruned", every_s=PRUNE_PROCESSES_EVERY_S, step=Processes(store.database).prune),
     )
 
 
-def copies_of(settings: Settings, store: OrderStore) -> CopyStore:
-    """Where a bulkhead looks before it asks its partner."""
-    return CopyStore(
-        Cache(QuietRedis(settings.redis_url.get_secret_value())),
-        CatalogueTables(store.database),
+def reference_copies_of(settings: Settings) -> ReferenceCopies:
+    """The copies of products and customers in Redis."""
+    return ReferenceCopies(
+        QuietRedis(settings.redis_url.get_secret_value()),
         product_max_age_s=settings.product_cache_s,
         customer_max_age_s=settings.customer_cache_s,
-        monotonic=time.monotonic,
+        currencies={currency for prices in settings.shipping_prices.values() for currency in prices},
     )
-
-
-def copy_news_of(settings: Settings, store: OrderStore) -> CopyNews:
-    """Where the bridge writes what events tell of products and customers."""
-    return CopyNews(Cache(QuietRedis(settings.redis_url.get_secret_value())), CatalogueTables(store.database))
 
 
 def bulkhead_limits_of(settings: Settings) -> Limits:
@@ -152,9 +168,10 @@ def client_of(partner: str, settings: Settings) -> Client:
             return UserClient(http)
 
 
-def make_peers(settings: Settings, *, max_peers: int = 2048) -> Peers:
+def make_peers(settings: Settings, directory: Directory, *, max_peers: int = 2048) -> Peers:
     """The other processes, as this one is to see them."""
     return Peers(
+        directory,
         ping_every_s=settings.heartbeat_every_s,
         pings_missed_max=settings.heartbeat_missed_max,
         max_peers=max_peers,
@@ -162,19 +179,66 @@ def make_peers(settings: Settings, *, max_peers: int = 2048) -> Peers:
     )
 
 
+class PeerNeighbours:
+    """The other shards as ``partitions.py`` is to see them."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    def is_up(self, name: str) -> bool:
+        """Whether its connection stands; looks for it from now on."""
+        try:
+            return self._peers.get(name).is_up
+        except ProcessGone:
+            return False
+
+    def forget(self, name: str) -> None:
+        """Look for it no more."""
+        self._peers.forget(name)
+
+    def tell_to_look(self, name: str) -> None:
+        """Tell a shard that something changed about who owns what; it sees it by itself otherwise, a little later."""
+        supervised_once("tell-to-look", self._call(name, "look"), shard=name)
+
+    def ask_to_split(self, name: str, order_id: str) -> None:
+        """Ask a shard to make an order of its own a partition of one."""
+        supervised_once("ask-to-split", self._call(name, "split", order_id), shard=name)
+
+    async def _call(self, name: str, method: str, *arguments: object) -> None:
+        with contextlib.suppress(CallFailed, ProcessGone, TooManyCalls):
+            await self._peers.get(name).call(method, *arguments)
+
+
 async def open_router(settings: Settings, peers: Peers, store: OrderStore) -> Router:
     """A router that finds owners in ``store`` and shards among ``peers``, ready to ask."""
-    layout = Layout(settings.shards)
-
-    async def read() -> Mapping[str, str]:
-        return {group: owner.shard for group, owner in (await store.owners()).items()}
-
-    ownership = Ownership(layout, peers, read, read_every_s=OWNERS_READ_EVERY_S)
+    ownership = Ownership(store.owner_names, peers.forget, read_every_s=OWNERS_READ_EVERY_S)
     router = Router(ownership, peers, RouterLimits(ask_timeout_s=settings.ask_timeout_s))
-    for name in layout.shard_names():
+    for name in shard_names(settings.shards):
         peers.get(name)
     await router.start()
     return router
+
+
+async def once_reachable(open_: Callable[[], Awaitable[T]]) -> T:
+    """What ``open_`` gives, once PostgreSQL is there; other errors than ``StorageUnavailable`` pass through."""
+    while True:
+        try:
+            return await open_()
+        except StorageUnavailable as error:
+            log.warning("database_awaited", error=str(error))
+            await asyncio.sleep(DATABASE_RETRY_EVERY_S)
+
+
+@asynccontextmanager
+async def directory_of(settings: Settings, name: str) -> AsyncIterator[Directory]:
+    """The directory of the cell's processes, over a connection of its own. Raises ``StorageUnavailable``."""
+    database = await open_database(
+        settings.database_url.get_secret_value(), application_name=name, limits=pool_limits_of(settings, 1)
+    )
+    try:
+        yield Directory(Processes(database), cell=settings.cell, link_secret=settings.link_secret.get_secret_value())
+    finally:
+        await database.close()
 
 
 async def open_router_store(settings: Settings, name: str) -> OrderStore:

@@ -1,7 +1,8 @@
-"""Orders with a process to themselves: who gets one, and the way there and back.
+"""Orders with a process to themselves: who gets one, and the way there.
 
 The literal reading of "an order is a Ray actor", and a bulkhead for the orders that deserve one. Making a process takes most of a
-second, so the ordinary shard hosts the order until the new process is up, then hands it over (design.md).
+second, so the ordinary shard hosts the order until the new process is up. That one asks whichever shard owns the order then to make it
+a partition of its own, for which the process comes first (``partitions.py``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import structlog
 from actors.link import CallFailed, ProcessGone
 from domain.document import totals
 from domain.order import Order
-from domain.slices import DEDICATED
 from supervised import supervised_once
 
 log = structlog.get_logger()
@@ -39,31 +39,29 @@ class DedicatedPolicy:
 
 
 class DedicatedOrders:
-    """Moves orders from this shard into processes of their own, a bounded number at a time."""
+    """Gets orders of this shard processes of their own, a bounded number at a time."""
 
     def __init__(
         self,
         policy: DedicatedPolicy,
         start: Callable[[str], Awaitable[bool]],
-        hand_over: Callable[[str], Awaitable[None]],
         *,
         at_once_max: int = 2,
         waiting_max_orders: int = 1000,
         refused_wait_s: float = 5.0,
     ) -> None:
-        """``start(order_id)`` makes the process, False if there may be no more; ``hand_over(order_id)`` moves the order."""
+        """``start(order_id)`` makes the process, False if there may be no more."""
         self._policy = policy
         self._start = start
-        self._hand_over = hand_over
         self._slots = asyncio.Semaphore(at_once_max)
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._waiting_max_orders = waiting_max_orders
         self._refused_wait_s = refused_wait_s
         self._not_before_s = 0.0
 
-    def consider(self, group: str, order: Order) -> None:
-        """An order was committed here: move it if the policy says so and there is room."""
-        if group.startswith(DEDICATED) or order.id in self._under_way or not self._policy.wants(order):
+    def consider(self, order: Order) -> None:
+        """An order was committed here: get it a process of its own if the policy says so and there is room."""
+        if order.id in self._under_way or not self._policy.wants(order):
             return
         loop = asyncio.get_running_loop()
         if len(self._under_way) >= self._waiting_max_orders or loop.time() < self._not_before_s:
@@ -77,7 +75,6 @@ class DedicatedOrders:
                 if not await self._start(order_id):
                     self._not_before_s = asyncio.get_running_loop().time() + self._refused_wait_s
                     return
-                await self._hand_over(order_id)
-                log.info("order_dedicated", order_id=order_id)
+                log.info("order_gets_a_process", order_id=order_id)
             except (ProcessGone, CallFailed, TimeoutError) as error:
                 log.warning("order_not_dedicated", order_id=order_id, error=str(error))

@@ -1,47 +1,44 @@
-"""What a partner's event does here: its letters go through the one door, its news reaches every shard's copies.
+"""What a partner's event does here: its letters go through the one door, and no copy that it made old validates an order any more.
 
-The bridge acknowledges the message once this has returned: every letter's effect is committed, no shard validates with anything
-older than what the event told of, and no older copy is given out to a shard that comes up.
+The bridge acknowledges the message once this has returned: every letter's effect is committed, and so is the version that the event
+told of. Shards are told of it besides, so that they need not find out by a flush that is refused; nothing waits for that.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from dataclasses import fields
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
-from actors.groups import Layout, bulkhead_of
 from actors.link import ProcessGone
+from actors.names import SHARD
 from actors.peers import Peers
 from actors.router import Router
-from domain.calls import Partner
 from domain.errors import Refused, Unavailable
+from domain.reference_data import ReferenceVersion
 from messaging.bridge import NOT_YET
 from messaging.envelope import InboundEvent
-from messaging.inbound import CustomerChanged, Letter, ProductChanged, hear
-from storage.copies import CustomerNews, ProductNews
+from messaging.inbound import Letter, ReferenceChanged, hear
 from storage.errors import StorageUnavailable
+from supervised import supervised_once
 
-NEWS_WITHIN_S = 5.0
+TELL_WITHIN_S = 1.0
 LETTERS_TOGETHER_MAX = 64
 
 
-class Copies(Protocol):
-    """``storage.copystore.CopyNews``."""
+class Invalidation(Protocol):
+    """``storage.reference_data.CacheInvalidation``."""
 
-    async def product(self, news: ProductNews) -> bool: ...
-    async def customer(self, news: CustomerNews) -> bool: ...
+    async def changed(self, change: ReferenceVersion) -> None: ...
 
 
 class Inbound:
     """Delivers partners' events."""
 
-    def __init__(self, router: Router, peers: Peers, layout: Layout, copies: Copies) -> None:
+    def __init__(self, router: Router, peers: Peers, invalidation: Invalidation) -> None:
         self._router = router
-        self._copies = copies
+        self._invalidation = invalidation
         self._peers = peers
-        self._layout = layout
 
     async def deliver(self, event: InboundEvent) -> None:
         """Return when the event has had its effect; raises ``Refused``, ``Unavailable`` or ``OutcomeUnknown``.
@@ -50,18 +47,8 @@ class Inbound:
         orders which took it know it by its id.
         """
         heard = hear(event)
-        untold: list[str] = []
-        if (product := heard.product) is not None:
-            in_redis = await self._write(self._copies.product(ProductNews(**_fields(product))))
-            await self._tell_bulkhead(
-                Partner.PRODUCT, f"product:{product.sku}", product.version, is_needed=not in_redis
-            )
-            untold = await self._untold("product_changed", product)
-        if (customer := heard.customer) is not None:
-            in_redis = await self._write(self._copies.customer(CustomerNews(**_fields(customer))))
-            key = f"customer:{customer.customer_id}"
-            await self._tell_bulkhead(Partner.USER, key, customer.version, is_needed=not in_redis)
-            untold = await self._untold("customer_changed", customer)
+        if heard.change is not None:
+            await self._change(heard.change)
         failures: list[tuple[Letter, BaseException]] = []
         for start in range(0, len(heard.letters), LETTERS_TOGETHER_MAX):
             together = heard.letters[start : start + LETTERS_TOGETHER_MAX]
@@ -70,50 +57,25 @@ class Inbound:
             failures += [
                 (letter, each) for letter, each in zip(together, told, strict=True) if isinstance(each, BaseException)
             ]
-        if untold:
-            raise Unavailable("shard_not_told", f"not told: {', '.join(untold)}")
         if failures:
             raise _failure(failures, len(heard.letters))
 
-    async def _write(self, writing: Awaitable[bool]) -> bool:
-        """Write news over the copies; tells whether Redis has them too. Raises ``Unavailable`` where PostgreSQL has not."""
+    async def _change(self, change: ReferenceChanged) -> None:
+        """Commit the version that was told of, and tell the shards. Raises ``Unavailable`` where it is not committed."""
         try:
-            return await writing
+            await self._invalidation.changed(change.changed)
         except StorageUnavailable as error:
-            raise Unavailable("copies_not_told", str(error)) from error
+            raise Unavailable("version_not_committed", str(error)) from error
+        for name in self._peers.up():
+            if name.startswith(SHARD):
+                supervised_once("tell-shard", self._tell(name, change), shard=name)
 
-    async def _tell_bulkhead(self, partner: Partner, key: str, version: int, *, is_needed: bool) -> None:
-        """Tell the bulkhead that gives copies out, lest Redis should lose the news; needed where Redis has not heard them."""
+    async def _tell(self, shard: str, change: ReferenceChanged) -> None:
         try:
-            async with asyncio.timeout(NEWS_WITHIN_S):
-                await self._peers.get(bulkhead_of(partner)).call("told", key, version)
-        except (ProcessGone, TimeoutError) as error:
-            if is_needed:
-                raise Unavailable("bulkhead_not_told", str(error) or "it did not answer in time") from error
-
-    async def _untold(self, method: str, news: ProductChanged | CustomerChanged) -> list[str]:
-        """Tell every shard; gives those that could not be told.
-
-        One that is down here may be up for others, and have copies by now: the event comes again until each has been told.
-        """
-
-        async def tell(name: str) -> bool:
-            if not self._peers.is_up(name):
-                return False
-            try:
-                async with asyncio.timeout(NEWS_WITHIN_S):
-                    await self._peers.get(name).call(method, news)
-            except (ProcessGone, TimeoutError):
-                return False
-            return True
-
-        names = self._layout.shard_names()
-        told = await asyncio.gather(*(tell(name) for name in names))
-        return [name for name, is_told in zip(names, told, strict=True) if not is_told]
-
-
-def _fields(news: ProductChanged | CustomerChanged) -> dict[str, Any]:
-    return {field.name: getattr(news, field.name) for field in fields(news)}
+            async with asyncio.timeout(TELL_WITHIN_S):
+                await self._peers.get(shard).call("reference_changed", change)
+        except (ProcessGone, TimeoutError):
+            return  # a flush tells it, should it have a copy
 
 
 def _failure(failures: Sequence[tuple[Letter, BaseException]], letters: int) -> BaseException:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import inspect
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -50,7 +49,7 @@ Methods = Mapping[str, Callable[..., Any] | AnsweredLater]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a process listens for connections; the secret came by an authenticated Ray call."""
+    """Where a process listens for connections, and the secret that opens them; see ``directory.py``."""
 
     host: str
     port: int
@@ -141,10 +140,10 @@ class RpcServer:
     MessagePack can carry: texts, numbers, bytes, lists, maps, None.
     """
 
-    def __init__(self, host: str, methods: Methods) -> None:
+    def __init__(self, host: str, methods: Methods, secret: str) -> None:
         self._host = host
         self._methods = methods
-        self._secret = secrets.token_hex(16)
+        self._secret = secret
         self._server: asyncio.Server | None = None
 
     async def start(self, pid: int) -> Endpoint:
@@ -277,15 +276,28 @@ class RpcConnection:
         self._heard_s = 0.0
         self._number = 0
         self._calls: dict[int, asyncio.Future[Any]] = {}
+        self._answered = asyncio.Event()
 
-    async def open(self) -> None:
-        """Connect; raises ``OSError`` when nothing listens there."""
+    async def open(self, within_s: float | None = None) -> None:
+        """Connect, and wait for the first answer: the kernel takes connections for a process that hangs, too. ``within_s`` is
+        the silence that ends a connection where it is not given.
+
+        Raises ``OSError`` when nobody is there or it is another process, ``TimeoutError`` when nobody answers.
+        """
         loop = asyncio.get_running_loop()
         wire = _Calling(self._on_frame, lambda: self.close("ended"))
-        connecting = loop.create_connection(lambda: wire, self.endpoint.host, self.endpoint.port)
-        await asyncio.wait_for(connecting, self._silence_max_s)
+        try:
+            async with asyncio.timeout(within_s or self._silence_max_s):
+                await loop.create_connection(lambda: wire, self.endpoint.host, self.endpoint.port)
+                wire.send((HELLO, self.endpoint.secret))
+                wire.send((PING,))
+                await self._answered.wait()
+        except BaseException:
+            wire.close()
+            raise
+        if self.lost.done():
+            raise ConnectionResetError(self.lost.result())
         self._wire = wire
-        wire.send((HELLO, self.endpoint.secret))
         self._heard_s = loop.time()
         self._pinging = supervised("rpc-pings", lambda: self._ping(wire))
 
@@ -293,6 +305,7 @@ class RpcConnection:
         """Give up; ``lost`` is done with the reason, and the calls that wait fail with ``ProcessGone``."""
         if not self.lost.done():
             self.lost.set_result(why)
+        self._answered.set()
         if self._pinging is not None:
             self._pinging.cancel()
         if self._wire is not None:
@@ -335,6 +348,7 @@ class RpcConnection:
         return result
 
     def _on_frame(self, frame: list[Any]) -> None:
+        self._answered.set()
         match frame:
             case [4, number, value]:
                 result = self._calls.pop(number, None)

@@ -17,7 +17,7 @@ import structlog
 from msgspec.structs import replace
 
 from actors.link import CallFailed, ProcessGone, TooManyCalls
-from actors.ownership import Owner, Ownership
+from actors.ownership import Ownership
 from actors.replies import Reply
 from actors.wire import Moved, Unencodable, decode_told, encode_letter
 from domain.commands import Message
@@ -26,16 +26,16 @@ from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 log = structlog.get_logger()
 
 INVALID_TEXT = "invalid_text"
+NOBODY = ""  # no process has that name
 _Final = Reply | Refused | Unavailable | OutcomeUnknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouterLimits:
-    """Bounds, unit last. ``no_owner_s``: how long a message waits while no shard at all is up, before it is refused."""
+    """Bounds, unit last. ``no_owner_s``: how long a message waits for an owner that can be reached, before it is refused."""
 
     ask_timeout_s: float = 10.0
     no_owner_s: float = 3.0
-    no_owner_look_every_s: float = 0.05
     not_owner_wait_s: float = 0.02
     watch_again_max_s: float = 0.5
 
@@ -111,44 +111,35 @@ class Router:
         ``may_have_run``: a former one may have committed the message.
         """
         may_have_run = False
+        loop = asyncio.get_running_loop()
+        away_since_s: float | None = None
         while True:
-            owner = self._ownership.owner_of(order_id) or await self._wait_for_owner(order_id, ends_s)
-            if owner is None:
-                return _surely(Unavailable("no_shard", "no order shard is up", retry_after_s=2.0), may_have_run)
             try:
-                process = self._processes.get(owner.process)
-                answer = await process.call("deliver", owner.group, owner.take, letter, ends_s=ends_s)
+                owner = self._ownership.owner_of(order_id) or NOBODY
+                answer = await self._processes.get(owner).call("deliver", letter, ends_s=ends_s)
             except TooManyCalls as full:
                 return _surely(Unavailable("overloaded", str(full), retry_after_s=1.0, overloaded=True), may_have_run)
             except ProcessGone as gone:
                 may_have_run = may_have_run or gone.sent
-                await self._look_again(0.0, ends_s)
-                continue
+                away_since_s = loop.time() if away_since_s is None or gone.sent else away_since_s
+                if loop.time() - away_since_s >= self._limits.no_owner_s:
+                    away = Unavailable("no_shard", "the shard that has the order can't be reached", retry_after_s=2.0)
+                    return _surely(away, may_have_run)
             except CallFailed:
-                log.exception("shard_failed", shard=owner.process, group=owner.group)
+                log.exception("shard_failed", shard=owner)
                 return OutcomeUnknown("the shard failed; asking again with the same key tells")
-            told = decode_told(answer)
-            if not isinstance(told, Moved):
-                self._ownership.is_owner(owner)
-                return _surely(told, may_have_run)
-            may_have_run = True  # a commit whose answer was lost when the owner changed may stand
-            self._ownership.not_owner(order_id, owner, told.group)
-            await self._look_again(self._limits.not_owner_wait_s, ends_s)
+            else:
+                told = decode_told(answer)
+                if not isinstance(told, Moved):
+                    return _surely(told, may_have_run)
+                may_have_run = True  # a commit whose answer was lost when the owner changed may stand
+                away_since_s = None
+            await self._look_again(ends_s)
 
-    async def _look_again(self, wait_s: float, ends_s: float) -> None:
+    async def _look_again(self, ends_s: float) -> None:
         async with asyncio.timeout_at(ends_s):
             await self._ownership.refresh()
-            await asyncio.sleep(wait_s)
-
-    async def _wait_for_owner(self, order_id: str, ends_s: float) -> Owner | None:
-        """No shard is up: wait a little for one."""
-        loop = asyncio.get_running_loop()
-        give_up_s = min(loop.time() + self._limits.no_owner_s, ends_s)
-        while loop.time() < give_up_s:
-            await asyncio.sleep(self._limits.no_owner_look_every_s)
-            if (owner := self._ownership.owner_of(order_id)) is not None:
-                return owner
-        return None
+            await asyncio.sleep(self._limits.not_owner_wait_s)
 
     async def wait(self, order_id: str, until: str, seconds: float) -> Reply | None:
         """Return when the order is ``validated`` (or cancelled) or ``payment:<id>`` is settled, or after ``seconds``.
@@ -176,14 +167,13 @@ class Router:
                     seen = await self._look(owner, order_id, until)
                     if not isinstance(seen, Moved):
                         return seen
-                    self._ownership.not_owner(order_id, owner, seen.group)
             await self._ownership.refresh()
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, self._limits.watch_again_max_s)
 
-    async def _look(self, owner: Owner, order_id: str, until: str) -> Reply | Moved | None:
+    async def _look(self, owner: str, order_id: str, until: str) -> Reply | Moved | None:
         with suppress(CallFailed, TooManyCalls):  # the waiter reads the order itself then
-            seen = await self._processes.get(owner.process).call("watch", order_id, until)
+            seen = await self._processes.get(owner).call("watch", order_id, until)
             told = None if seen is None else decode_told(seen)
             return told if isinstance(told, Reply | Moved) else None
         return None

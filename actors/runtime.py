@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import ray
@@ -16,28 +16,14 @@ import ray
 from actors import composition
 from actors.link import CallFailed, ProcessGone
 from actors.logs import set_up_logs
-from actors.peers import NAMESPACE, SILENT, Peers
+from actors.peers import SILENT, Peers
 from actors.processes.process import SUPERVISOR
-from actors.processes.ray_processes import RayProcesses
+from actors.processes.ray_processes import NAMESPACE, RayProcesses
 from settings import Settings, settings_or_exit
+from storage.errors import WrongSchema
+from storage.migrate import check_schema
 
 LOOK_EVERY_S = 0.1
-
-
-def connect(config: Settings) -> None:
-    """Attach this process to Ray. Raises ``ConnectionError`` when no Ray answers at the address.
-
-    What was to happen on SIGTERM stays: Ray's own handler would leave in the middle of whatever is being done.
-    """
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    ray.init(
-        address=config.ray_address or "auto",
-        namespace=NAMESPACE,
-        log_to_driver=False,
-        configure_logging=False,
-        ignore_reinit_error=True,
-    )
-    signal.signal(signal.SIGTERM, on_sigterm)
 
 
 async def _all_up(peers: Peers) -> None:
@@ -56,23 +42,48 @@ async def main() -> None:
     """Bring everything up, say so, and watch over the supervisor until asked to stop."""
     config = settings_or_exit()
     set_up_logs(config.log_level, process="runtime")
-    connect(config)
-    processes = RayProcesses(config)
+    async with AsyncExitStack() as opened:
+        try:
+            await composition.once_reachable(lambda: check_schema(config.database_url.get_secret_value()))
+        except WrongSchema as error:
+            sys.exit(str(error))
+        directory = await composition.once_reachable(
+            lambda: opened.enter_async_context(composition.directory_of(config, "runtime"))
+        )
+        connect(config)
+        processes = RayProcesses(config)
 
-    def lost(name: str, why: str) -> None:
-        if why == SILENT:
-            asyncio.get_running_loop().run_in_executor(None, processes.replace, name)
+        def lost(name: str, why: str) -> None:
+            if why == SILENT:
+                asyncio.get_running_loop().run_in_executor(None, processes.replace, name)
 
-    peers = composition.make_peers(config)
-    peers.on_lost = lost
-    processes.start(SUPERVISOR)
-    await _all_up(peers)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
+        peers = composition.make_peers(config, directory)
+        opened.callback(peers.stop)
+        peers.on_lost = lost
+        processes.start(SUPERVISOR)
+        await _all_up(peers)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await stop.wait()
+
+
+def connect(config: Settings) -> None:
+    """Attach this process to Ray. Raises ``ConnectionError`` when no Ray answers at the address.
+
+    What was to happen on SIGTERM stays: Ray's own handler would leave in the middle of whatever is being done.
+    """
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    ray.init(
+        address=config.ray_address or "auto",
+        namespace=NAMESPACE,
+        log_to_driver=False,
+        configure_logging=False,
+        ignore_reinit_error=True,
+    )
+    signal.signal(signal.SIGTERM, on_sigterm)
 
 
 if __name__ == "__main__":

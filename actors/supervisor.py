@@ -1,33 +1,31 @@
-"""The supervisor: sees to it that every process of the service is there and alive, and that no order is forgotten.
+"""The supervisor: sees to it that every process of the service is there and alive.
 
-Ray restarts what dies; the supervisor starts what is missing, replaces what hangs, slows down what keeps dying, and rings deadlines
-that their shard has missed. It holds nothing that matters: everything is in PostgreSQL, so it may die at any time itself.
+Ray restarts what dies; the supervisor starts what is missing, replaces what hangs, and slows down what keeps dying. It adds and
+ends shards as it is asked. It holds nothing that matters: everything is in PostgreSQL, so it may die at any time itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 
 import structlog
 
 from actors.growth_alarm import GrowthAlarm
 from actors.link import ProcessGone
+from actors.names import SHARD
 from actors.peers import SILENT, Peers
-from actors.router import Router
-from domain.commands import Actor, ActorType, Message, Wake
-from domain.errors import OutcomeUnknown, Refused, Unavailable
-from domain.slices import DEDICATED, dedicated_group
+from domain.slices import DEDICATED, dedicated_partition
 from storage.errors import CommitUnknown, StorageUnavailable
 from supervised import note_failure, supervised, supervised_once
 
 log = structlog.get_logger()
 
-COUNTS = ("replaced_total", "lost_total", "storms_total", "held_back_total", "overdue_rung_total")
+DRAINING = "draining"
+COUNTS = ("replaced_total", "lost_total", "storms_total", "held_back_total")
 ALERTS = ("restart_storm", "hung_process", "process_not_up", "supervisor_round_failed", "credentials_refused")
 
 
@@ -39,8 +37,6 @@ class SupervisorPolicy:
     """
 
     round_every_s: float = 2.0
-    overdue_after_s: float = 8.0
-    overdue_max_orders: int = 200
     storm_window_s: float = 60.0
     storm_losses_max: int = 5
     storm_wait_first_s: float = 1.0
@@ -63,11 +59,10 @@ class Processes(Protocol):
 
 
 class SupervisorStore(Protocol):
-    """The part of storage that shows which orders their shard has forgotten, and which have a process to themselves."""
+    """The part of storage that shows which process owns which partition, and what each shard is to do."""
 
-    async def overdue(self, older_than_s: float, limit: int) -> Sequence[tuple[str, datetime]]: ...
-    async def dedicated(self) -> dict[str, bool]: ...
-    async def undedicate(self, order_id: str) -> None: ...
+    async def owner_names(self) -> Mapping[str, str | None]: ...
+    async def shard_roles(self, cell: str) -> Mapping[str, str]: ...
 
 
 @dataclass(slots=True)
@@ -87,17 +82,21 @@ class Supervisor:
         *,
         processes: Processes,
         peers: Peers,
-        router: Router,
         store: SupervisorStore,
         policy: SupervisorPolicy,
+        cell: str,
+        roles: Mapping[str, str],
         dedicated_max: int,
         monotonic: Callable[[], float],
     ) -> None:
+        """``roles``: what each shard is to do by the settings of the cell."""
         self._processes = processes
         self._peers = peers
-        self._router = router
         self._store = store
         self._policy = policy
+        self._cell = cell
+        self._settings_roles = roles
+        self._roles = dict(roles)
         self._dedicated_max = dedicated_max
         self._monotonic = monotonic
         self._dedicated: set[str] = set()
@@ -115,9 +114,9 @@ class Supervisor:
 
     def start(self) -> None:
         """Start every process, and begin to watch over them; it waits for none of them."""
-        self._spawn(supervised_once("start-processes", self._start_all(self._processes.names())))
+        self._spawn(supervised_once("start-processes", self._start_all(self._expected())))
         round_s = self._policy.round_every_s
-        self._every("ring-overdue", round_s, self._ring_overdue)
+        self._every("follow-roles", round_s, self._follow_roles)
         self._every("gather-statistics", round_s, self._gather_statistics)
         self._every("start-missing", round_s, self._start_missing)
         self._every("tidy-dedicated", round_s * self._policy.tidy_every_rounds, self._tidy_dedicated)
@@ -127,7 +126,7 @@ class Supervisor:
 
         Raises ``TimeoutError`` when it is not up within ``start_within_s``.
         """
-        name = dedicated_group(order_id)
+        name = dedicated_partition(order_id)
         if name not in self._dedicated:
             if len(self._dedicated) >= self._dedicated_max:
                 return False
@@ -138,19 +137,24 @@ class Supervisor:
 
     def dismiss(self, order_id: str) -> None:
         """End the process of an order that is closed."""
-        name = dedicated_group(order_id)
-        self._peers.forget(name)
+        name = dedicated_partition(order_id)
         self._dedicated.discard(name)
+        self._end(name)
+
+    def _end(self, name: str) -> None:
+        self._peers.forget(name)
         self._losses.pop(name, None)
         self._missing.pop(name, None)
         self._starting.pop(name, None)
         self._processes.end(name)
 
     async def adopt_dedicated(self) -> None:
-        """Watch again over dedicated processes that an earlier supervisor started, whether their order had moved or not."""
-        moved = {dedicated_group(order_id) for order_id, is_open in (await self._store.dedicated()).items() if is_open}
-        alive = {name for name in self._processes.alive() if name.startswith(DEDICATED)}
-        adopted = moved | alive - set(self._processes.names())
+        """Read which shards are asked for, and watch again over dedicated processes that an earlier supervisor started, whether
+        their order had moved or not.
+        """
+        alive = {name for name in self._processes.alive() if name.startswith(DEDICATED) and not name.startswith(SHARD)}
+        adopted = await self._dedicated_partitions() | alive
+        self._roles = await self._read_roles()
         self._dedicated |= adopted
         self._spawn(supervised_once("start-processes", self._start_all(sorted(adopted))))
 
@@ -158,7 +162,7 @@ class Supervisor:
         """Everything for the metrics and the health page: figures by process, who is up, how often each alert was raised."""
         return {
             "up": self._peers.up(),
-            "expected": [*self._processes.names(), *sorted(self._dedicated)],
+            "expected": self._expected(),
             "supervisor": dict(self._counts),
             "processes": self._statistics,
             "alerts": dict(self._alerts),
@@ -170,6 +174,11 @@ class Supervisor:
         self._alerts[name] += 1
 
     # Processes.
+
+    def _expected(self) -> list[str]:
+        """The names of all processes that must be there."""
+        shards = [name for name, role in self._roles.items() if role != DRAINING]
+        return [*shards, *self._processes.names(), *sorted(self._dedicated)]
 
     async def _start_all(self, names: Sequence[str]) -> None:
         await asyncio.gather(*(self._start(name) for name in names))
@@ -194,7 +203,7 @@ class Supervisor:
     async def _start_missing(self) -> None:
         """Raise an alert for each process that has not been up for too long, and try again to get it up."""
         now_s, policy = self._monotonic(), self._policy
-        expected = {*self._processes.names(), *self._dedicated} - self._held_back
+        expected = set(self._expected()) - self._held_back
         for name in [name for name in self._missing if name not in expected or self._peers.is_up(name)]:
             del self._missing[name]
         for name in expected:
@@ -253,7 +262,7 @@ class Supervisor:
             await asyncio.sleep(wait_s)
         finally:
             self._held_back.discard(name)
-        if name in self._processes.names() or name in self._dedicated:
+        if name in self._expected():
             await self._start(name)
 
     def _every(self, name: str, every_s: float, step: Callable[[], Awaitable[None]]) -> None:
@@ -270,40 +279,41 @@ class Supervisor:
 
         self._spawn(supervised(name, rounds))
 
-    async def _tidy_dedicated(self) -> None:
-        """End processes whose order is closed or never moved there; they were so at the last look already, or they wait."""
+    async def _follow_roles(self) -> None:
+        """Start the shards that are asked for, and end those that were drained."""
         try:
-            dedicated = await self._store.dedicated()
-            needed = {dedicated_group(order_id) for order_id, is_open in dedicated.items() if is_open}
-            known = self._dedicated | {dedicated_group(order_id) for order_id in dedicated}
-            superfluous = known - needed
-            for name in superfluous & self._superfluous:
-                order_id = name.removeprefix(DEDICATED)
-                await self._store.undedicate(order_id)
-                self.dismiss(order_id)
-                log.info("dedicated_process_ended", name=name)
-            self._superfluous = superfluous
+            roles = await self._read_roles()
+            owning = set((await self._store.owner_names()).values())
+        except (StorageUnavailable, CommitUnknown) as error:
+            log.warning("roles_not_read", error=str(error))
+            return
+        added = [name for name, role in roles.items() if role != DRAINING and name not in self._roles]
+        added += [name for name, role in self._roles.items() if role == DRAINING != roles.get(name, DRAINING)]
+        self._roles = roles
+        await self._start_all(added)
+        for name, role in roles.items():
+            if role == DRAINING and name not in owning and name in self._processes.alive():
+                log.info("shard_drained", shard=name)
+                self._peers.forget(name)
+                await asyncio.get_running_loop().run_in_executor(None, self._processes.end, name)
+
+    async def _read_roles(self) -> dict[str, str]:
+        return {**self._settings_roles, **await self._store.shard_roles(self._cell)}
+
+    async def _dedicated_partitions(self) -> set[str]:
+        return {name for name in await self._store.owner_names() if name.startswith(DEDICATED)}
+
+    async def _tidy_dedicated(self) -> None:
+        """End processes whose order has no partition to itself; they were so at the last look already, or they wait."""
+        try:
+            superfluous = self._dedicated - await self._dedicated_partitions()
         except (StorageUnavailable, CommitUnknown) as error:
             log.warning("dedicated_orders_not_read", error=str(error))
-
-    async def _ring_overdue(self) -> None:
-        """Wake orders whose deadline passed a while ago: their shard missed it, or nobody owns them."""
-        try:
-            overdue = await self._store.overdue(self._policy.overdue_after_s, self._policy.overdue_max_orders)
-        except (StorageUnavailable, CommitUnknown) as error:
-            log.warning("overdue_not_read", error=str(error))
             return
-        if overdue:
-            log.warning("deadlines_missed", orders=len(overdue))
-        await asyncio.gather(*(self._wake(order_id) for order_id, _ in overdue))
-
-    async def _wake(self, order_id: str) -> None:
-        message = Message(id=f"wake:{order_id}", body=Wake(), actor=Actor(ActorType.TIMER, "supervisor"))
-        try:
-            await self._router.ask(order_id, message)
-            self._counts["overdue_rung_total"] += 1
-        except (Refused, Unavailable, OutcomeUnknown) as error:
-            log.warning("order_not_woken", order_id=order_id, error=str(error))
+        for name in superfluous & self._superfluous:
+            self.dismiss(name.removeprefix(DEDICATED))
+            log.info("dedicated_process_ended", name=name)
+        self._superfluous = superfluous
 
     async def _gather_statistics(self) -> None:
         names = self._peers.up()

@@ -1,4 +1,4 @@
-"""What the groups of one shard share, and how much they may take: collaborators and bounds, handed in once."""
+"""What the orders of one shard share, and how much they may take: collaborators and bounds, handed in once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from actors.catalogue import Catalogue
 from actors.clock import DatabaseClock
 from actors.committer import CommitCounts, CommitPolicy, Store
 from actors.failpoints import Failpoint
 from actors.numbers import OrderNumbers
+from actors.reference_cache import ReferenceCache
 from domain.calls import Call, Outcome
 from domain.order import Order
 from domain.promotions import Promotion
@@ -19,7 +19,7 @@ from sagas.decision import Rules
 
 
 class Publisher(Protocol):
-    """The part of ``messaging.publisher.Publisher`` that a group needs."""
+    """The part of ``messaging.publisher.Publisher`` that a shard needs."""
 
     def offer(self, order_id: str, events: Sequence[Outbound]) -> None: ...
     def forget(self, order_ids: Iterable[str]) -> None: ...
@@ -41,7 +41,7 @@ class PartnerCalls(Protocol):
 
 
 class GroupStore(Store, Protocol):
-    """What a group needs of storage besides committing."""
+    """What the orders in memory need of storage besides committing."""
 
     async def reply(self, order_id: str, message_id: str) -> bytes | None: ...
     async def promotions(self, codes: tuple[str, ...]) -> tuple[Promotion, ...]: ...
@@ -66,19 +66,19 @@ class GroupLimits:
 
 @dataclass(slots=True, kw_only=True)
 class Surroundings:
-    """What a shard's groups share."""
+    """What a shard's orders share."""
 
     shard: str
     store: GroupStore
     publisher: Publisher
     calls: PartnerCalls
     clock: DatabaseClock
-    catalogue: Catalogue
+    reference_cache: ReferenceCache
     numbers: OrderNumbers
     rules: Rules
     limits: GroupLimits
     commit_policy: CommitPolicy
     failpoint: Failpoint
     monotonic: Callable[[], float]
-    on_committed: Callable[[str, Order], None] | None = None
+    on_committed: Callable[[Order], None] | None = None
     counts: CommitCounts = field(default_factory=CommitCounts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from actors.replies import Reply, make_reply
 from actors.wire import Moved
@@ -34,7 +35,7 @@ def shown(order: Order, until: str) -> Reply:
 
 
 class Watches:
-    """Who waits for the orders of one group. Their number is bounded where they come in (``link.CALLS_MAX``)."""
+    """Who waits for the orders of a shard. Their number is bounded where they come in (``link.CALLS_MAX``)."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[tuple[str, asyncio.Future[Order | Moved | None]]]] = {}
@@ -59,14 +60,10 @@ class Watches:
             if not come.done() and reached(order, until):
                 come.set_result(order)
 
-    def moved(self, order_id: str) -> None:
-        """An order has another owner from now on: no commit of ours will bring it anywhere."""
-        self._end(order_id, Moved(""))
-
-    def moved_all(self) -> None:
-        """All of the group's orders have another owner."""
-        for order_id in self._waiting:
-            self.moved(order_id)
+    def moved(self, is_lost: Callable[[str], bool], to: Moved) -> None:
+        """The lost orders have another owner from now on: no commit of ours will bring them anywhere."""
+        for order_id in [order_id for order_id in self._waiting if is_lost(order_id)]:
+            self._end(order_id, to)
 
     def set_aside(self, order_id: str) -> None:
         """An order is set aside: for a long while nothing will bring it anywhere."""

@@ -17,12 +17,11 @@ from typing import Any, TypeVar
 
 import structlog
 
-from actors.composition import make_peers, open_router, open_router_store, pool_limits_of
-from actors.groups import Layout
+from actors.composition import directory_of, make_peers, open_router, open_router_store, pool_limits_of
 from actors.logs import set_up_logs
+from actors.names import SHARD
 from actors.peers import Peers
 from actors.processes.process import SUPERVISOR, keep_garbage_collection_rare
-from actors.runtime import connect
 from api.app import Collaborators, Service, bare_app, furnish
 from api.configuration import authenticator_of, metrics_folder, rules_of
 from api.dependencies import Check, HealthChecks, accepts_connections, answers_messages
@@ -35,6 +34,7 @@ from storage.answers import Answers
 from storage.cache import Cache
 from storage.cursor_keys import cursor_keys
 from storage.errors import StorageUnavailable
+from storage.migrate import check_schema
 from storage.promotions import Promotions
 from storage.queries import Queries
 from storage.redis import QuietRedis
@@ -74,9 +74,13 @@ def service() -> Service:
 
 
 async def _open(config: Settings, stack: AsyncExitStack) -> tuple[Collaborators, tuple[bytes, ...]]:
-    """Open everything, and read the keys of cursors; what was opened is closed in the opposite order."""
+    """Open everything, and read the keys of cursors; what was opened is closed in the opposite order.
+
+    Raises ``WrongSchema`` where the database is of another release.
+    """
     on_failure(lambda name: TASKS_FAILED.labels(name).inc())
     authenticator = authenticator_of(config)
+    await _insist(lambda: check_schema(config.database_url.get_secret_value()))
     queries = await _insist(
         lambda: Queries.open(
             config.database_url.get_secret_value(),
@@ -90,8 +94,8 @@ async def _open(config: Settings, stack: AsyncExitStack) -> tuple[Collaborators,
     stack.push_async_callback(store.close)
     cache = Cache(QuietRedis(config.redis_url.get_secret_value()))
     stack.push_async_callback(cache.close)
-    connect(config)
-    peers = make_peers(config)
+    directory = await _insist(lambda: stack.enter_async_context(directory_of(config, APPLICATION_NAME)))
+    peers = make_peers(config, directory)
     stack.callback(peers.stop)
     peers.get(SUPERVISOR)
     router = await open_router(config, peers, store)
@@ -149,10 +153,8 @@ async def _insist(open_: Callable[[], Awaitable[T]]) -> T:
 def _checks(
     config: Settings, queries: Queries, cache: Cache, peers: Peers, report: Callable[[], Awaitable[Mapping[str, Any]]]
 ) -> dict[str, Check]:
-    shards = Layout(config.shards).shard_names()
-
     async def any_shard() -> bool:
-        return any(peers.is_up(name) for name in shards)
+        return any(name.startswith(SHARD) for name in peers.up())
 
     return {
         "postgresql": queries.is_well,

@@ -7,19 +7,19 @@ sent to a bulkhead, and events stay in the outbox instead of going to RabbitMQ (
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 
 from actors import composition
-from actors.catalogue import Catalogue
 from actors.clock import DatabaseClock
 from actors.failpoints import Failpoint
-from actors.groups import Layout
-from actors.link import AnsweredLater, Endpoint, Methods, RpcServer
+from actors.link import AnsweredLater, Methods
 from actors.mailbox import Letter
 from actors.numbers import OrderNumbers
-from actors.processes.process import keep_garbage_collection_rare
+from actors.peers import Peers
+from actors.processes.process import Process
+from actors.reference_cache import ReferenceCache
 from actors.shard import OrderShard, ShardPolicy
 from actors.surroundings import Surroundings
 from benchmarks.partners import answer_at_once
@@ -30,8 +30,8 @@ from messaging.publisher import Outbound
 from settings import Settings
 from storage.snapshots import OrderStore
 
-CATALOGUE_MAX_ENTRIES = 20_000
-CATALOGUE_MAX_AGE_S = 3600.0
+REFERENCE_MAX_ENTRIES = 20_000
+REFERENCE_MAX_AGE_S = 3600.0
 PREPARED = (Status.PREPARED, Status.SHIPPED, Status.DELIVERED, Status.CANCELLED)
 
 
@@ -80,27 +80,31 @@ class InstantPartners:
         """Nothing is remembered."""
 
 
-class EngineShard:
-    """A shard as ``actors.peers`` and ``actors.router`` know one: ``hello``, and what is called over its connections."""
+class EngineShard(Process):
+    """A shard as ``actors.peers`` and ``actors.router`` know one: what is called over its connections."""
+
+    kind = "shard"
 
     def __init__(self, name: str, config: Settings) -> None:
-        self._name = name
-        self._config = config
+        super().__init__(name, config)
         self._shard: OrderShard | None = None
         self._prepared: dict[str, asyncio.Event] = {}
-        self._starting: asyncio.Task[Endpoint] | None = None
         self.later_s = 0.0
 
-    async def hello(self) -> Endpoint:
-        """Start when greeted first, and tell where the link listens."""
-        if self._starting is None:
-            self._starting = asyncio.get_running_loop().create_task(self._start())
-        return await asyncio.shield(self._starting)
-
-    def deliver(self, answer: Callable[[bytes], None], group: str, take: bool, letter: bytes) -> None:
+    def deliver(self, answer: Callable[[bytes], None], letter: bytes) -> None:
         """Deliver a message."""
         assert self._shard is not None
-        self._shard.deliver(answer, group, take, letter)
+        self._shard.deliver(answer, letter)
+
+    def look(self) -> None:
+        """Something changed about who owns what."""
+        assert self._shard is not None
+        self._shard.partitions.look_soon()
+
+    def owned(self) -> int:
+        """How many partitions are owned here."""
+        assert self._shard is not None
+        return len(self._shard.partitions.mine)
 
     def passivate(self) -> int:
         """Let idle actors leave memory; so many did. Raise ``later_s`` before, to let time go by."""
@@ -115,28 +119,27 @@ class EngineShard:
     def _monotonic(self) -> float:
         return time.monotonic() + self.later_s
 
-    async def _start(self) -> Endpoint:
-        config = self._config
-        layout = Layout(config.shards)
-        keep_garbage_collection_rare()
+    async def _compose(self, peers: Peers, opened: AsyncExitStack) -> None:
+        config = self.config
         store = await OrderStore.open(
             config.database_url.get_secret_value(),
-            application_name=self._name,
+            application_name=self.name,
             limits=composition.pool_limits_of(config, config.database_pool_max_connections),
         )
+        opened.push_async_callback(store.close)
         partners = InstantPartners()
 
         def around(_: OrderShard) -> Surroundings:
             return Surroundings(
-                shard=self._name,
+                shard=self.name,
                 store=store,
                 publisher=OutboxOnly(),
                 calls=partners,
                 clock=DatabaseClock(store.now, time.monotonic),
-                catalogue=Catalogue(
-                    product_max_age_s=CATALOGUE_MAX_AGE_S,
-                    customer_max_age_s=CATALOGUE_MAX_AGE_S,
-                    max_entries=CATALOGUE_MAX_ENTRIES,
+                reference_cache=ReferenceCache(
+                    product_max_age_s=REFERENCE_MAX_AGE_S,
+                    customer_max_age_s=REFERENCE_MAX_AGE_S,
+                    max_entries=REFERENCE_MAX_ENTRIES,
                     monotonic=time.monotonic,
                 ),
                 numbers=OrderNumbers(store.take_numbers),
@@ -148,13 +151,22 @@ class EngineShard:
                 on_committed=self._committed,
             )
 
-        home = f"slices-{self._name.rsplit('-', 1)[1]}-of-{layout.shards}"
         # Nothing is ever published here, so there is nothing to sweep: an hour is never.
         policy = ShardPolicy(sweep_every_s=3600.0)
-        self._shard = partners.shard = OrderShard(self._name, home, layout, store, policy, around)
-        await self._shard.start()
-        methods: Methods = {"deliver": AnsweredLater(self.deliver), "watch": self._watch}
-        return await RpcServer("127.0.0.1", methods).start(os.getpid())
+        shard = OrderShard(self.id, self.name, store, composition.PeerNeighbours(peers), policy, around)
+        self._shard = partners.shard = shard
+        peers.on_found = shard.partitions.link_changed
+        peers.on_lost = lambda name, _: shard.partitions.link_changed(name)
+        opened.push_async_callback(shard.stop)
+        await shard.start()
+
+    def _methods(self) -> Methods:
+        return {
+            **super()._methods(),
+            "deliver": AnsweredLater(self.deliver),
+            "watch": self._watch,
+            "look": self.look,
+        }
 
     async def _watch(self, order_id: str, until: str) -> None:
         assert self._shard is not None
@@ -164,7 +176,6 @@ class EngineShard:
         else:
             await self._shard.watch(order_id, until)
 
-    def _committed(self, group: str, order: Order) -> None:
-        del group
+    def _committed(self, order: Order) -> None:
         if order.status in PREPARED and order.status is not Status.SHIPPED:
             self._prepared.setdefault(order.id, asyncio.Event()).set()

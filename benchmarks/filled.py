@@ -48,6 +48,12 @@ ORDERS_A_CUSTOMER = 25
 CHUNK_ORDERS = 50_000
 LIFE: tuple[Body, ...] = (Pay("card", "tok_visa"), Ship(carrier="Correos", tracking_number="PQ4F6P"), Deliver())
 
+# Whoever writes has a lease, and for that a row among the processes.
+REGISTER = """
+insert into processes (process, name, kind, cell, node, pid, release, state)
+values (gen_random_uuid(), 'fill', 'fill', 'fill', '', 0, '', 'starting') returning process::text
+"""
+UNREGISTER = "delete from processes where process = $1"
 COLUMNS = """
 select column_name from information_schema.columns
 where table_name = 'orders' and is_generated = 'NEVER' order by ordinal_position"""
@@ -132,9 +138,9 @@ async def store_template(dsn: str, last: int, at: datetime | None = None) -> Ord
     template = order_in(last, at or datetime.now(UTC))
     store = await OrderStore.open(dsn, application_name="fill")
     try:
-        group = "fill"
-        epoch = await store.take(group, "fill")
-        await store.flush(group, epoch, [_commit(template)])
+        process = await store.database.fetchval(REGISTER)
+        await store.flush(process, await store.renew(process), [_commit(template)])
+        await store.database.fetch(UNREGISTER, process)
     finally:
         await store.close()
     return template

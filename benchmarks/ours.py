@@ -20,10 +20,12 @@ import msgspec
 import ray
 import structlog
 import uvloop
-from pydantic import SecretStr
 
 from actors import composition
-from actors.peers import NAMESPACE, Peers
+from actors.partitions import SERVING
+from actors.peers import Peers
+from actors.processes.hosting import hosted
+from actors.processes.ray_processes import NAMESPACE
 from actors.router import Router
 from benchmarks.engine_shard import EngineShard
 from benchmarks.load import Outcome, closed_loop
@@ -31,13 +33,15 @@ from benchmarks.program import answer_lines
 from benchmarks.traffic import CUSTOMERS, LINES, SKUS
 from domain.commands import Actor, ActorType, Body, CreateOrder, Message, NewLine, Pay, Ship
 from domain.errors import OrderSvcError
-from settings import Settings
+from settings import Settings, settings_of_process
 from storage.migrate import migrate
+from storage.shards import Shards
+from storage.snapshots import OrderStore
 
 OBJECT_STORE_BYTES = 100 * 1024 * 1024
 START_TIMEOUT_S = 60.0
 STEP_TIMEOUT_S = 30.0
-CONCURRENT_CALLS_MAX = 1000
+LOOK_EVERY_S = 0.05
 STAFF = Actor(ActorType.STAFF, "bench")
 
 
@@ -45,6 +49,20 @@ def environment() -> dict[str, str]:
     """Give the environment for this program: Ray listens on every interface, so that it has to ask for a token."""
     token = secrets.token_hex(32)
     return {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def settings_of(dsn: str, shards: int) -> dict[str, str]:
+    """Give the settings of this program and of the shards on its Ray; they have neither a broker nor a cache."""
+    nobody = "127.0.0.1:9"
+    return {
+        "ORDERSVC_DATABASE_URL": dsn,
+        "ORDERSVC_AMQP_URL": f"amqp://{nobody}",
+        "ORDERSVC_REDIS_URL": f"redis://{nobody}",
+        "ORDERSVC_LINK_SECRET": secrets.token_hex(32),
+        "ORDERSVC_SHARDS": str(shards),
+        "ORDERSVC_LOG_LEVEL": "WARNING",
+        "ORDERSVC_ACTOR_IDLE_S": "5",
+    }
 
 
 class Ours:
@@ -94,7 +112,8 @@ class Ours:
 async def ours(dsn: str, shards: int) -> AsyncIterator[Ours]:
     """Start Ray and ``shards`` shards on an empty database; end them afterwards. For a process with ``environment``."""
     await migrate(dsn)
-    config = Settings(database_url=SecretStr(dsn), shards=shards, log_level="WARNING", actor_idle_s=5.0)
+    os.environ.update(settings_of(dsn, shards))
+    config = settings_of_process()
     ray.init(
         address="local",
         namespace=NAMESPACE,
@@ -105,29 +124,35 @@ async def ours(dsn: str, shards: int) -> AsyncIterator[Ours]:
     )
     try:
         names = [f"order-shard-{index}" for index in range(shards)]
-        remote = ray.remote(EngineShard)
+        remote = ray.remote(hosted(EngineShard))
         actors = [
-            remote.options(
-                name=name,
-                namespace=NAMESPACE,
-                num_cpus=0,
-                max_concurrency=CONCURRENT_CALLS_MAX,
-                enable_task_events=False,
-            ).remote(name, config)
+            remote.options(name=name, namespace=NAMESPACE, num_cpus=0, enable_task_events=False).remote(name)
             for name in names
         ]
-        peers = composition.make_peers(config)
-        for name in names:
-            await asyncio.wait_for(peers.get(name).found.wait(), START_TIMEOUT_S)
-        router = await composition.open_router(config, peers, await composition.open_router_store(config, "bench"))
-        engine = Ours(router, peers)
-        try:
-            yield engine
-        finally:
-            await engine.stop()
-            del actors
+        async with composition.directory_of(config, "bench") as directory:
+            peers = composition.make_peers(config, directory)
+            for name in names:
+                await asyncio.wait_for(peers.get(name).found.wait(), START_TIMEOUT_S)
+            store = await composition.open_router_store(config, "bench")
+            await _share_out(config, store)
+            router = await composition.open_router(config, peers, store)
+            engine = Ours(router, peers)
+            try:
+                yield engine
+            finally:
+                await engine.stop()
+                del actors
     finally:
         ray.shutdown()
+
+
+async def _share_out(config: Settings, store: OrderStore) -> None:
+    """Tell each shard what it is to do in a service with these settings, and return when those that serve own everything."""
+    roles = composition.roles_of(config)
+    for name, role in roles.items():
+        await Shards(store.database).add(config.cell, name, role)
+    while not all(roles.get(owner or "") == SERVING for owner in (await store.owner_names()).values()):
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def main() -> None:

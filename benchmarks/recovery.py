@@ -11,13 +11,12 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from uuid import uuid4
 
 import msgspec
 
-from actors.groups import Layout
 from benchmarks import resuming, service
 from benchmarks.audience import audience
 from benchmarks.client import request_bytes
@@ -32,6 +31,7 @@ from benchmarks.settled import lost, until_resting, until_settled
 from benchmarks.shop import Shop
 from benchmarks.tallied import Tallied
 from benchmarks.wounds import Wounds, freeze, go_on, kill, restart
+from domain.slices import partition_of
 
 SHARDS = 2
 LIVES_PER_S = 20.0
@@ -71,12 +71,11 @@ class Found:
 
 
 class Pool:
-    """Validated orders of every shard, whose lines' quantities are changed by turns."""
+    """Validated orders of all partitions, whose lines' quantities are changed by turns."""
 
-    def __init__(self, token: str, shards: int) -> None:
+    def __init__(self, token: str) -> None:
         self._token = token
-        self._layout = Layout(shards)
-        self._orders: dict[str, list[tuple[str, str]]] = {}
+        self._orders: list[tuple[str, str]] = []
         self._turns = itertools.count()
 
     async def fill(self, shop: Shop, orders: int) -> None:
@@ -87,15 +86,14 @@ class Pool:
             if created.status != 201:
                 return ""
             document = msgspec.json.decode(created.body)
-            shard = self._layout.home_of(self._layout.group_of(document["id"]))
-            self._orders.setdefault(shard, []).append((document["id"], document["items"][0]["id"]))
+            self._orders.append((document["id"], document["items"][0]["id"]))
             return "create"
 
         await closed_loop(create, total=orders, in_flight=8)
 
-    def probes(self, shard: str | None) -> Iterator[Probe]:
-        """Commands without end, to the orders of one shard or of all."""
-        orders = self._orders[shard] if shard else [order for some in self._orders.values() for order in some]
+    def probes(self, partitions: Collection[str]) -> Iterator[Probe]:
+        """Commands without end, to the orders of these partitions."""
+        orders = [order for order in self._orders if partition_of(order[0]) in partitions]
         for order_id, line_id in itertools.cycle(orders):
             body = b'{"quantity":%d}' % (1 + next(self._turns) % QUANTITIES)
             target = f"/api/orders/{order_id}/items/{line_id}/quantity"
@@ -113,15 +111,13 @@ async def measure(options: Options) -> Report:
             Tallied(endpoints.api, CONNECTIONS) as front,
             Tallied(endpoints.api, CONNECTIONS) as prober,
         ):
-            pool = Pool(endpoints.token, SHARDS)
+            pool = Pool(endpoints.token)
             await pool.fill(Shop(prober, endpoints.token), POOL_ORDERS)
             rate = options.size(int(LIVES_PER_S), 5)
             shop = Shop(front, endpoints.token)
             async with meanwhile(shop.life_from(10_000_000), float(rate)) as load:
                 rounds = max(1, options.rounds) if options.quick else options.rounds + 1
-                await _hurt(
-                    Wounds(running, SHARDS), pool, prober, found, QUICK_ROUND if options.quick else ROUND, rounds
-                )
+                await _hurt(Wounds(running), pool, prober, found, QUICK_ROUND if options.quick else ROUND, rounds)
             found.load = load[0]
             await until_settled(endpoints.database, SETTLE_LIMIT_S)
             orders = front.promised | prober.promised
@@ -134,19 +130,19 @@ async def measure(options: Options) -> Report:
 
 
 async def _hurt(wounds: Wounds, pool: Pool, prober: Tallied, found: Found, order: tuple[str, ...], rounds: int) -> None:
-    layout = Layout(SHARDS)
-    homes = itertools.cycle(layout.shard_names())
-    for what in order * rounds:
+    for turn, what in enumerate(order * rounds):
         await asyncio.sleep(PAUSE_S)
         before = await wounds.owners()
-        # Whoever has the orders now that are at home there.
-        home = next(homes) if what != "restart" else None
-        name = next((owner.shard for group, owner in before.items() if layout.home_of(group) == home), None)
-        pid = await wounds.shard(name) if name else await wounds.database()
+        # The shards that own something now, in turns.
+        owners = {owner.shard: owner for owner in before.values()}
+        victim = None if what == "restart" else owners[sorted(owners)[turn % len(owners)]]
+        name = victim.shard if victim is not None else None
+        pid = wounds.shard(victim) if victim else await wounds.database()
+        partitions = [partition for partition, owner in before.items() if victim is None or owner.shard == name]
         began_s = time.monotonic()
         {"kill": kill, "hang": freeze, "restart": restart}[what](pid)
         try:
-            probed = await until_answered(prober, pool.probes(home), began_s, ANSWER_LIMIT_S)
+            probed = await until_answered(prober, pool.probes(partitions), began_s, ANSWER_LIMIT_S)
         finally:
             if what == "hang":
                 go_on(pid)
@@ -183,7 +179,7 @@ def report(found: Found, resumed: Resumed) -> Report:
     note = (
         f"{figures['lives_done']:.0f} lives meanwhile, {figures['lives_failed']:.0f} broke off; "
         f"of {found.promised} orders promised {found.lost} are lost, {found.restless} do not rest; "
-        f"{found.not_home} times a group was not at home again within {HEAL_LIMIT_S:g} s"
+        f"{found.not_home} times a partition was not at home again within {HEAL_LIMIT_S:g} s"
     )
     return Report(
         name="recovery",

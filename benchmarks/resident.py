@@ -17,7 +17,6 @@ import asyncpg
 import structlog
 from pydantic import SecretStr
 
-from actors.groups import Layout
 from actors.wire import encode_letter
 from benchmarks.database import make_database, private_postgres
 from benchmarks.engine_shard import EngineShard
@@ -27,12 +26,14 @@ from benchmarks.options import Options
 from benchmarks.processes import PAGE_BYTES
 from benchmarks.report import Report, Table, Target, number
 from domain.commands import Actor, ActorType, Deliver, Message
+from domain.slices import PARTITIONS
 from settings import Settings
 from storage.migrate import migrate
 
 SHARDS = 2
 BATCH_ORDERS = 250
 IDLE_S = 3600.0
+LOOK_EVERY_S = 0.05
 TIMEOUT_S = 600.0
 TARGETS = (
     Target("bytes_per_order", 6 * 1024, at_least=False),
@@ -81,7 +82,9 @@ async def _measure_here(dsn: str) -> dict[str, float]:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     config = Settings(database_url=SecretStr(dsn), shards=1, actor_idle_s=IDLE_S, log_level="WARNING")
     shard = EngineShard("order-shard-0", config)
-    await shard.hello()
+    await shard.start()
+    while shard.owned() < PARTITIONS:
+        await asyncio.sleep(LOOK_EVERY_S)
     connection = await asyncpg.connect(dsn)
     ids = [row["id"] for row in await connection.fetch("select id::text from orders order by id")]
     await connection.close()
@@ -113,14 +116,13 @@ async def _measure_here(dsn: str) -> dict[str, float]:
 
 async def _come_back(shard: EngineShard, ids: list[str]) -> None:
     """Send each order a delivery that it has to refuse: nothing was shipped."""
-    group = Layout(1).group_of(ids[0])
     actor = Actor(ActorType.STAFF, "bench")
     for first in range(0, len(ids), BATCH_ORDERS):
         answers = []
         for order_id in ids[first : first + BATCH_ORDERS]:
             message = Message(id="no-delivery", body=Deliver("none"), actor=actor)
             answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-            shard.deliver(answer.set_result, group, False, encode_letter(order_id, message))  # noqa: FBT003
+            shard.deliver(answer.set_result, encode_letter(order_id, message))
             answers.append(answer)
         await asyncio.gather(*answers)
 

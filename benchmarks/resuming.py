@@ -16,7 +16,6 @@ from uuid import uuid4
 
 import asyncpg
 
-from actors.groups import Layout
 from benchmarks import service
 from benchmarks.audience import audience
 from benchmarks.client import request_bytes
@@ -30,6 +29,7 @@ from benchmarks.report import Chart, Series, Table, Target, number
 from benchmarks.shop import SHIPPED
 from benchmarks.tallied import Tallied
 from benchmarks.wounds import Wounds, kill
+from domain.slices import PARTITIONS, partition_of
 from storage.migrate import migrate
 
 SHARDS = 2
@@ -42,6 +42,18 @@ PROBED_MAX_ORDERS = 2000
 LEFT = "select count(*) from orders where is_running or status in ('created', 'cancelling') or deadline < clock_timestamp()"
 IDS = "select id::text from orders where status = 'prepared' and not is_running limit $1"
 NOW = "select extract(epoch from clock_timestamp())::float8 as now"
+# From before the service starts: when each partition was taken or given last.
+TAKINGS = """
+create table takings (partition text primary key, at timestamptz not null);
+create function note_taking() returns trigger language plpgsql as $$
+begin
+    insert into takings values (new.partition, clock_timestamp())
+    on conflict (partition) do update set at = excluded.at;
+    return null;
+end $$;
+create trigger taken after update on partitions for each row when (new.process is not null) execute function note_taking();
+"""
+TAKEN = "select count(*) as partitions, extract(epoch from max(at))::float8 as at from takings"
 STORED = "select count(*) from orders where created_at < to_timestamp($1)"
 TARGETS = (
     Target("start_answered_s", 5, at_least=False),
@@ -118,13 +130,14 @@ async def measure(options: Options) -> Resumed:
         connection = await asyncpg.connect(dsn)
         stored = await connection.fetchval(STORED, time.time())
         to_resume = await connection.fetchval(LEFT)
+        await connection.execute(TAKINGS)
         await connection.close()
         with service.started({"SHARDS": str(SHARDS), "DATABASE_URL": dsn}) as running:
             return await _follow(running, stored, to_resume)
 
 
 async def _follow(running: service.Service, stored: int, to_resume: int) -> Resumed:
-    wounds = Wounds(running, SHARDS)
+    wounds = Wounds(running)
     endpoints = running.endpoints
     async with (
         audience(endpoints.amqp),
@@ -132,15 +145,18 @@ async def _follow(running: service.Service, stored: int, to_resume: int) -> Resu
         watching(running.state) as memory,
     ):
         ids = [row["id"] for row in await wounds.ask(IDS, PROBED_MAX_ORDERS)]
-        taken_s = max(owner.taken_s for owner in (await wounds.owners()).values())
+        taken_s = await _taken_s(wounds)
         ahead_s = (await wounds.ask(NOW))[0]["now"] - time.monotonic()
-        started = await until_answered(prober, _probes(endpoints.token, ids, None), taken_s - ahead_s, ANSWER_LIMIT_S)
-        name = Layout(SHARDS).shard_names()[0]
+        started = await until_answered(prober, _probes(endpoints.token, ids), taken_s - ahead_s, ANSWER_LIMIT_S)
+        owners = await wounds.owners()
+        victim = next(iter(owners.values()))
+        partitions = {partition for partition, owner in owners.items() if owner.process == victim.process}
         left_at_crash = (await wounds.ask(LEFT))[0]["count"]
-        pid = await wounds.shard(name)
+        pid = wounds.shard(victim)
         began_s = time.monotonic()
         kill(pid)
-        crashed = await until_answered(prober, _probes(endpoints.token, ids, name), began_s, ANSWER_LIMIT_S)
+        ids = [order_id for order_id in ids if partition_of(order_id) in partitions]
+        crashed = await until_answered(prober, _probes(endpoints.token, ids), began_s, ANSWER_LIMIT_S)
         left: list[tuple[float, int]] = []
         while not left or left[-1][1]:
             left.append((time.monotonic() + ahead_s - taken_s, (await wounds.ask(LEFT))[0]["count"]))
@@ -161,13 +177,21 @@ async def _follow(running: service.Service, stored: int, to_resume: int) -> Resu
     )
 
 
-def _probes(token: str, ids: Sequence[str], shard: str | None) -> Iterator[Probe]:
-    """Have orders shipped, those of one shard or of all; to ship twice is no offence, but it is refused, so each comes once a turn."""
-    layout = Layout(SHARDS)
+async def _taken_s(wounds: Wounds) -> float:
+    """Return when every partition has an owner: since when, by the database's clock."""
+    while True:
+        (taken,) = await wounds.ask(TAKEN)
+        if taken["partitions"] == PARTITIONS:
+            at_s: float = taken["at"]
+            return at_s
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _probes(token: str, ids: Sequence[str]) -> Iterator[Probe]:
+    """Have orders shipped; to ship twice is no offence, but it is refused, so each comes once a turn."""
     for order_id in itertools.cycle(ids):
-        if shard is None or layout.home_of(layout.group_of(order_id)) == shard:
-            headers = (("idempotency-key", uuid4().hex),)
-            yield (
-                order_id,
-                request_bytes("PUT", f"/api/orders/{order_id}/status", token=token, body=SHIPPED, headers=headers),
-            )
+        headers = (("idempotency-key", uuid4().hex),)
+        yield (
+            order_id,
+            request_bytes("PUT", f"/api/orders/{order_id}/status", token=token, body=SHIPPED, headers=headers),
+        )

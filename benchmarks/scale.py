@@ -36,7 +36,7 @@ async def measure(options: Options) -> Report:
     p99_ms: dict[Layout, float] = {}
     costs: dict[Layout, Costs] = {}
     for shards, api_processes in QUICK_LAYOUTS if options.quick else LAYOUTS:
-        overrides = {"SHARDS": str(shards), "API_PROCESSES": str(api_processes)}
+        overrides = {"SHARDS": str(shards), "SHARDS_SERVING": str(shards), "API_PROCESSES": str(api_processes)}
         with service.started(overrides) as running:
             async with audience(running.endpoints.amqp), Client(running.endpoints.api, IN_FLIGHT) as client:
                 shop = Shop(client, running.endpoints.token)

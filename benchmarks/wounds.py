@@ -1,6 +1,6 @@
 """What is done to a service to see it recover: signals to processes that the measurement itself has started, each by its id.
 
-Which process is which shard is told by its connections to the database: they bear the shard's name.
+Which process owns what, and which process id it has, is told by the tables.
 """
 
 from __future__ import annotations
@@ -10,20 +10,28 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import asyncpg
 
-from actors.groups import Layout
+from actors.partitions import weight
 from benchmarks import processes
 from benchmarks.processes import Group
 from benchmarks.service import Service
-from local.sockets import ports_of
 
 STATEMENT_LIMIT_S = 5.0
 LOOK_EVERY_S = 0.1
-CONNECTED = "select client_port from pg_stat_activity where application_name = $1 and client_port > 0"
-OWNERS = "select grp, shard, epoch, taken_at from owners where grp like 'slices-%'"
+OWNERS = """
+select p.partition, r.name, r.pid, l.process::text as process, l.token::text as token
+from partitions p left join leases l using (process) left join processes r using (process) where p.partition not like 'order-%'
+"""
+# The latest incarnations of the shards that are to serve.
+SERVING = """
+select name from (
+    select distinct on (name) name, state from processes where name like 'order-shard-%' order by name, started_at desc
+) latest where state = 'serving'
+"""
 NOT_NOW = (asyncpg.PostgresError, OSError, TimeoutError)
 
 
@@ -33,28 +41,26 @@ class NothingToHitError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A group's row in ``owners``; ``taken_s``: by the database's clock."""
+    """Who owns a partition: the shard's name, its process id, its id in ``processes``, and the token of its lease."""
 
     shard: str
-    epoch: int
-    taken_s: float
+    pid: int
+    process: str
+    token: str
 
 
 class Wounds:
     """Hurts one service, and sees when it is whole again."""
 
-    def __init__(self, running: Service, shards: int) -> None:
+    def __init__(self, running: Service) -> None:
         self._state = running.state
         self._dsn = running.endpoints.database
-        self._layout = Layout(shards)
 
-    async def shard(self, name: str) -> int:
+    def shard(self, owner: Owner) -> int:
         """The process id of a shard. Raises ``NothingToHitError``."""
-        ports = {row["client_port"] for row in await self.ask(CONNECTED, name)}
-        for pid in processes.pids(self._state, Group.SHARDS):
-            if ports & await asyncio.to_thread(ports_of, pid, self._dsn):
-                return pid
-        raise NothingToHitError(f"no process is {name}")
+        if owner.pid not in processes.pids(self._state, Group.SHARDS):
+            raise NothingToHitError(f"no process is {owner.shard}")
+        return owner.pid
 
     async def database(self) -> int:
         """The process id of the database's first process."""
@@ -65,19 +71,24 @@ class Wounds:
         return pid
 
     async def owners(self) -> dict[str, Owner]:
-        """Who owns which group now."""
+        """Who owns which partition now; one that nobody owns is absent."""
         return {
-            row["grp"]: Owner(row["shard"], row["epoch"], row["taken_at"].timestamp()) for row in await self.ask(OWNERS)
+            row["partition"]: Owner(row["name"], row["pid"], row["process"], row["token"])
+            for row in await self.ask(OWNERS)
+            if row["process"] is not None
         }
 
-    async def until_home(self, after: dict[str, Owner], name: str | None, limit_s: float) -> bool:
-        """Return when each group is at home, those that shard ``name`` had taken anew since ``after``; False at the limit."""
+    async def until_home(self, after: Mapping[str, Owner], shard: str | None, limit_s: float) -> bool:
+        """Return when each partition is owned by the shard that comes first for it, those that ``shard`` owned ``after`` by another
+        process or under another token; False at the limit.
+        """
         until = time.monotonic() + limit_s
         while True:
             with contextlib.suppress(*NOT_NOW):
                 now = await self.owners()
-                anew = (now[group].epoch > owner.epoch for group, owner in after.items() if owner.shard == name)
-                if all(anew) and all(owner.shard == self._layout.home_of(group) for group, owner in now.items()):
+                serving = [row["name"] for row in await self.ask(SERVING)]
+                anew = (now.get(name) != owner for name, owner in after.items() if owner.shard == shard)
+                if serving and len(now) == len(after) and all(anew) and _is_home(now, serving):
                     return True
             if time.monotonic() > until:
                 return False
@@ -91,6 +102,12 @@ class Wounds:
             return rows
         finally:
             await connection.close()
+
+
+def _is_home(owners: Mapping[str, Owner], serving: list[str]) -> bool:
+    return all(
+        owner.shard == max(serving, key=lambda shard: weight(partition, shard)) for partition, owner in owners.items()
+    )
 
 
 def kill(pid: int) -> None:

@@ -236,13 +236,16 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
     ``products`` and ``customer``: cached copies fresh enough to validate with, where all that is needed is known; else
     None. ``promotions``: the definitions that the message's discount codes name (a code that is absent does not exist).
-    ``number``: the next order number, digits only, used when the order is confirmed in this decision.
+    ``number``: the next order number, digits only, used when the order is confirmed in this decision. ``is_outdated``:
+    a decision on this message could not be committed, as events have told of newer versions of the products or the
+    customer that the order was judged by.
     """
 
     products: tuple[Product, ...] | None = None
     customer: Customer | None = None
     promotions: tuple[Promotion, ...] = ()
     number: int = 0
+    is_outdated: bool = False
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

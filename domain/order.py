@@ -96,7 +96,8 @@ class Step(Stored, frozen=True, kw_only=True):
     asks for is free again; it is kept because a call made again must be the same, byte for byte. ``refused``: the code
     with which the partner refused a repeat of what may have happened; it counts once the partner knows of nothing.
     ``undecided_at``: when the payment or refund needs attention, should there be no final word on it by then. ``told``:
-    the amount that an event said was taken, which PaymentSvc is being asked about.
+    the amount that an event said was taken, which PaymentSvc is being asked about. ``rounds``: how often the validation
+    that the step belongs to was begun anew because events had told of newer products or of a newer customer.
     """
 
     key: str
@@ -114,6 +115,7 @@ class Step(Stored, frozen=True, kw_only=True):
     refused: str | None = None
     undecided_at: datetime | None = None
     told: Money | None = None
+    rounds: int = 0
 
 
 class Address(Stored, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from local.children import Child, answers
@@ -27,8 +28,10 @@ class RayNode:
 
     name = "ray"
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, settings: Mapping[str, str] | None = None) -> None:
+        """``settings``: the variables that the service's processes on this node read at their start; none of them is a secret."""
         self._state = state
+        self._settings = settings or {}
         self.child: Child | None = None
         self.port = 0
         self.dashboard_port = 0
@@ -77,6 +80,7 @@ class RayNode:
             "TMPDIR": str(self._folder),
             **{name: value for name, value in os.environ.items() if name.startswith("RAY_")},
             **self.environment(),
+            **{name: value for name, value in self._settings.items() if name.startswith("ORDERSVC_")},
             "RAY_gcs_storage": "rocksdb",
             "RAY_gcs_storage_path": str(tables),
             # Workers are made for actors only; idle ones that were made ahead cost 60 MB each.

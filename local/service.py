@@ -9,6 +9,7 @@ import asyncio
 import os
 import time
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, Protocol
 
 from local.children import Child
@@ -20,10 +21,11 @@ from local.program import Program, is_healthy, listens, said_ready
 from local.rabbitmq import RabbitMQ
 from local.ray_node import RayNode
 from local.speech import say
-from local.state import PROJECT, State, is_free
+from local.state import PROJECT, State, is_free, write_private
 from local.tokens import make_token
 from local.valkey import Valkey
-from settings import Settings
+from settings import SECRETS, Settings
+from storage.errors import MigrationFailed
 from storage.migrate import migrate
 
 WATCH_EVERY_S = 0.25
@@ -49,17 +51,22 @@ class Part(Protocol):
 
 
 class Service:
-    """The servers, the sandbox, Ray, the actors and the API, with one environment for all of the service's processes."""
+    """The servers, the sandbox, Ray, the actors and the API, with one environment for all of the service's processes. No secret is in
+    it: each is in a file of its own, which it names.
+    """
 
     def __init__(self, state: State, config: Settings) -> None:
         self._state = state
         self._config = config
         self._given = given_urls(config)
-        self._environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+        secret = {f"ORDERSVC_{name.upper()}" for name in SECRETS}
+        own = {name: value for name, value in os.environ.items() if name.upper() not in secret}
+        self._environment = {**own, "PYTHONPATH": str(PROJECT)}
+        self._secrets: dict[str, str] = {}
         self._postgres = PostgreSQL(state)
         self._valkey = Valkey(state)
         self._rabbitmq = RabbitMQ(state)
-        self._ray = RayNode(state)
+        self._ray = RayNode(state, self._environment)
         sandbox_port = state.port("sandbox")
         self._sandbox_url = f"http://127.0.0.1:{sandbox_port}"
         self._sandbox = self._program("sandbox", ["local.sandbox", "--port", str(sandbox_port)], listens(sandbox_port))
@@ -82,7 +89,7 @@ class Service:
         await _side_by_side(self._start_database(), self._start_redis(), self._start_messages(), self._start_ray())
         await _side_by_side(self._bring_up(self._actors), self._bring_up(self._api), self._dashboard())
         found = endpoints(
-            self._environment,
+            {**self._environment, **{f"ORDERSVC_{name}": value for name, value in self._secrets.items()}},
             api=self._api_url,
             token=self._admin_token(),
             ray_dashboard="" if "RAY_ADDRESS" in self._given else self._ray.dashboard_url,
@@ -106,26 +113,41 @@ class Service:
     def _settle_own(self) -> None:
         """The settings that the service's processes get besides the ones given."""
         self._set("STATE_DIR", str(self._state.folder))
-        self._set("JWT_KEY", self._config.jwt_key.get_secret_value() or self._state.secret("jwt-key"))
+        for name in SECRETS:
+            given = getattr(self._config, name).get_secret_value()
+            if os.environ.get(f"ORDERSVC_{name.upper()}_FILE"):
+                self._secrets[name.upper()] = given
+                continue
+            file = self._secret_file(name.upper())
+            file.unlink(missing_ok=True)  # of an earlier start
+            self._set(f"{name.upper()}_FILE", str(file))
+            if given:
+                self._set_secret(name.upper(), given)
+        for name in ("JWT_KEY", "LINK_SECRET"):
+            if not self._secrets.get(name):
+                self._set_secret(name, self._state.secret(name.lower().replace("_", "-")))
         for partner in ("PRODUCT", "PAYMENT", "USER"):
             self._set(f"{partner}_URL", self._given.get(f"{partner}_URL", f"{self._sandbox_url}/{partner.lower()}"))
 
     async def _start_database(self) -> None:
         if "DATABASE_URL" not in self._given:
             await self._bring_up(self._postgres)
-            self._set("DATABASE_URL", self._postgres.url)
-        await migrate(self._environment["ORDERSVC_DATABASE_URL"])
+            self._set_secret("DATABASE_URL", self._postgres.url)
+        try:
+            await migrate(self._secrets["DATABASE_URL"])
+        except MigrationFailed as error:
+            raise LocalError(str(error)) from error
 
     async def _start_redis(self) -> None:
         if "REDIS_URL" not in self._given:
             await self._bring_up(self._valkey)
-            self._set("REDIS_URL", self._valkey.url)
+            self._set_secret("REDIS_URL", self._valkey.url)
 
     async def _start_messages(self) -> None:
         """RabbitMQ, then the sandbox, which publishes to it."""
         if "AMQP_URL" not in self._given:
             await self._bring_up(self._rabbitmq)
-            self._set("AMQP_URL", self._rabbitmq.url)
+            self._set_secret("AMQP_URL", self._rabbitmq.url)
         if not {"PRODUCT_URL", "PAYMENT_URL", "USER_URL"} <= self._given.keys():
             await self._bring_up(self._sandbox)
 
@@ -176,15 +198,14 @@ class Service:
             return
         say(f"{part.name} is back after {time.monotonic() - began_s:.1f} s")
         if part is self._ray:
-            # Whoever was attached to the old one would take a minute to notice.
-            await asyncio.gather(self._actors.stop(), self._api.stop())
+            await self._actors.stop()  # attached to the old one, it would take a minute to notice
 
     def _program(self, name: str, arguments: list[str], is_ready: Any) -> Program:
         return Program(name, arguments, is_ready, state=self._state, environment=self._environment)
 
     def _admin_token(self) -> str:
         return make_token(
-            self._environment["ORDERSVC_JWT_KEY"],
+            self._secrets["JWT_KEY"],
             scope="admin",
             ttl_s=TOKEN_TTL_S,
             issuer=self._config.jwt_issuer,
@@ -193,6 +214,14 @@ class Service:
 
     def _set(self, name: str, value: str) -> None:
         self._environment[f"ORDERSVC_{name}"] = value
+
+    def _set_secret(self, name: str, value: str) -> None:
+        """Put the value where the variable ``ORDERSVC_<name>_FILE`` says that it is."""
+        self._secrets[name] = value
+        write_private(self._secret_file(name), value)
+
+    def _secret_file(self, name: str) -> Path:
+        return self._state.subfolder("secrets") / name.lower()
 
 
 def _host_of(listened: str) -> str:

@@ -1,4 +1,4 @@
-"""Who hears what: a partner's event becomes letters to orders, or news for our copies of products and customers.
+"""Who hears what: a partner's event becomes letters to orders, or makes copies of a product or a customer old.
 
 One table, one pure function a type. Nothing is sent from here, and no rule of an order is known here.
 """
@@ -15,6 +15,7 @@ import msgspec
 from domain.commands import Actor, ActorType, Body, HoldLost, Message, PaymentConfirmed, PaymentRejected
 from domain.money import Money
 from domain.order import Address
+from domain.reference_data import ReferenceKind, ReferenceVersion
 from messaging.envelope import (
     CustomerUpdatedData,
     Data,
@@ -28,31 +29,19 @@ _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProductChanged:
-    """What ProductSvc told of a sku; what is None was not told. ``unit_price`` replaces the price in its own currency
-    and drops the others. It counts only if ``version`` is higher than the copy's.
+class ReferenceChanged:
+    """What a partner told of a product or a customer; what is None was not told, and stays as it was.
+
+    ``unit_price`` replaces the price in its own currency and drops the others.
     """
 
-    sku: str
-    version: int
-    available: int
-    unit_price: Money | None
-    tax_rate: str | None
-    name: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CustomerChanged:
-    """What UserSvc told of a customer; what is None was not told. It counts only if ``version`` is higher than the
-    copy's.
-    """
-
-    customer_id: str
-    version: int
-    name: str | None
-    email: str | None
-    status: str | None
-    addresses: tuple[Address, ...] | None
+    changed: ReferenceVersion
+    name: str | None = None
+    unit_price: Money | None = None
+    tax_rate: str | None = None
+    email: str | None = None
+    status: str | None = None
+    addresses: tuple[Address, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +54,10 @@ class Letter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """All that an event means to us."""
+    """All that an event means to us. ``change``: what orders are validated with has changed."""
 
     letters: tuple[Letter, ...] = ()
-    product: ProductChanged | None = None
-    customer: CustomerChanged | None = None
+    change: ReferenceChanged | None = None
 
 
 def hear(event: InboundEvent) -> Heard:
@@ -93,20 +81,20 @@ def _payment_rejected(event: InboundEvent) -> Heard:
 
 
 def _inventory_updated(event: InboundEvent) -> Heard:
+    """What is in stock changes no order's price, and whether there is enough is said by the hold alone."""
     data = cast("InventoryUpdatedData", event.data)
     losers = dict.fromkeys(data.lost_holds or ())
+    letters = tuple(_letter(event, order_id, HoldLost(data.sku)) for order_id in losers)
     price = data.unit_price
-    return Heard(
-        letters=tuple(_letter(event, order_id, HoldLost(data.sku)) for order_id in losers),
-        product=ProductChanged(
-            sku=data.sku,
-            version=data.version,
-            available=data.available,
-            unit_price=None if price is None else Money(price.amount, price.currency),
-            tax_rate=data.tax_rate,
-            name=data.name,
-        ),
+    if price is None and data.tax_rate is None and data.name is None:
+        return Heard(letters=letters)
+    change = ReferenceChanged(
+        changed=ReferenceVersion(ReferenceKind.PRODUCT, data.sku, data.version),
+        name=data.name,
+        unit_price=None if price is None else Money(price.amount, price.currency),
+        tax_rate=data.tax_rate,
     )
+    return Heard(letters=letters, change=change)
 
 
 def _customer_updated(event: InboundEvent) -> Heard:
@@ -124,16 +112,14 @@ def _customer_updated(event: InboundEvent) -> Heard:
             )
             for address in data.addresses
         )
-    return Heard(
-        customer=CustomerChanged(
-            customer_id=data.customer_id,
-            version=data.version,
-            name=data.name,
-            email=data.email,
-            status=data.status,
-            addresses=addresses,
-        )
+    change = ReferenceChanged(
+        changed=ReferenceVersion(ReferenceKind.CUSTOMER, data.customer_id, data.version),
+        name=data.name,
+        email=data.email,
+        status=data.status,
+        addresses=addresses,
     )
+    return Heard(change=change)
 
 
 HEARD_BY: dict[type[Data], Callable[[InboundEvent], Heard]] = {

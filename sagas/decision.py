@@ -10,6 +10,7 @@ from domain.calls import Call
 from domain.events import Event
 from domain.order import Order
 from domain.payments import Transaction
+from domain.reference_data import ReferenceVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,8 @@ class Answer(msgspec.Struct, frozen=True):
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """``order`` None: nothing changes and nothing is committed (a repeat, or news that is none).
 
-    ``claims`` and ``releases`` are promotion uses taken and given back by this commit.
+    ``claims`` and ``releases`` are promotion uses taken and given back by this commit. ``reference_versions``: the
+    products and the customer that it judges the order by; it counts only if no event has told of a newer version.
     """
 
     order: Order | None
@@ -82,3 +84,4 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     ledger: tuple[Transaction, ...] = ()
     claims: tuple[Claim, ...] = ()
     releases: tuple[str, ...] = ()
+    reference_versions: tuple[ReferenceVersion, ...] = ()

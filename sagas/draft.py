@@ -16,6 +16,7 @@ from domain.commands import Message
 from domain.events import Event
 from domain.order import Order, Status, Step
 from domain.payments import Payment, Transaction
+from domain.reference_data import ReferenceVersion
 from sagas.decision import Answer, Claim, Decision, Rules
 
 
@@ -31,6 +32,7 @@ class Draft:
         "message",
         "now",
         "order",
+        "reference_versions",
         "releases",
         "rules",
         "told_status",
@@ -50,6 +52,7 @@ class Draft:
         self.ledger: list[Transaction] = []
         self.claims: list[Claim] = []
         self.releases: list[str] = []
+        self.reference_versions: tuple[ReferenceVersion, ...] = ()
 
     def change(self, **changes: Any) -> None:
         """Give the order new values for some fields; the first change also gives it its new version."""
@@ -98,4 +101,5 @@ class Draft:
             ledger=tuple(self.ledger),
             claims=tuple(self.claims),
             releases=tuple(self.releases),
+            reference_versions=self.reference_versions,
         )

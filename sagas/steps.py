@@ -58,6 +58,7 @@ def intent(
     revision: int = 0,
     until: datetime | None = None,
     undecided_at: datetime | None = None,
+    rounds: int = 0,
 ) -> Step:
     """Give a new step whose first call is out."""
     return Step(
@@ -71,6 +72,7 @@ def intent(
         attempts=1,
         until=until,
         undecided_at=undecided_at,
+        rounds=rounds,
     )
 
 

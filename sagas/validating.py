@@ -1,7 +1,8 @@
 """Stage 2: the customer is known and active, each product is sellable and priced, the stock is held until it expires.
 
 Products and customer are asked for side by side unless fresh copies are at hand; then the stock is asked for. A copy
-may let an order through, but only the partners' own words fail it.
+may let an order through, but only the partners' own words fail it. Whatever judges the order says by which versions, and
+begins anew where an event has told of newer ones.
 """
 
 from __future__ import annotations
@@ -30,15 +31,19 @@ from domain.order import (
     Status,
     Step,
     StepKind,
+    StepState,
     ValidationError,
 )
 from domain.pricing import Priced, price
+from domain.reference_data import versions_of
 from sagas import compensation, holds, paying, preparing, steps
 from sagas.decision import Rules
 from sagas.draft import Draft
 from sagas.events import tell_update
 
 ASK_ANEW_CODES = ("stale_revision", "conflict")
+FETCHES = (StepKind.FETCH_PRODUCTS, StepKind.FETCH_CUSTOMER)
+OUTDATED = "events have told of newer products or a newer customer"
 STOCK_CODES = ("out_of_stock", "hold_released")  # a repeat of what was held would be answered "held"
 
 
@@ -52,11 +57,7 @@ def begin(draft: Draft) -> None:
             draft.change(products=products, fetched_customer=known.customer)
             holds.ask(draft, order.revision)
             return
-    steps.start(
-        draft,
-        steps.intent(draft, StepKind.FETCH_PRODUCTS, f"{StepKind.FETCH_PRODUCTS.value}:{order.revision}"),
-        steps.intent(draft, StepKind.FETCH_CUSTOMER, f"{StepKind.FETCH_CUSTOMER.value}:{order.revision}"),
-    )
+    steps.start(draft, *(steps.intent(draft, kind, f"{kind.value}:{order.revision}") for kind in FETCHES))
 
 
 def fetch_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
@@ -81,13 +82,16 @@ def fetch_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
             return
     steps.end(draft, step.key)
     order = draft.order
-    if steps.has_step(order, StepKind.FETCH_PRODUCTS, StepKind.FETCH_CUSTOMER) or order.fetched_customer is None:
+    if steps.has_step(order, *FETCHES) or order.fetched_customer is None:
         return
     faults = _faults(order, order.products, order.fetched_customer, draft.rules)
-    if faults:
-        _fail(draft, faults)
+    if not faults:
+        holds.ask(draft, order.revision, rounds=step.rounds)
+    elif draft.message.known.is_outdated:
+        _begin_anew(draft, step)
     else:
-        holds.ask(draft, order.revision)
+        draft.reference_versions = versions_of(order.products, order.fetched_customer)
+        _fail(draft, faults)
 
 
 def hold_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
@@ -135,6 +139,9 @@ def hold_lost(draft: Draft) -> None:
 
 def _held(draft: Draft, step: Step, state: HoldState) -> None:
     was = draft.order.status
+    if was is Status.CREATED and draft.message.known.is_outdated:
+        _begin_anew(draft, step)
+        return
     steps.end(draft, step.key)
     draft.change(hold=state)
     if was is Status.CREATED:
@@ -146,6 +153,8 @@ def _held(draft: Draft, step: Step, state: HoldState) -> None:
 
 def _validated(draft: Draft, step: Step) -> None:
     order, customer = draft.order, draft.order.fetched_customer
+    if customer is not None:
+        draft.reference_versions = versions_of(order.products, customer)
     priced = _priced(order, order.products, draft.rules)
     draft.change(
         status=Status.VALIDATED,
@@ -164,6 +173,18 @@ def _validated(draft: Draft, step: Step) -> None:
     )
     tell_update(draft, "status", "validation", "items", "discounts", "totals", "hold", by_itself=True)
     paying.advance(draft)
+
+
+def _begin_anew(draft: Draft, step: Step) -> None:
+    """Ask for products and customer again after a wait, which grows with each round: those that led to ``step`` were outdated."""
+    rounds, revision = step.rounds + 1, draft.order.revision + 1
+    steps.end(draft, step.key)
+    draft.change(revision=revision, products=(), fetched_customer=None)
+    for kind in FETCHES:
+        intent = steps.intent(draft, kind, f"{kind.value}:{revision}", rounds=rounds)
+        anew = replace(intent, state=StepState.RETRYING, attempts=rounds)
+        draft.change(steps=(*draft.order.steps, anew))
+        steps.retry_later(draft, anew.key, anew, OUTDATED)
 
 
 def _refused(draft: Draft, step: Step, said: Declined) -> None:

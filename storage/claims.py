@@ -1,7 +1,7 @@
 """Flushes that take or give back promotion uses: one transaction around the flush, the promotions' rows locked
 first.
 
-The locks come in the order owner, promotions (sorted), orders (sorted), so that batches of several shards never
+The locks come in the order lease, promotions (sorted), orders (sorted), so that batches of several shards never
 wait in a ring.
 """
 
@@ -13,7 +13,7 @@ from storage.commits import Commit
 from storage.flush import flush_once, turned
 from storage.postgres import Connection
 
-OWN = "select from owners where grp = $1 and epoch = $2 for share"
+LEASE = "select from leases where process = $1 and token = $2 for share"
 LOCK = "select lock_promotions($1)"
 HELD = """
 select w.order_id::text, w.code from unnest($1::uuid[], $2::text[]) as w (order_id, code)
@@ -25,18 +25,18 @@ RELEASE = "select release_promotions($1, $2)"
 
 
 async def flush_with_claims(
-    connection: Connection, group: str, epoch: int, commits: Sequence[Commit]
-) -> tuple[bool, frozenset[str], dict[str, str]]:
-    """Flush the orders that got what they claim: do we own the group, what was committed, who was refused with
-    which code.
+    connection: Connection, process: str, token: str, commits: Sequence[Commit]
+) -> tuple[bool, frozenset[str], frozenset[str], dict[str, str]]:
+    """Flush the orders that got what they claim: does the lease stand, what was committed, what is outdated, who was
+    refused with which code.
 
     Errors are the driver's; any of them undoes all of it.
     """
     claims = [(c.order.id, code, customer) for c in commits for code, customer in c.claims]
     releases = [(c.order.id, code) for c in commits for code in c.releases]
     async with connection.transaction():
-        if await connection.fetchrow(OWN, group, epoch) is None:
-            return False, frozenset(), {}
+        if await connection.fetchrow(LEASE, process, token) is None:
+            return False, frozenset(), frozenset(), {}
         await connection.execute(LOCK, sorted({code for _, code, _ in claims} | {code for _, code in releases}))
         refused = {}
         if claims:
@@ -46,10 +46,11 @@ async def flush_with_claims(
         if claims:
             rows = await connection.fetch(CLAIM, *turned(claims, 3))
             refused = {row[0]: row[1] for row in rows}
-        owned, committed = await flush_once(connection, group, epoch, [c for c in commits if c.order.id not in refused])
+        granted = [c for c in commits if c.order.id not in refused]
+        owned, committed, outdated = await flush_once(connection, process, token, granted)
         given_back = [(order_id, code) for order_id, code in releases if order_id in committed]
         # Claimed for nothing: the order was not at the version that was decided on.
         given_back += [(i, code) for i, code, _ in claims if i not in committed and i not in refused]
         if given_back:
             await connection.execute(RELEASE, *turned(given_back, 2))
-    return owned, committed, refused
+    return owned, committed, outdated, refused

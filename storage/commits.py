@@ -8,6 +8,7 @@ import msgspec
 
 from domain.order import Order
 from domain.payments import Transaction
+from domain.reference_data import ReferenceVersion
 
 
 class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +32,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
 
     ``base_version`` is the version it was decided on, 0 for a new order. Amounts are minor units. ``message_id``, with
     ``fingerprint`` and ``reply``, is remembered where it is not None. ``claims``: (code, customer id) of promotion uses
-    taken; ``releases``: codes whose use the order gives back.
+    taken; ``releases``: codes whose use the order gives back. ``reference_versions``: the products and the customer that
+    the order is judged by; a newer version that an event told of keeps it from being committed.
     """
 
     order: Order
@@ -49,20 +51,22 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     reply: bytes | None = None
     claims: tuple[tuple[str, str], ...] = ()
     releases: tuple[str, ...] = ()
+    reference_versions: tuple[ReferenceVersion, ...] = ()
 
 
 class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
-    """``owned`` False: the epoch is gone; only what stands in ``committed`` was committed before that. Order ids
+    """``owned`` False: the token of the lease was replaced; only what stands in ``committed`` was committed before that. Order ids
     throughout.
 
     ``refused``: a promotion claim was lost (``discount_exhausted``, ``discount_not_found``,
-    ``discount_not_active``). ``poisoned``: what can never be committed, and why. An order in none of the three is
-    not what its actor thinks it is.
+    ``discount_not_active``). ``outdated``: an event has told of a newer product or customer. ``poisoned``: what can
+    never be committed, and why. An order in none of the four is not what its actor thinks it is.
     """
 
     owned: bool
     committed: frozenset[str] = frozenset()
     refused: dict[str, str] = msgspec.field(default_factory=dict)
+    outdated: frozenset[str] = frozenset()
     poisoned: dict[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -77,10 +81,3 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     dedicated_group: str | None
     keys: dict[str, str]
     unpublished: tuple[StoredEvent, ...]
-
-
-class Owner(msgspec.Struct, frozen=True):
-    """Who owns a group: the name of a shard, under an epoch that is unique for ever."""
-
-    epoch: int
-    shard: str

@@ -10,7 +10,7 @@ class StorageUnavailable(Exception):
 class CommitUnknown(Exception):
     """The connection was lost, or time ran out, while a commit was under way: it may have been done or not.
 
-    Only a bump of one's own epoch (``OrderStore.renew``) and reading back afterwards tells.
+    Only a new token of one's own lease (``OrderStore.renew``) and reading back afterwards tells.
     """
 
 
@@ -36,3 +36,7 @@ class UndecodableSnapshot(Exception):
 
 class MigrationFailed(Exception):
     """The schema can't be brought up to date: a file that was applied has changed, or one can't be applied."""
+
+
+class WrongSchema(Exception):
+    """The database has another schema than this release needs. The message says which, and what to do."""

@@ -1,9 +1,9 @@
-"""The one statement that commits a batch: many orders of one group, each as a whole or not at all, under one epoch.
+"""The one statement that commits a batch: many orders of one shard, each as a whole or not at all, under its lease.
 
-Its laws (design.md, "One writer, by the database"): the owner's row is locked ``for share where epoch = mine``, and
-without it nothing happens; each order is locked in sorted order, at the version that was decided on; and everything
-else is inserted from the rows which that changed, never beside it. It knows neither promotions nor what to do when
-it fails.
+Its laws: the lease's row is locked ``for share where token = mine``, and without it nothing happens; each order is
+locked in sorted order, at the version that was decided on; and everything else is inserted from the rows which that
+changed, never beside it. An order that is judged by a product or a customer of which an event told a newer version,
+before the statement began, is left out. It knows neither promotions nor what to do when it fails.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from uuid import UUID
 
 from domain.order import Order, Status, StepState
 from domain.payments import PaymentStatus
-from domain.slices import DEDICATED, slice_of
+from domain.slices import slice_of
 from storage.codec import SCHEMA_NUMBER, encode_order
 from storage.commits import Commit
 from storage.figures import MARKED_AFTER_S
 from storage.postgres import Connection
 
 SKU_SEPARATOR = chr(31)
+NOBODY = "00000000-0000-0000-0000-000000000000"
 OPEN_TO_EDITS = (Status.CREATED, Status.VALIDATED)
 
 _RUNNING = StepState.RUNNING
@@ -83,6 +84,7 @@ FIXED = {"id", "slice", "created_at", "customer_id", "currency"}
 EVENT_COLUMNS = "order_id, seq, version, at, type, actor_type, actor_id, body, notice"
 LEDGER_COLUMNS = "order_id, transaction_id, payment_id, refund_id, amount, at, type, currency"
 EVENT_TYPES = ("uuid", "integer", "integer", "timestamptz", "text", "text", "text", "bytea", "bytea")
+VERSION_TYPES = ("uuid", "text", "text", "bigint")
 LEDGER_TYPES = ("uuid", "uuid", "uuid", "uuid", "bigint", "timestamptz", "text", "text")
 
 
@@ -97,20 +99,26 @@ def _value(column: str) -> str:
 def _statement() -> str:
     stored = [name for name, _, _ in COLUMNS if name not in NOT_STORED]
     updated = ", ".join(f"{name} = {_value(name)}" for name in stored if name not in FIXED)
-    first_column, first_event = 4, 4 + len(COLUMNS)
+    first_column = 3
+    first_event = first_column + len(COLUMNS)
     first_entry = first_event + len(EVENT_TYPES)
+    first_version = first_entry + len(LEDGER_TYPES)
     # Only names of this file go into the text; values are arguments.
     return f"""
-with owner as materialized (
-    select from owners where grp = $1 and epoch = $2 for share
+with lease as materialized (
+    select from leases where process = $1 and token = $2 for share
+), outdated as materialized (
+    select distinct u.order_id
+    from unnest({_arrays(VERSION_TYPES, first_version)}) as u (order_id, kind, key, version)
+    join reference_versions v on v.kind = u.kind and v.key = u.key and v.version > u.version
 ), given as materialized (
     select * from unnest({_arrays([kind for _, kind, _ in COLUMNS], first_column)})
         as g ({", ".join(name for name, _, _ in COLUMNS)})
-    where exists (select from owner)
+    where exists (select from lease) and not exists (select from outdated o where o.order_id = g.id)
 ), locked as materialized (
     select g.* from given g cross join lateral (
         select from orders o
-        where o.id = g.id and o.version = g.base_version and o.dedicated_group is not distinct from $3::text
+        where o.id = g.id and o.version = g.base_version
         for no key update
     ) own
 ), updated as (
@@ -127,7 +135,7 @@ with owner as materialized (
 ), inserted as (
     insert into orders ({", ".join(stored)}, check_at)
     select {", ".join(_value(name) for name in stored)}, g.deadline from given g
-    where g.base_version = 0 and $3::text is null order by g.id
+    where g.base_version = 0 order by g.id
     on conflict (id) do nothing
     returning id
 ), changed as materialized (
@@ -161,7 +169,7 @@ with owner as materialized (
     order by day
     on conflict (day) do update set day = excluded.day
 )
-select exists (select from owner), array(select id from changed)
+select exists (select from lease), array(select id from changed), array(select order_id from outdated)
 """  # noqa: S608
 
 
@@ -169,9 +177,9 @@ FLUSH = _statement()
 
 
 async def flush_once(
-    connection: Connection, group: str, epoch: int, commits: Sequence[Commit]
-) -> tuple[bool, frozenset[str]]:
-    """Run the statement: do we own the group, and which orders were committed. Errors are the driver's."""
+    connection: Connection, process: str, token: str, commits: Sequence[Commit]
+) -> tuple[bool, frozenset[str], frozenset[str]]:
+    """Run the statement: does the lease stand, which orders were committed, and which are outdated. Errors are the driver's."""
     ordered = sorted(commits, key=lambda each: each.order.id)
     events = [
         (c.order.id, e.sequence, e.version, e.at, e.type, e.actor_type, e.actor_id, e.body, e.notice)
@@ -183,24 +191,26 @@ async def flush_once(
         for c in ordered
         for t in c.ledger
     ]
+    versions = [(c.order.id, v.kind.value, v.key, v.version) for c in ordered for v in c.reference_versions]
     row = await connection.fetchrow(
         FLUSH,
-        group,
-        epoch,
-        group if group.startswith(DEDICATED) else None,
+        process,
+        token,
         *_columns(ordered),
         *turned(events, len(EVENT_TYPES)),
         *turned(ledger, len(LEDGER_TYPES)),
+        *turned(versions, len(VERSION_TYPES)),
     )
     if row is None:
         raise AssertionError("a select without from gives one row")
-    ids: list[UUID] = row[1]
-    return row[0], frozenset(map(str, ids))
+    committed: list[UUID] = row[1]
+    outdated: list[UUID] = row[2]
+    return row[0], frozenset(map(str, committed)), frozenset(map(str, outdated))
 
 
 async def warm_flush(connection: Connection) -> None:
     """Let a new connection parse and plan the statement, by a batch of nothing for nobody."""
-    await flush_once(connection, "", 0, ())
+    await flush_once(connection, NOBODY, NOBODY, ())
 
 
 _read_attributes = attrgetter(*(source for *_, source in COLUMNS if isinstance(source, str)))

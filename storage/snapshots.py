@@ -13,7 +13,7 @@ import structlog
 
 from domain.promotions import Promotion
 from storage.claims import flush_with_claims
-from storage.commits import Commit, FlushResult, Loaded, Owner, StoredEvent
+from storage.commits import Commit, FlushResult, Loaded, StoredEvent
 from storage.errors import CommitUnknown, StorageUnavailable, Unwritable
 from storage.flush import flush_once, warm_flush
 from storage.loading import Loading
@@ -21,11 +21,11 @@ from storage.ownership import Ownership
 from storage.postgres import Database, PoolLimits, committing, open_database
 from storage.promotions import find_promotions
 
-__all__ = ["Commit", "FlushResult", "Loaded", "OrderStore", "Owner", "StoredEvent"]
+__all__ = ["Commit", "FlushResult", "Loaded", "OrderStore", "StoredEvent"]
 
 log = structlog.get_logger()
 
-OWNS = "select exists (select from owners where grp = $1 and epoch = $2)"
+HOLDS = "select exists (select from leases where process = $1 and token = $2)"
 TAKE_NUMBERS = "update order_numbers set next = next + $1 returning next - $1"
 # Nothing is checked of an order that is set aside: it would stay at the head of what polls read.
 SET_ASIDE = """
@@ -62,22 +62,23 @@ class OrderStore(Loading, Ownership):
 
     # Committing.
 
-    async def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
-        """Commit a batch of different orders of one group; each has its fate in the result.
+    async def flush(self, process: str, token: str, commits: Sequence[Commit]) -> FlushResult:
+        """Commit a batch of different orders under the lease of a process; each has its fate in the result.
 
-        An empty batch only asks whether the group is still ours. Raises ``StorageUnavailable`` (nothing was
+        An empty batch only asks whether the lease stands. Raises ``StorageUnavailable`` (nothing was
         committed of what the error interrupted) and ``CommitUnknown``.
         """
         if not commits:
-            return FlushResult(owned=bool(await self._database.fetchval(OWNS, group, epoch)))
+            return FlushResult(owned=bool(await self._database.fetchval(HOLDS, process, token)))
         committed: set[str] = set()
+        outdated: set[str] = set()
         refused: dict[str, str] = {}
         poisoned: dict[str, str] = {}
         parts = [list(commits)]
         while parts:
             part = parts.pop()
             try:
-                owned, done, lost = await self._flush_part(group, epoch, part)
+                owned, done, old, lost = await self._flush_part(process, token, part)
             except StorageUnavailable as error:
                 if not committed:
                     raise
@@ -92,22 +93,28 @@ class OrderStore(Loading, Ownership):
             if not owned:
                 break
             committed |= done
+            outdated |= old
             refused |= lost
         else:
             if poisoned:
-                log.error("commits_poisoned", group=group, orders=poisoned)
-            return FlushResult(owned=True, committed=frozenset(committed), refused=refused, poisoned=poisoned)
+                log.error("commits_poisoned", orders=poisoned)
+            return FlushResult(
+                owned=True,
+                committed=frozenset(committed),
+                refused=refused,
+                outdated=frozenset(outdated),
+                poisoned=poisoned,
+            )
         return FlushResult(owned=False, committed=frozenset(committed))
 
     async def _flush_part(
-        self, group: str, epoch: int, part: Sequence[Commit]
-    ) -> tuple[bool, frozenset[str], dict[str, str]]:
+        self, process: str, token: str, part: Sequence[Commit]
+    ) -> tuple[bool, frozenset[str], frozenset[str], dict[str, str]]:
         async with self._database.connection() as lent:
             with committing():
                 if any(commit.claims or commit.releases for commit in part):
-                    return await flush_with_claims(lent, group, epoch, part)
-                owned, done = await flush_once(lent, group, epoch, part)
-                return owned, done, {}
+                    return await flush_with_claims(lent, process, token, part)
+                return *await flush_once(lent, process, token, part), {}
 
     # Small things.
 

@@ -10,7 +10,7 @@ import structlog
 
 log = structlog.get_logger()
 
-_met = dict.fromkeys(("orders", "products", "customers", "promotions"), 0)
+_met = dict.fromkeys(("orders", "promotions"), 0)
 _FIRST, _LAST = "'0001-01-01 00:00:00+00'", "'9999-12-31 23:59:59.999999+00'"
 
 

@@ -7,15 +7,14 @@ from contextlib import AsyncExitStack
 from actors import composition
 from actors.bulkhead import Bulkhead as BulkheadWorker
 from actors.bulkhead import Caller
-from actors.copies import CopiesFirst
-from actors.groups import BULKHEAD
 from actors.link import Methods
+from actors.names import BULKHEAD
 from actors.peers import Peers
 from actors.processes.process import Process
+from actors.read_through import ReadThrough
 from domain.calls import Partner
 from partners.resilience import Bulkhead as PartnerBulkhead
-from storage.copystore import CopyStore
-from supervised import supervised
+from storage.reference_data import ReferenceCopies
 
 HAVE_COPIES = (Partner.PRODUCT, Partner.USER)  # what is asked of the third is never answered twice alike
 
@@ -23,9 +22,10 @@ HAVE_COPIES = (Partner.PRODUCT, Partner.USER)  # what is asked of the third is n
 class Bulkhead(Process):
     """Calls one partner (``bulkhead-product``, ``bulkhead-payment``, ``bulkhead-user``)."""
 
+    kind = "bulkhead"
     _worker: BulkheadWorker
     _bulkhead: PartnerBulkhead
-    _copies: CopyStore | None = None
+    _copies: ReferenceCopies | None = None
 
     async def _compose(self, peers: Peers, opened: AsyncExitStack) -> None:
         config = self.config
@@ -39,9 +39,8 @@ class Bulkhead(Process):
         )
         caller: Caller = self._bulkhead
         if partner in HAVE_COPIES:
-            self._copies = composition.copies_of(config, store)
-            opened.callback(supervised("copies", self._copies.run).cancel)
-            caller = CopiesFirst(self._bulkhead, self._copies)
+            self._copies = composition.reference_copies_of(config)
+            caller = ReadThrough(self._bulkhead, self._copies)
         self._worker = BulkheadWorker(
             partner.value,
             caller,
@@ -50,12 +49,7 @@ class Bulkhead(Process):
         )
 
     def _methods(self) -> Methods:
-        return {**super()._methods(), "perform": self._worker.perform, "told": self.told}
-
-    def told(self, key: str, version: int) -> None:
-        """An event told of a version; see ``copystore.CopyStore.told``."""
-        if self._copies is not None:
-            self._copies.told(key, version)
+        return {**super()._methods(), "perform": self._worker.perform}
 
     async def statistics(self) -> dict[str, float]:
         """Figures for the metrics."""

@@ -5,20 +5,19 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from actors import composition
-from actors.groups import Layout, bulkhead_of
 from actors.inbound import Inbound
 from actors.peers import Peers
 from actors.processes.process import Process
-from domain.calls import Partner
 from messaging.bridge import EventBridge as Bridge
-from storage.copystore import CopyNews
+from storage.reference_data import CacheInvalidation, ReferenceCopies
 
 
 class EventBridge(Process):
     """Turns RabbitMQ messages into messages to orders."""
 
+    kind = "event-bridge"
     _bridge: Bridge
-    _copies: CopyNews
+    _copies: ReferenceCopies
 
     async def _compose(self, peers: Peers, opened: AsyncExitStack) -> None:
         config = self.config
@@ -26,10 +25,9 @@ class EventBridge(Process):
         opened.push_async_callback(store.close)
         router = await composition.open_router(config, peers, store)
         opened.push_async_callback(router.stop)
-        for partner in (Partner.PRODUCT, Partner.USER):
-            peers.get(bulkhead_of(partner))
-        self._copies = composition.copy_news_of(config, store)
-        inbound = Inbound(router, peers, Layout(config.shards), self._copies)
+        self._copies = composition.reference_copies_of(config)
+        invalidation = CacheInvalidation(store.database, self._copies)
+        inbound = Inbound(router, peers, invalidation)
         self._bridge = composition.make_bridge(config, inbound.deliver)
         await self._bridge.start()
 
@@ -37,5 +35,5 @@ class EventBridge(Process):
         """Figures for the metrics."""
         return {
             **composition.bridge_figures(self._bridge),
-            "redis_failures_total": float(self._copies.redis_failures),
+            "redis_failures_total": self._copies.figures()["redis_failures_total"],
         }

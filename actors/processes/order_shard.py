@@ -11,42 +11,43 @@ from typing import Any
 import msgspec
 
 from actors import composition
-from actors.catalogue import Catalogue
 from actors.clock import DatabaseClock
 from actors.dedicated import DedicatedOrders
 from actors.failpoints import Failpoint
-from actors.groups import Layout, bulkhead_of
 from actors.link import AnsweredLater, Methods
+from actors.names import bulkhead_of
 from actors.numbers import OrderNumbers
 from actors.partner_calls import BulkheadCalls
 from actors.peers import Peers
 from actors.processes.process import SUPERVISOR, Process
+from actors.reference_cache import ReferenceCache
 from actors.shard import OrderShard as Shard
 from actors.shard import ShardPolicy
 from actors.surroundings import Surroundings
 from domain.calls import Call, Partner
 from domain.order import Order
-from domain.slices import dedicated_group
-from messaging.inbound import CustomerChanged, ProductChanged
+from domain.slices import DEDICATED, dedicated_partition
+from messaging.inbound import ReferenceChanged
 from messaging.publisher import Publisher
+from storage.processes import ProcessState
 from storage.snapshots import OrderStore
 from supervised import supervised
 
-CATALOGUE_MAX_ENTRIES = 20_000
-ADOPTED_WITHIN_S = 10  # then its former owner goes on with the order, unless the new one turns out to have it
+GONE_HOME_WITHIN_S = 30
+REFERENCE_MAX_ENTRIES = 20_000
 
 
 class OrderShard(Process):
     """Hosts order actors: those of its slices (``order-shard-<k>``), or a single one (``order-<id>``)."""
 
+    kind = "shard"
     _shard: Shard
     _publisher: Publisher
     _calls: BulkheadCalls
-    _catalogue: Catalogue
+    _reference_cache: ReferenceCache
 
     async def _compose(self, peers: Peers, opened: AsyncExitStack) -> None:
         config = self.config
-        layout = Layout(config.shards)
         store = await OrderStore.open(
             config.database_url.get_secret_value(),
             application_name=self.name,
@@ -86,23 +87,28 @@ class OrderShard(Process):
 
         clock = DatabaseClock(store.now, time.monotonic)
         calls = BulkheadCalls(perform, not_sent, ask_again, find, clock.now)
-        peers.on_found = lambda name: calls.repeat(bulkheads[name]) if name in bulkheads else None
-        is_ordinary = self.name in layout.shard_names()
-        # News are told to ordinary shards only; a process of one order has no use for copies.
-        catalogue = Catalogue(
-            product_max_age_s=config.product_cache_s if is_ordinary else 0,
-            customer_max_age_s=config.customer_cache_s if is_ordinary else 0,
-            max_entries=CATALOGUE_MAX_ENTRIES,
+
+        def on_found(name: str) -> None:
+            if name in bulkheads:
+                calls.repeat(bulkheads[name])
+            elif name.startswith(DEDICATED):
+                self._shard.partitions.link_changed(name)
+
+        peers.on_found = on_found
+        peers.on_lost = lambda name, _: self._shard.partitions.link_changed(name)
+        reference_cache = ReferenceCache(
+            product_max_age_s=config.product_cache_s,
+            customer_max_age_s=config.customer_cache_s,
+            max_entries=REFERENCE_MAX_ENTRIES,
             monotonic=time.monotonic,
         )
         dedicated = DedicatedOrders(
-            composition.dedicated_policy_of(config), self._start_dedicated(peers), self._hand_over(peers)
+            composition.dedicated_policy_of(config),
+            self._start_dedicated(peers),
         )
 
-        def on_committed(group: str, order: Order) -> None:
-            dedicated.consider(group, order)
-            if self._is_done(group, order):
-                supervised("go-home", lambda: self._go_home(store, peers, order.id))
+        def on_committed(order: Order) -> None:
+            self._committed(dedicated, peers, order)
 
         def around(_: Shard) -> Surroundings:
             return Surroundings(
@@ -111,7 +117,7 @@ class OrderShard(Process):
                 publisher=publisher,
                 calls=calls,
                 clock=clock,
-                catalogue=catalogue,
+                reference_cache=reference_cache,
                 numbers=OrderNumbers(store.take_numbers, block=config.order_block_numbers),
                 rules=composition.rules_of(config),
                 limits=composition.group_limits_of(config),
@@ -121,26 +127,31 @@ class OrderShard(Process):
                 on_committed=on_committed,
             )
 
-        home = f"slices-{self.name.rsplit('-', 1)[1]}-of-{layout.shards}" if is_ordinary else self.name
         policy = ShardPolicy(
             resume_max_orders_per_s=config.resume_max_orders_per_s,
             sweep_every_s=config.publisher_sweep_every_s,
         )
-        self._publisher, self._calls, self._catalogue = publisher, calls, catalogue
-        self._shard = Shard(self.name, home, layout, store, policy, around)
+        self._publisher, self._calls, self._reference_cache = publisher, calls, reference_cache
+        self._shard = Shard(self.id, self.name, store, composition.PeerNeighbours(peers), policy, around)
         await publisher.start()
         opened.push_async_callback(publisher.stop)
         opened.push_async_callback(self._shard.stop)
         await self._shard.start()
+
+    def _state(self) -> ProcessState:
+        return ProcessState(composition.roles_of(self.config).get(self.name, ProcessState.SERVING))
+
+    def _started(self) -> None:
+        self._shard.partitions.look_soon()
 
     def _methods(self) -> Methods:
         return {
             **super()._methods(),
             "deliver": AnsweredLater(self._shard.deliver),
             "watch": self._shard.watch,
-            "adopt": self._shard.adopt,
-            "product_changed": self.product_changed,
-            "customer_changed": self.customer_changed,
+            "look": self._shard.partitions.look_soon,
+            "split": self._shard.partitions.split,
+            "reference_changed": self.reference_changed,
             "passivate": self._shard.passivate,
         }
 
@@ -152,36 +163,27 @@ class OrderShard(Process):
 
         return start
 
-    def _hand_over(self, peers: Peers) -> Any:
-        async def hand_over(order_id: str) -> None:
-            peer = peers.get(dedicated_group(order_id))
-            await asyncio.wait_for(peer.found.wait(), 10)
-            try:
-                await self._shard.hand_over(order_id, lambda: asyncio.wait_for(peer.call("adopt"), ADOPTED_WITHIN_S))
-            finally:
-                peers.forget(peer.name)
+    def _committed(self, dedicated: DedicatedOrders, peers: Peers, order: Order) -> None:
+        if dedicated_partition(order.id) not in self._shard.partitions.mine:
+            dedicated.consider(order)
+        elif order.is_closed and self.name == dedicated_partition(order.id):
+            supervised("go-home", lambda: self._go_home(peers, order.id))
 
-        return hand_over
+    async def _go_home(self, peers: Peers, order_id: str) -> None:
+        """The order of this process is closed: once it is back in the partition of its slice, the process ends.
 
-    def _is_done(self, group: str, order: Order) -> bool:
-        """Whether this process was there for that order alone; one that stands in for it goes on with its own."""
-        return order.is_closed and group == self.name == dedicated_group(order.id)
-
-    async def _go_home(self, store: OrderStore, peers: Peers, order_id: str) -> None:
-        """The order of this process is closed: give it back to its slices, and end."""
+        What keeps it from that is seen to by the supervisor.
+        """
+        self._shard.partitions.look_soon()
+        await asyncio.wait_for(self._shard.partitions.emptied.wait(), GONE_HOME_WITHIN_S)
         await self._publisher.stop()  # what can't be said now is found unpublished by the shard that has it then
-        await store.undedicate(order_id)
         supervisor = peers.get(SUPERVISOR)
-        await asyncio.wait_for(supervisor.found.wait(), 30)
+        await asyncio.wait_for(supervisor.found.wait(), GONE_HOME_WITHIN_S)
         await supervisor.call("dismiss", order_id)
 
-    def product_changed(self, news: dict[str, Any]) -> None:
-        """An event told of a new version of a product; ``news`` are the fields of a ``ProductChanged``."""
-        self._catalogue.product_changed(msgspec.convert(news, ProductChanged))
-
-    def customer_changed(self, news: dict[str, Any]) -> None:
-        """An event told of a new version of a customer; ``news`` are the fields of a ``CustomerChanged``."""
-        self._catalogue.customer_changed(msgspec.convert(news, CustomerChanged))
+    def reference_changed(self, change: dict[str, Any]) -> None:
+        """An event told of a product or a customer; ``change`` are the fields of a ``ReferenceChanged``."""
+        self._reference_cache.change(msgspec.convert(change, ReferenceChanged))
 
     async def statistics(self) -> dict[str, float]:
         """Figures for the metrics."""

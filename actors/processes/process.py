@@ -1,25 +1,29 @@
-"""What every process of the service has: a link for others, peers of its own, and a start that happens once, when it is greeted.
+"""What every process of the service has: a row in the directory, a link for others, peers of its own, a start and an end.
 
-A process composes itself when it is first greeted (``hello``), so that a restart by Ray needs nobody's help. Settings, with their
-secrets, come as an argument of the constructor: they are in no command line, no environment shown anywhere, and no log.
+A process starts by itself as soon as it is made (``hosting.py``): it composes itself, listens, and says in the directory where. Nobody
+greets it, so that a restart by Ray needs nobody's help.
 """
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 from contextlib import AsyncExitStack
+from typing import ClassVar
+from uuid import uuid4
 
 import ray
 import structlog
 
 from actors import composition
+from actors.directory import OwnRow
 from actors.link import Endpoint, Methods, RpcServer
 from actors.logs import set_up_logs
 from actors.peers import Peers
-from settings import Settings
-from supervised import awaited, failures_total
+from settings import Settings, release
+from storage.migrate import check_schema
+from storage.processes import ProcessState
+from supervised import failures_total, supervised
 
 log = structlog.get_logger()
 
@@ -29,39 +33,61 @@ GC_THRESHOLDS_OBJECTS = (50_000, 20, 50)
 
 
 class Process:
-    """What every process has: a link for others, peers of its own, and a start that happens once, when it is greeted."""
+    """One process of the service. ``kind`` is what the directory calls its kind; ``id`` is the UUID of this incarnation."""
+
+    kind: ClassVar[str]
+    row: OwnRow
 
     def __init__(self, name: str, config: Settings) -> None:
         self.name = name
         self.config = config
-        self._endpoint: asyncio.Task[Endpoint] | None = None
+        self.id = str(uuid4())
+        self._opened = AsyncExitStack()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name})"
+    async def start(self) -> Endpoint:
+        """Compose the process, listen, and say so in the directory; tells where the link listens.
 
-    async def hello(self) -> Endpoint:
-        """Start if that has not happened yet, and tell where the link listens; raises what keeps us from starting."""
-        if self._endpoint is None or (self._endpoint.done() and self._endpoint.exception() is not None):
-            self._endpoint = awaited("start", self._begin())
-        return await asyncio.shield(self._endpoint)
-
-    async def _begin(self) -> Endpoint:
+        Raises what keeps it from that, ``StorageUnavailable`` and ``WrongSchema`` among others, and has then closed everything again.
+        """
         set_up_logs(self.config.log_level, process=self.name)
         keep_garbage_collection_rare()
-        peers = composition.make_peers(self.config)
+        node = node_address()
         async with AsyncExitStack() as opened:
+            await check_schema(self.config.database_url.get_secret_value())
+            directory = await opened.enter_async_context(composition.directory_of(self.config, self.name))
+            self.row = directory.row_of(
+                process=self.id, name=self.name, kind=self.kind, node=node, release=release(), pid=os.getpid()
+            )
+            await self.row.write(ProcessState.STARTING)
+            opened.push_async_callback(self.row.remove)
+            opened.callback(supervised("own-row", self.row.keep).cancel)
+            peers = composition.make_peers(self.config, directory)
             opened.callback(peers.stop)
             await self._compose(peers, opened)
-            endpoint = await RpcServer(node_address(), self._methods()).start(os.getpid())
-            opened.pop_all()  # from here on it is open for as long as the process lives
+            link = RpcServer(node, self._methods(), directory.key_of(self.id))
+            endpoint = await link.start(os.getpid())
+            opened.push_async_callback(link.stop)
+            await self.row.write(self._state(), host=endpoint.host, port=endpoint.port)
+            self._opened = opened.pop_all()
+        self._started()
         log.info("process_started", pid=os.getpid())
         return endpoint
 
+    async def stop(self) -> None:
+        """Listen no more, close everything, and leave the directory."""
+        await self._opened.aclose()
+        log.info("process_ended", pid=os.getpid())
+
     async def _compose(self, peers: Peers, opened: AsyncExitStack) -> None:
-        """Put the process together. ``opened`` gets what closes each thing that was opened, for a start that fails: whoever greets
-        the process next has it start anew.
-        """
+        """Put the process together. ``opened`` gets what closes each thing that was opened."""
         raise NotImplementedError
+
+    def _state(self) -> ProcessState:
+        """What the process does once it has started."""
+        return ProcessState.SERVING
+
+    def _started(self) -> None:
+        """The others see now that the process has started."""
 
     def _methods(self) -> Methods:
         """What other processes may call, once it is composed."""

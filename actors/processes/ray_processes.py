@@ -7,14 +7,13 @@ from importlib import import_module
 
 import ray
 
-from actors.groups import BULKHEAD, Layout, bulkhead_of
-from actors.peers import NAMESPACE
+from actors.names import BULKHEAD, bulkhead_of
+from actors.processes.hosting import hosted
 from actors.processes.process import BRIDGE, SUPERVISOR, Process
 from domain.calls import Partner
 from settings import Settings
 
-PENDING_CALLS_MAX = 2000
-CONCURRENT_CALLS_MAX = 1000
+NAMESPACE = "ordersvc"
 
 
 def kind_of(name: str) -> type[Process]:
@@ -37,9 +36,8 @@ class RayProcesses:
         self._config = config
 
     def names(self) -> Sequence[str]:
-        """All that must be there, the dedicated ones apart."""
+        """All that must be there, the shards apart."""
         return [
-            *Layout(self._config.shards).shard_names(),
             *(bulkhead_of(partner) for partner in Partner),
             BRIDGE,
         ]
@@ -50,18 +48,15 @@ class RayProcesses:
 
     def start(self, name: str) -> None:
         """Create the actor unless it exists; Ray starts it again whenever it dies."""
-        ray.remote(kind_of(name)).options(
+        ray.remote(hosted(kind_of(name))).options(
             name=name,
             namespace=NAMESPACE,
             lifetime="detached",
             get_if_exists=True,
             num_cpus=0,
             max_restarts=-1,
-            max_task_retries=0,
-            max_concurrency=CONCURRENT_CALLS_MAX,
-            max_pending_calls=PENDING_CALLS_MAX,
             enable_task_events=False,
-        ).remote(name, self._config)
+        ).remote(name)
 
     def replace(self, name: str) -> None:
         """End a process that hangs; Ray starts another in its place."""

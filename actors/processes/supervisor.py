@@ -18,8 +18,9 @@ from supervised import failures_total, supervised
 
 
 class Supervisor(Process):
-    """Starts the others, replaces what hangs, rings what was missed, and does the chores."""
+    """Starts the others, replaces what hangs, and does the chores."""
 
+    kind = "supervisor"
     _watcher: Watcher
     _chores: Chores
 
@@ -27,14 +28,13 @@ class Supervisor(Process):
         config = self.config
         store = await composition.open_router_store(config, self.name)
         opened.push_async_callback(store.close)
-        router = await composition.open_router(config, peers, store)
-        opened.push_async_callback(router.stop)
         self._watcher = Watcher(
             processes=RayProcesses(config),
             peers=peers,
-            router=router,
             store=store,
             policy=SupervisorPolicy(),
+            cell=config.cell,
+            roles=composition.roles_of(config),
             dedicated_max=config.dedicated_max,
             monotonic=time.monotonic,
         )

@@ -34,19 +34,20 @@ DEDICATED_MAX = 8
 
 
 def owned_alone(database: str) -> dict[str, str]:
-    """Order id -> name of the shard, for the orders that are a group of their own."""
+    """Order id -> name of the process that owns it, for the orders that are a partition of their own."""
 
     async def read() -> list[asyncpg.Record]:
         connection = await asyncpg.connect(database)
         try:
             found: list[asyncpg.Record] = await connection.fetch(
-                "select o.id::text as id, w.shard from owners w join orders o on o.dedicated_group = w.grp"
+                "select o.id::text as id, r.name from orders o"
+                " join partitions p on p.partition = o.dedicated_group join processes r using (process)"
             )
             return found
         finally:
             await connection.close()
 
-    return {row["id"]: row["shard"] for row in asyncio.run(read())}
+    return {row["id"]: row["name"] for row in asyncio.run(read())}
 
 
 class PatientShop(Shop):
@@ -100,5 +101,5 @@ def test_an_order_outlives_its_process_and_gives_it_back_when_it_is_closed(shop:
     _, payments, _ = shop.ask("GET", f"/api/orders/{order_id}/payments")
     assert [entry["type"] for entry in payments["ledger"]] == ["charge"]
     until(lambda: order_id not in owned_alone(shop.endpoints["database"]), f"{order_id} given back")
-    # A closed order is answered for by its slices' shard.
+    # A closed order is answered for by the shard that owns its slice's partition.
     assert shop.ask("PUT", f"/api/orders/{order_id}/status", {"status": "delivered"})[0] == 200

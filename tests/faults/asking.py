@@ -59,7 +59,7 @@ class Asker:
         self._session = session
         self._api = api
         self._token = token
-        self._history = history
+        self.history = history
 
     async def ask(self, request: Request) -> Answer:
         """Send it once, and note what was told."""
@@ -109,7 +109,7 @@ class Asker:
         problem = document if isinstance(document, dict) and status >= 400 else {}
         made = next(iter(versions), None) if request.wish.action == "create" else None
         is_order = isinstance(document, dict) and "fulfillment_status" in document
-        return self._history.add(
+        return self.history.add(
             Told(
                 client=self.name,
                 wish=request.wish,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import aiohttp
 
+from domain.slices import partition_of
 from tests.acceptance.started import ROOT, Started
 from tests.faults.asking import Answer, Asker, Request
-from tests.faults.bypass import SecondOwner
 from tests.faults.checker import violations
 from tests.faults.clients import Client, Shelf
 from tests.faults.evidence import Evidence, read_documents, read_tables
@@ -23,6 +23,7 @@ from tests.faults.partners import Partners
 from tests.faults.rest import database_time, until_at_rest
 from tests.faults.run import heard_all, listening
 from tests.faults.sabotage import MUTANTS, OVERSOLD_SKU, customer
+from tests.faults.second_owner import SecondOwner
 
 COPIED = ("actors", "api", "domain", "local", "messaging", "partners", "sagas", "storage")
 FILES = (
@@ -37,6 +38,9 @@ FILES = (
 SOUND = "load-customer-9100"
 REST_LIMIT_S = 30.0
 RACES_MAX = 5
+RACED = ("taken_without_token", "refusal_by_a_replaced_shard", "flush_without_lease")
+SHIPPED = {"status": "shipped", "carrier": "SEUR", "tracking_number": "first-owner"}
+DELIVERED = {"status": "delivered"}
 
 
 def build(folder: Path) -> Path:
@@ -94,6 +98,8 @@ class Scripted(Client):
     async def refusal_by_a_replaced_shard(self) -> None:
         """Nothing by itself: see ``race_a_replaced_shard``."""
 
+    flush_without_lease = taken_without_token = refusal_by_a_replaced_shard
+
     async def doubt_told_as_failure(self) -> None:
         """Pay by a connection that breaks once the money is taken."""
         order = await self._create()
@@ -121,8 +127,11 @@ class Scripted(Client):
             await life()
 
 
-async def judge(started: Started) -> list[tuple[str, Violation]]:
-    """Have every fault happen, and give what the checker finds, each with the customer whose order it is about."""
+async def judge(started: Started, blind: Path) -> list[tuple[str, Violation]]:
+    """Have every fault happen, and give what the checker finds, each with the customer whose order it is about.
+
+    ``blind``: the build's file of shards that are not to find out that they were replaced.
+    """
     endpoints = started.endpoints()
     history = History()
     async with aiohttp.ClientSession() as session, listening(endpoints) as listener:
@@ -139,15 +148,13 @@ async def judge(started: Started) -> list[tuple[str, Violation]]:
         await partners.say_nothing(customer("doubt_told_as_failure"))
         await partners.show_page(customer("page_taken_for_a_word"))
         await partners.show_page(SOUND)
-        second = SecondOwner(endpoints)
-        await asyncio.gather(second.start(), *(script() for script in scripts), client(99, SOUND).sound())
-        buyers = customer("refusal_by_a_replaced_shard"), SOUND
+        await asyncio.gather(*(script() for script in scripts), client(99, SOUND).sound())
+        buyers = [*map(customer, RACED), SOUND]
         for turn in range(RACES_MAX):
-            orders = await asyncio.gather(*(client(100 + 2 * turn + n, who).prepared() for n, who in enumerate(buyers)))
-            if await race_a_replaced_shard(asker, history, second, orders):
+            number = 100 + len(buyers) * turn
+            orders = await asyncio.gather(*(client(number + n, who).prepared() for n, who in enumerate(buyers)))
+            if await race_a_replaced_shard(asker, endpoints["database"], blind, dict(zip(buyers, orders, strict=True))):
                 break
-            second = SecondOwner(endpoints)
-            await second.start()
         evidence = Evidence(
             history=history, heard=listener.heard, unreadable=listener.unreadable, ledger=await partners.ledger()
         )
@@ -167,43 +174,65 @@ def whose_orders(evidence: Evidence) -> dict[str, str]:
     return told | {order_id: row["customer_id"] for order_id, row in evidence.orders.items()}
 
 
-async def race_a_replaced_shard(asker: Asker, history: History, second: SecondOwner, orders: list[str]) -> bool:
-    """Change orders by a shard that does not own them, then ask for them where they were before, on the version that was told.
+async def race_a_replaced_shard(asker: Asker, database_url: str, blind: Path, orders: dict[str, str]) -> bool:
+    """Give orders to a shard that has no right to them, then ask for them where they were before. ``orders``: whose -> order id.
 
     False: the replaced shard had found out by then, from a commit of some other order, so that nothing was proven.
     """
-    asked_s = time.monotonic()
-    taken = await second.take_over(ship=orders)
-    assert set(taken.versions) == set(orders), "the second owner could not change them"
-    for order_id, version in taken.versions.items():
-        history.add(
-            Told(
-                client="second-owner",
-                wish=Wish("ship"),
-                method="PUT",
-                path=f"/api/orders/{order_id}/status",
-                key=f"second-{order_id}",
-                order_id=order_id,
-                asked_s=asked_s,
-                told_s=time.monotonic(),
-                status=200,
-                versions={order_id: version},
-            )
-        )
-    # One after the other: what is committed for a sound one would show that it was replaced.
-    answers = [await _deliver(asker, order_id, taken.versions[order_id]) for order_id in orders]
-    await second.ended()
+    second = SecondOwner(database_url)
+    partitions = {whose: partition_of(order_id) for whose, order_id in orders.items()}
+    if len(set(partitions.values())) < len(partitions):
+        return False
+    owners = await second.owners()
+    blind.write_text(" ".join(str(owners[partition]) for partition in partitions.values()))
+    try:
+        unfenced = customer("taken_without_token")
+        await second.take_without_token([partitions.pop(unfenced)])
+        await _ask(asker, orders[unfenced], Wish("ship"), SHIPPED)
+        for partition in partitions.values():
+            await second.take([partition])
+        refused, unchecked = customer("refusal_by_a_replaced_shard"), customer("flush_without_lease")
+        versions = {whose: await _ship(asker, second, orders[whose]) for whose in (refused, SOUND)}
+        answers = [
+            await _ask(asker, orders[refused], Wish("deliver"), DELIVERED, if_match=versions[refused]),
+            await _ask(asker, orders[unchecked], Wish("ship"), SHIPPED),
+            # The last one: what is committed for it shows the shard that it was replaced.
+            await _ask(asker, orders[SOUND], Wish("deliver"), DELIVERED, if_match=versions[SOUND]),
+        ]
+    finally:
+        blind.unlink()
     return answers[0].told.outcome is Outcome.REFUSED
 
 
-async def _deliver(asker: Asker, order_id: str, version: int) -> Answer:
+async def _ship(asker: Asker, second: SecondOwner, order_id: str) -> int:
+    """Note an order as shipped by the second owner, which counts as told: its version."""
+    asked_s = time.monotonic()
+    version = await second.ship(order_id)
+    asker.history.add(
+        Told(
+            client="second-owner",
+            wish=Wish("ship"),
+            method="PUT",
+            path=f"/api/orders/{order_id}/status",
+            key=f"second-{order_id}",
+            order_id=order_id,
+            asked_s=asked_s,
+            told_s=time.monotonic(),
+            status=200,
+            versions={order_id: version},
+        )
+    )
+    return version
+
+
+async def _ask(asker: Asker, order_id: str, wish: Wish, body: dict[str, str], *, if_match: int | None = None) -> Answer:
     request = Request(
-        wish=Wish("deliver"),
+        wish=wish,
         method="PUT",
         path=f"/api/orders/{order_id}/status",
-        body={"status": "delivered"},
+        body=body,
         key=f"first-{order_id}",
         order_id=order_id,
-        if_match=version,
+        if_match=if_match,
     )
     return await asker.insist(request, random.Random(order_id))

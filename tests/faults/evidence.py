@@ -28,8 +28,8 @@ select id::text, version, event_seq, status, total, paid, refunded, needs_attent
 """
 EVENTS = "select order_id::text, seq, version, type, at, body, notice from order_events order by order_id, seq"
 CHANGES = (
-    "select order_id::text, before, version, was, status, at, writer, owner, dedicated, writes_by, took_by"
-    " from witness.changes order by n"
+    "select order_id::text, before, version, was, status, at, writer, writes_by, dedicated, owner, owner_process::text, owner_node,"
+    " owner_pid from witness.changes order by n"
 )
 UNPUBLISHED = "select order_id::text, seq from unpublished_events"
 TRANSACTIONS = "select order_id::text, type, payment_id::text, refund_id::text, amount, currency from transactions"
@@ -53,8 +53,9 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A committed change of an order, as the database's trigger saw it. ``writes_by`` is the connection of its commit, ``took_by``
-    the one by which the owner had become the owner, or any of its process's if that was before the trigger; None if unknown.
+    """A committed change of an order, as the database's trigger saw it. ``writes_by`` is the connection of its commit. ``owner``,
+    ``owner_process`` (its id in ``processes``), ``owner_node`` and ``owner_pid`` tell which process owned the order's partition; None:
+    nobody did.
     """
 
     order_id: str
@@ -64,10 +65,12 @@ class Change:
     status: str
     at: datetime
     writer: str
-    owner: str | None
-    dedicated: str | None
     writes_by: str
-    took_by: str | None
+    dedicated: str | None
+    owner: str | None
+    owner_process: str | None
+    owner_node: str | None
+    owner_pid: int | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,7 +105,7 @@ class Bounds:
 @dataclass(slots=True, kw_only=True)
 class Evidence:
     """All of it. ``orders`` are rows, ``documents`` what the API shows of them, both at rest. ``restless``: order id -> why it
-    was not at rest at the limit. ``processes``: connection -> the id of its process, where that is known. ``quiet_from``: the
+    was not at rest at the limit. ``processes``: connection -> the pid of its process, where that is known. ``quiet_from``: the
     database's time from which on no fault was at work.
     """
 
@@ -122,8 +125,8 @@ class Evidence:
     quiet_from: datetime | None = None
 
     def processes_of(self, change: Change) -> tuple[int, int] | None:
-        """The ids of the process that wrote it and of the one that owned the order then; None where one is not known."""
-        wrote, owned = (self.processes.get(each or "") for each in (change.writes_by, change.took_by))
+        """The pids of the process that wrote it and of the one that owned the order then; None where one is not known."""
+        wrote, owned = self.processes.get(change.writes_by), change.owner_pid
         return None if wrote is None or owned is None else (wrote, owned)
 
 

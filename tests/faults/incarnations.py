@@ -22,7 +22,7 @@ CONNECTIONS = "select pid, client_port from pg_stat_activity where application_n
 
 
 async def sample(processes: dict[str, int], started: Started, database_url: str) -> None:
-    """Enter each connection of a shard, as the trigger calls it, with its process's id, for ever."""
+    """Enter each connection of a shard, as the trigger calls it, with its process's pid, for ever."""
     while True:
         with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             connection: Any = await asyncpg.connect(database_url, timeout=LIMIT_S, command_timeout=LIMIT_S)

@@ -21,12 +21,12 @@ import asyncpg
 import redis.asyncio
 
 from local.guard import descendants, parents
-from local.sockets import ports_of
+from storage.errors import StorageUnavailable
 from tests.acceptance.started import Started
-from tests.faults.bypass import SecondOwner
 from tests.faults.fuzz import fuzz
 from tests.faults.partners import Partners
 from tests.faults.schedule import Planned
+from tests.faults.second_owner import SecondOwner
 
 PROGRAM_LIMIT_S = 60.0
 CONNECTIONS_MAX = 200
@@ -45,26 +45,36 @@ PROCESSES = {
     "cache": "valkey-server",
     "broker": "beam.smp",
 }
-SHARD_CONNECTIONS = (
-    "select pid, application_name, client_port from pg_stat_activity where application_name like 'order-shard-%'"
-)
+NAME_OF_PID = "select name from processes where pid = $1 and name like 'order-shard-%' order by started_at desc limit 1"
+OWNED = "select r.name, p.partition from partitions p join processes r using (process)"
 
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """A fault that happened. ``target``: what it hit, where there was a choice (a shard's name). Times are monotonic seconds."""
+    """A fault that happened. ``target``: what it hit, where there was a choice (a shard's name). ``partitions``: what that shard owned
+    before. Times are monotonic seconds.
+    """
 
     kind: str
     began_s: float
     ended_s: float
     target: str = ""
+    partitions: frozenset[str] = frozenset()
 
 
 class NothingToHitError(Exception):
     """There is no such process at this moment: it has not come back from the last time."""
 
 
-NOT_THERE = (NothingToHitError, ProcessLookupError, aiohttp.ClientError, asyncpg.PostgresError, OSError, TimeoutError)
+NOT_THERE = (
+    NothingToHitError,
+    ProcessLookupError,
+    aiohttp.ClientError,
+    asyncpg.PostgresError,
+    StorageUnavailable,
+    OSError,
+    TimeoutError,
+)
 
 
 class Faults:
@@ -91,6 +101,7 @@ class Faults:
     async def fire(self, fault: Planned) -> None:
         """Have one happen, and be over. What it should hit may not be back from the last time: then a little later."""
         for tries_left in range(TRIES_MAX - 1, -1, -1):
+            owned = await self._owned()
             began_s = time.monotonic()
             try:
                 target = await self._happen(fault)
@@ -99,8 +110,15 @@ class Faults:
                     self.missed.append(f"{fault.kind}: {type(error).__name__} {error}")
                 await asyncio.sleep(TRY_AGAIN_S)
             else:
-                self.fired.append(Fired(fault.kind, began_s, time.monotonic(), target))
+                hit = frozenset(partition for name, partition in owned if name == target)
+                self.fired.append(Fired(fault.kind, began_s, time.monotonic(), target, hit))
                 return
+
+    async def _owned(self) -> list[tuple[str, str]]:
+        """Each partition with the name of the shard that owns it; nothing where that can't be told now."""
+        with contextlib.suppress(asyncpg.PostgresError, OSError, TimeoutError):
+            return [(row["name"], row["partition"]) for row in await self._ask_database(OWNED)]
+        return []
 
     async def _happen(self, fault: Planned) -> str:
         verb, _, what = fault.kind.partition("_")
@@ -173,28 +191,15 @@ class Faults:
         return name
 
     async def _shard_of(self, pid: int) -> str:
-        """The shard's name, by whose connections to the database are that process's; empty where that can't be told now."""
-        try:
-            rows = await self._ask_database(SHARD_CONNECTIONS)
-        except (asyncpg.PostgresError, OSError, TimeoutError):
-            return ""
-        ports = {row["client_port"]: row["application_name"] for row in rows}
-        return next(
-            (
-                ports[port]
-                for port in await asyncio.to_thread(ports_of, pid, self._endpoints["database"])
-                if port in ports
-            ),
-            "",
-        )
+        """The shard's name; empty where that can't be told now, or its process has only begun."""
+        with contextlib.suppress(asyncpg.PostgresError, OSError, TimeoutError):
+            for row in await self._ask_database(NAME_OF_PID, pid):
+                return str(row["name"])
+        return ""
 
     async def _second_owner(self, fault: Planned) -> str:
-        """Another shard takes a group over while its owner is well and knows nothing: the same orders active twice."""
-        program = SecondOwner(self._endpoints)
-        await program.start()
-        taken = await program.take_over(pick=fault.pick)
-        await program.ended()
-        return taken.bereft[0]
+        """Another shard gets partitions while their owner is well and knows nothing: the same orders active twice."""
+        return await SecondOwner(self._endpoints["database"]).take_any(fault.pick)
 
     # Servers.
 

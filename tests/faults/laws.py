@@ -188,7 +188,8 @@ def one_writer(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(
                     "L8",
                     order_id,
-                    f"process {known[0]} wrote version {change.version}, its owner was process {known[1]}",
+                    f"process {known[0]} wrote version {change.version}, its owner was process {known[1]} "
+                    f"on {change.owner_node} ({change.owner_process})",
                 )
     for name in evidence.ledger.conflicts:
         yield Violation("L8", None, f"a partner got the id {name} again with other content")

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from statistics import median
 
-from domain.slices import slice_of
+from domain.slices import partition_of
 from tests.faults.history import Outcome
 from tests.faults.kills import Fired
 from tests.faults.laws import FINAL
-from tests.faults.run import SHARDS, Result
+from tests.faults.run import Result
 
 SHOWN_OF_A_LAW_MAX = 10
 EACH_KIND_MIN = 3
@@ -39,10 +39,8 @@ def recoveries(result: Result) -> dict[str, list[float]]:
 
 
 def _hit(fired: Fired, order_id: str) -> bool:
-    """Whether the fault concerns this order: that of a shard concerns its slices."""
-    return not fired.target.startswith("order-shard-") or slice_of(order_id) % SHARDS == int(
-        fired.target.rsplit("-", 1)[1]
-    )
+    """Whether the fault concerns this order: that of a shard concerns its partitions."""
+    return not fired.target.startswith("order-shard-") or partition_of(order_id) in fired.partitions
 
 
 def shortfalls(result: Result) -> Iterator[str]:

@@ -28,10 +28,9 @@ from tests.faults.rest import database_time, until_at_rest
 from tests.faults.schedule import LASTING, Planned, plan
 from tests.faults.witness import Listener, tap
 
-SHARDS = 2
 # Waits are short, so that a run of a minute has what takes an hour in earnest; the rules are the same.
 SETTINGS = {
-    "SHARDS": str(SHARDS),
+    "SHARDS": "2",
     "API_PROCESSES": "2",
     "PAYMENT_WINDOW_S": "20",
     "PAYMENT_SETTLE_S": "8",
@@ -101,7 +100,7 @@ def _all_but_logs(folder: str, names: list[str]) -> list[str]:
 @contextlib.asynccontextmanager
 async def listening(endpoints: dict[str, str]) -> AsyncIterator[Listener]:
     """Hear and see everything from now on."""
-    await tap(endpoints["database"], SHARDS)
+    await tap(endpoints["database"])
     listener = Listener(endpoints["amqp"], endpoints["database"])
     await listener.start()
     try:

@@ -15,6 +15,7 @@ import sys
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -32,11 +33,15 @@ MUTANTS: dict[str, tuple[str, str]] = {
     "refusal_by_a_replaced_shard": ("load-customer-9010", "L8"),
     "doubt_told_as_failure": ("load-customer-9011", "L13"),
     "page_taken_for_a_word": ("load-customer-9012", "L14"),
+    "flush_without_lease": ("load-customer-9013", "L8"),
+    "taken_without_token": ("load-customer-9014", "L8"),  # what takes breaks itself: see broken_build.py
 }
 OVERSOLD_SKU = "load-sku-9004"
 EARLY_S = 3.0
 STALE_S = 3.0
 BEFORE_COMMIT_S = 0.2
+BLIND = Path(__file__).with_name("blind")
+ANY_LEASE = "select process::text, token::text from leases limit 1"
 
 
 def customer(mutant: str) -> str:
@@ -101,10 +106,10 @@ def spoil_publisher(module: Any) -> None:
 
 
 def spoil_store(module: Any) -> None:
-    """Say events before they are committed; and say that creations are committed which are not."""
+    """Say events before they are committed; say that creations are committed which are not; write without a lease of one's own."""
     flush_once = module.OrderStore.flush
 
-    async def flush(self: Any, group: str, epoch: int, commits: Sequence[Any]) -> Any:
+    async def flush(self: Any, process: str, token: str, commits: Sequence[Any]) -> Any:
         early = [commit for commit in commits if commit.order.customer_id == customer("event_before_commit")]
         if early:
             publishing = sys.modules["messaging.publisher"]
@@ -115,11 +120,16 @@ def spoil_store(module: Any) -> None:
                 ]
                 publishing.Publisher.latest.offer(commit.order.id, outbound)
             await asyncio.sleep(BEFORE_COMMIT_S)
-        ghosts = [c for c in commits if c.order.customer_id == customer("ghost") and c.base_version == 0]
-        if not ghosts:
-            return await flush_once(self, group, epoch, commits)
-        result = await flush_once(self, group, epoch, [commit for commit in commits if commit not in ghosts])
-        return dataclasses.replace(result, committed=result.committed | {ghost.order.id for ghost in ghosts})
+        amiss = [c for c in commits if c.order.customer_id == customer("ghost") and c.base_version == 0]
+        unchecked = [c for c in commits if c.order.customer_id == customer("flush_without_lease")]
+        done = {ghost.order.id for ghost in amiss}
+        if unchecked:
+            (lease,) = await self.database.fetch(ANY_LEASE)
+            done |= (await flush_once(self, lease["process"], lease["token"], unchecked)).committed
+            amiss += unchecked
+        result = await flush_once(self, process, token, [commit for commit in commits if commit not in amiss])
+        # A flush that is void as a whole would have what it wrote without a lease written again.
+        return dataclasses.replace(result, owned=result.owned or bool(unchecked), committed=result.committed | done)
 
     module.OrderStore.flush = flush
 
@@ -213,9 +223,9 @@ def spoil_plot(module: Any) -> None:
     module.decide = decide
 
 
-def spoil_group(module: Any) -> None:
+def spoil_residents(module: Any) -> None:
     """Refuse without asking whether the order is still ours."""
-    careful = module.Group._tell_if_ours
+    careful = module.Residents._tell_if_ours
 
     def tell(self: Any, letter: Any, answer: Any) -> None:
         order = self.find(letter.order_id)
@@ -225,17 +235,32 @@ def spoil_group(module: Any) -> None:
         else:
             careful(self, letter, answer)
 
-    module.Group._tell_if_ours = tell
-    # No fault in itself: nobody finds out that it was replaced before it is asked.
-    module.Group.check = lambda _: None
+    module.Residents._tell_if_ours = tell
+
+
+def blind_partitions(module: Any) -> None:
+    """No fault in itself: a shard whose id is in the file ``BLIND`` does not find out that it was replaced before it writes, and what
+    a shard was given it keeps.
+    """
+    look_once = module.OwnedPartitions.look
+
+    async def look(self: Any) -> None:
+        if not BLIND.exists() or self.process not in BLIND.read_text():
+            await look_once(self)
+
+    async def keep(self: Any) -> None:
+        del self
+
+    module.OwnedPartitions.look = look
+    module.OwnedPartitions._give_away = keep
 
 
 def slow_ownership(module: Any) -> None:
     """No fault in itself: routers look seldom who owns what, so that a shard which was replaced is really asked."""
     begin = module.Ownership.__init__
 
-    def seldom(self: Any, *arguments: Any, **named: Any) -> None:
-        begin(self, *arguments, **{**named, "read_every_s": 600.0})
+    def seldom(self: Any, read_owners: Any, **named: Any) -> None:
+        begin(self, read_owners, **{**named, "read_every_s": 600.0})
 
     module.Ownership.__init__ = seldom
 
@@ -252,7 +277,8 @@ SPOILT: dict[str, Callable[[Any], None]] = {
     "storage.queries": spoil_reads,
     "sagas.deadlines": spoil_deadlines,
     "sagas.stages": spoil_plot,
-    "actors.group": spoil_group,
+    "actors.residents": spoil_residents,
+    "actors.partitions": blind_partitions,
     "actors.ownership": slow_ownership,
 }
 

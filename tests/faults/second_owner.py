@@ -1,69 +1,111 @@
-"""Bypasses the router: shards take groups over whose owners are alive, well, and not asked.
+"""A second owner: partitions of a shard that is alive and well are taken for another one, and neither of them is asked.
 
-    python -m tests.faults.second_owner
-
-A program of its own, since it attaches itself to Ray. It says ``ready``, then reads one line, ``{"pick": 0..1, "ship":
-[order id]}``, and answers with one, ``{"bereft": [shard], "versions": {order id: version}}``: each of those orders was noted as
-shipped by a shard that is not its owner; where none is named, a group that ``pick`` chooses is taken over for nothing.
+The owner's token is replaced, as by whoever takes a partition. What is bypassed is the question whether the owner is gone.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
+from collections.abc import Collection
 from uuid import UUID, uuid4
 
-import ray
-import structlog
+import asyncpg
 
-from actors.groups import Layout
-from actors.peers import NAMESPACE, Peers
-from actors.replies import Reply
-from actors.wire import decode_told, encode_letter
-from domain.commands import Actor, ActorType, Message, Ship, Wake
+from actors.commits import commit_of
+from domain.commands import Actor, ActorType, Message, Ship
+from domain.slices import DEDICATED, PARTITIONS, partition_of
+from sagas.decision import Rules
+from sagas.stages import decide
+from storage.postgres import PoolLimits
+from storage.snapshots import OrderStore
 
-LIMIT_S = 30.0
-PING_EVERY_S = 0.5
-PINGS_MISSED_MAX = 8
-
-
-async def main() -> None:
-    """Attach, wait to be told, take over. Raises whatever keeps it from that."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # what is printed is read as an answer
-    ray.init(address="auto", namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
-    known = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
-    names = sorted(name for name in known if name.startswith("order-shard-"))
-    peers = Peers(ping_every_s=PING_EVERY_S, pings_missed_max=PINGS_MISSED_MAX)
-    async with asyncio.timeout(LIMIT_S):
-        await asyncio.gather(*(peers.get(name).found.wait() for name in names))
-    print("ready", flush=True)
-    asked = json.loads(await asyncio.to_thread(sys.stdin.readline))
-    layout = Layout(len(names))
-    by_owner: dict[str, dict[str, Message]] = {}
-    for order_id in asked["ship"]:
-        body = Ship(carrier="SEUR", tracking_number="second-owner")
-        message = Message(id=str(uuid4()), body=body, actor=Actor(ActorType.STAFF, "second-owner"), keyed=True)
-        by_owner.setdefault(layout.home_of(layout.group_of(order_id)), {})[order_id] = message
-    if not by_owner:
-        owner = names[int(asked["pick"] * len(names))]
-        ids = (str(UUID(int=number)) for number in range(100_000))
-        order_id = next(each for each in ids if layout.home_of(layout.group_of(each)) == owner)
-        wake = Message(id=f"second-owner:{uuid4()}", body=Wake(), actor=Actor(ActorType.TIMER, "second-owner"))
-        by_owner[owner] = {order_id: wake}
-    versions: dict[str, int] = {}
-    async with asyncio.timeout(LIMIT_S):
-        for owner, messages in by_owner.items():
-            other = names[(names.index(owner) + 1) % len(names)]
-            group = layout.group_of(next(iter(messages)))
-            for order_id, message in messages.items():
-                letter = encode_letter(order_id, message)
-                told = decode_told(await peers.get(other).call("deliver", group, True, letter))  # noqa: FBT003
-                if isinstance(told, Reply):
-                    versions[order_id] = told.version
-    print(json.dumps({"bereft": list(by_owner), "versions": versions}), flush=True)
-    peers.stop()
+STATEMENT_LIMIT_S = 5.0
+SEEN_WITHIN_S = 5.0
+# The latest incarnation of each shard that is there.
+SHARDS = """
+select process::text, name from (
+    select distinct on (name) process, name, state, seen_at from processes where name like 'order-shard-%'
+    order by name, started_at desc
+) latest
+where state in ('serving', 'standby') and seen_at > clock_timestamp() - make_interval(secs => $1) order by name
+"""
+OWNERS = "select partition, process::text from partitions"
+WRITE = "update partitions set process = $2 where partition = any($1::text[])"
+LEASE = """
+select r.name, l.process::text, l.token::text from partitions p join processes r using (process) join leases l using (process)
+where p.partition = $1
+"""
 
 
-if __name__ == "__main__":
-    asyncio.run(main())
+class SecondOwner:
+    """Takes partitions for shards that have no right to them, and acts in the name of these.
+
+    Its methods raise ``StorageUnavailable``, ``asyncpg.PostgresError``, ``OSError`` (also where there is nobody to take from, or to
+    take for) and ``TimeoutError``.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self._database_url = database_url
+
+    async def take_any(self, pick: float) -> str:
+        """Take all that the owner of some partition has, chosen by ``pick`` in 0..1: the name of who lost it."""
+        owners = await self.owners()
+        former = owners[str(int(pick * PARTITIONS))]
+        own = [name for name, process in owners.items() if process == former and not name.startswith(DEDICATED)]
+        return await self.take(own)
+
+    async def owners(self) -> dict[str, str | None]:
+        """The process that owns each partition."""
+        return {row["partition"]: row["process"] for row in await self._ask(OWNERS)}
+
+    async def take(self, partitions: Collection[str]) -> str:
+        """Take partitions of one owner for the shard that comes after it: the name of who lost them."""
+        former, other = await self._of_whom(partitions)
+        store = await self._open("second-owner")
+        try:
+            await store.take(other["process"], former["process"], partitions)
+        finally:
+            await store.close()
+        return str(former["name"])
+
+    async def take_without_token(self, partitions: Collection[str]) -> None:
+        """Do the same as no shard ever does it: the owner's token is not replaced."""
+        _, other = await self._of_whom(partitions)
+        await self._ask(WRITE, list(partitions), UUID(other["process"]))
+
+    async def ship(self, order_id: str) -> int:
+        """Note an order as shipped in the name of the shard that owns it by the tables: its version."""
+        (owner,) = await self._ask(LEASE, partition_of(order_id))
+        store = await self._open(owner["name"])
+        try:
+            order = (await store.load([order_id]))[order_id].order
+            body = Ship(carrier="SEUR", tracking_number="second-owner")
+            message = Message(id=str(uuid4()), body=body, actor=Actor(ActorType.STAFF, "second-owner"), keyed=True)
+            commit, _ = commit_of(order, message, decide(order, message, await store.now(), Rules()))
+            result = await store.flush(owner["process"], owner["token"], [commit])
+            assert result.committed == {order_id}, result
+            return commit.order.version
+        finally:
+            await store.close()
+
+    async def _of_whom(self, partitions: Collection[str]) -> tuple[asyncpg.Record, asyncpg.Record]:
+        """The owner of these partitions, and the shard that comes after it."""
+        owners = await self.owners()
+        (former,) = {owners[partition] for partition in partitions}
+        shards = await self._ask(SHARDS, SEEN_WITHIN_S)
+        at = next((n for n, row in enumerate(shards) if row["process"] == former), None)
+        if at is None or len(shards) == 1:
+            raise OSError(f"{former} is not there, or no other shard: {shards}")
+        return shards[at], shards[(at + 1) % len(shards)]
+
+    async def _open(self, name: str) -> OrderStore:
+        limits = PoolLimits(max_connections=1)
+        return await OrderStore.open(self._database_url, application_name=name, limits=limits)
+
+    async def _ask(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        limit_s = STATEMENT_LIMIT_S
+        connection = await asyncpg.connect(self._database_url, timeout=limit_s, command_timeout=limit_s)
+        try:
+            rows: list[asyncpg.Record] = await connection.fetch(sql, *arguments)
+            return rows
+        finally:
+            await connection.close()

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from tests.faults.broken_build import SOUND, build, judge
 from tests.faults.run import service
-from tests.faults.sabotage import MUTANTS
+from tests.faults.sabotage import BLIND, MUTANTS
 
 
 def test_each_deliberate_fault_is_found_by_its_law_and_sound_orders_are_not_accused(tmp_path: Path) -> None:
-    with service(build(tmp_path / "build"), {"API_PROCESSES": "1", "PAYMENT_WINDOW_S": "10"}) as started:
-        found = asyncio.run(judge(started))
+    folder = tmp_path / "build"
+    with service(build(folder), {"API_PROCESSES": "1", "PAYMENT_WINDOW_S": "10"}) as started:
+        found = asyncio.run(judge(started, folder / BLIND.name))
     laws = {(whose, violation.law) for whose, violation in found}
     report = "\n".join(f"{whose}: {violation}" for whose, violation in found)
     print(report)

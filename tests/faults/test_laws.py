@@ -22,6 +22,7 @@ ORDER, PAYMENT, CUSTOMER = "an-order", "a-payment", "c-1"
 BEGAN = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 LIFE = ("created", "validated", "paid", "confirmed", "prepared", "shipped", "delivered")
 TOTAL = 1210
+PID = 7
 PAID = LIFE.index("paid") + 1
 RECEIVED = {"payment_id": PAYMENT}
 
@@ -82,10 +83,12 @@ def a_life() -> Evidence:
             status=status,
             at=BEGAN + timedelta(seconds=n),
             writer=writer,
-            owner=writer,
-            dedicated=None,
             writes_by=f"{n}:{n}",
-            took_by="1:1",
+            dedicated=None,
+            owner=writer,
+            owner_process="a-process",
+            owner_node="a-node",
+            owner_pid=PID,
         )
         for n, status in enumerate(LIFE)
     ]
@@ -143,7 +146,7 @@ def a_life() -> Evidence:
         documents={ORDER: document},
         events={ORDER: events},
         changes={ORDER: changes},
-        processes={change.writes_by: 7 for change in changes},
+        processes={change.writes_by: PID for change in changes},
         transactions=[{"order_id": ORDER, "type": "charge", "payment_id": PAYMENT, "refund_id": None, **money}],
         quiet_from=BEGAN,
     )
@@ -180,12 +183,14 @@ def nobody_looked_whether_events_were_committed(evidence: Evidence) -> None:
 
 
 def nobody_owned_what_was_written(evidence: Evidence) -> None:
-    evidence.changes[ORDER][3] = replace(evidence.changes[ORDER][3], owner=None)
+    evidence.changes[ORDER][3] = replace(
+        evidence.changes[ORDER][3], owner=None, owner_process=None, owner_node=None, owner_pid=None
+    )
 
 
 def the_owners_namesake_wrote(evidence: Evidence) -> None:
     """The process that had its name before; it was replaced and went on."""
-    evidence.processes["3:3"] = 99
+    evidence.processes["3:3"] = PID + 1
 
 
 def an_answer_took_half_a_minute(evidence: Evidence) -> None:

@@ -16,6 +16,7 @@ from tests.faults.lossy import lossy_way
 from tests.faults.run import service
 from tests.faults.under_load import SETTINGS, under_load
 from tests.integration.storage.orders import a_commit, an_order
+from tests.integration.storage.owning import add_shard
 
 SEED = 5
 CLIENTS = 16
@@ -33,10 +34,10 @@ async def test_the_lossy_way_loses_answers_of_commits_that_are_done(database_url
     with lossy_way(database_url, SEED) as (url, lossy):
         store = await OrderStore.open(url, application_name="lossy", limits=PoolLimits(max_connections=1))
         await Promotions(store._database).create(Promotion(code="TEN", kind=PromotionKind.FREE_SHIPPING))
-        epoch = await store.take("slices-0-of-1", "shard")
+        shard = await add_shard(store, "order-shard-0")
         lossy.chance = 1.0
         with pytest.raises(CommitUnknown):
-            await store.flush("slices-0-of-1", epoch, [commit])
+            await store.flush(*shard, [commit])
         lossy.chance = 0.0
         assert (await store.load([order.id]))[order.id].order == order
         assert lossy.lost == 1

@@ -14,7 +14,7 @@ from tests.faults.asking import Asker
 from tests.faults.checker import violations
 from tests.faults.clients import Client, Shelf
 from tests.faults.evidence import Evidence, read_documents, read_tables
-from tests.faults.history import History
+from tests.faults.history import History, Outcome, Told
 from tests.faults.laws import FINAL, Violation
 from tests.faults.partners import Partners
 from tests.faults.rest import database_time, until_at_rest
@@ -29,10 +29,13 @@ HEARD_LIMIT_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Came:
-    """What came of it: ``finished`` orders have come to their end."""
+    """What came of it: ``finished`` orders have come to their end; ``failed`` requests were answered "not now", with a failure, or not
+    at all.
+    """
 
     violations: list[Violation]
     finished: int
+    failed: list[Told]
     load_s: float
     rest_s: float
 
@@ -77,6 +80,7 @@ async def under_load(
     return Came(
         violations=violations(evidence),
         finished=sum(row["status"] in FINAL for row in evidence.orders.values()),
+        failed=[told for told in history.told if told.outcome in (Outcome.NOT_NOW, Outcome.UNKNOWN)],
         load_s=load_s,
         rest_s=time.monotonic() - began_s - load_s,
     )

@@ -1,8 +1,8 @@
 """What is seen of the service from outside while it runs: each change of an order in the database, each message on RabbitMQ.
 
-A trigger writes down every change of `orders` within its own transaction: the versions, the statuses, the database's time, and
-which process wrote under whose ownership, by name and by connection. A durable queue takes everything that is said, and each event
-is looked for in the database the moment it is heard. Nothing of the service's code is used.
+A trigger writes down every change of `orders` within its own transaction: the versions, the statuses, the database's time, by
+which name and connection it was written, and which process owned the order's partition then. A durable queue takes everything that
+is said, and each event is looked for in the database the moment it is heard. Nothing of the service's code is used.
 """
 
 from __future__ import annotations
@@ -26,43 +26,25 @@ TAP = """
 create schema if not exists witness;
 create table if not exists witness.changes (
     n bigserial primary key, order_id uuid not null, before integer not null, version integer not null, was text, status text not null,
-    at timestamptz not null default clock_timestamp(), writer text not null, owner text, dedicated text,
-    writes_by text not null, took_by text
+    at timestamptz not null default clock_timestamp(), writer text not null, writes_by text not null, dedicated text,
+    owner text, owner_process uuid, owner_node text, owner_pid integer
 );
-create table if not exists witness.takings (epoch bigint primary key, shard text not null, took_by text not null);
-create or replace function witness.connection() returns text language sql as $$
-    select pg_backend_pid()::text || ':' || coalesce(inet_client_port(), 0)::text
-$$;
-create or replace function witness.note_taking() returns trigger language plpgsql as $$
-begin
-    if new.shard = current_setting('application_name') then
-        insert into witness.takings values (new.epoch, new.shard, witness.connection());
-    end if;
-    return new;
-end $$;
-create or replace trigger witness_taken after insert or update on owners for each row execute function witness.note_taking();
-insert into witness.takings
-    select o.epoch, o.shard, min(a.pid || ':' || a.client_port)
-    from owners o join pg_stat_activity a on a.application_name = o.shard and a.client_port > 0
-    group by o.epoch, o.shard
-    on conflict do nothing;
 create or replace function witness.note() returns trigger language plpgsql as $$
-declare
-    owned owners;
 begin
-    select * into owned from owners o where o.grp = coalesce(new.dedicated_group,
-        'slices-' || (new.slice % {shards})::text || '-of-{shards}');
-    insert into witness.changes (order_id, before, version, was, status, writer, owner, dedicated, writes_by, took_by) values (
+    insert into witness.changes (order_id, before, version, was, status, writer, writes_by, dedicated,
+        owner, owner_process, owner_node, owner_pid)
+    select
         new.id,
         case when tg_op = 'INSERT' then 0 else old.version end,
         new.version,
         case when tg_op = 'INSERT' then null else old.status end,
         new.status,
         current_setting('application_name'),
-        owned.shard,
+        pg_backend_pid()::text || ':' || coalesce(inet_client_port(), 0)::text,
         new.dedicated_group,
-        witness.connection(),
-        (select took_by from witness.takings where epoch = owned.epoch));
+        r.name, r.process, r.node, r.pid
+    from (select coalesce(new.dedicated_group, (new.slice % 64)::text)) as o (partition)
+    left join partitions p using (partition) left join processes r using (process);
     return new;
 end $$;
 create or replace trigger witness_created after insert on orders for each row execute function witness.note();
@@ -92,11 +74,11 @@ class Heard:
     was_committed: bool | None = None
 
 
-async def tap(database_url: str, shards: int) -> None:
+async def tap(database_url: str) -> None:
     """Have the database write down each change of an order from now on."""
     connection = await asyncpg.connect(database_url, timeout=STATEMENT_LIMIT_S)
     try:
-        await connection.execute(TAP.format(shards=shards))
+        await connection.execute(TAP)
     finally:
         await connection.close()
 

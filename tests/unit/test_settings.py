@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from settings import Settings, WrongSettings, look_at_names, settings
+from settings import SECRETS, Settings, WrongSettings, look_at_names, release, settings, settings_of_process
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/operations.md"
 ROW = re.compile(r"^\| `ORDERSVC_(\w+)` \| (?:`(.*?)`)? *\| (\S.*) \|$", re.MULTILINE)
@@ -105,6 +105,8 @@ def wrong(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
         ("API_PROCESSES", "1000"),
         ("LOG_LEVEL", "LOUD"),
         ("JWT_KEY", "short"),
+        ("LINK_SECRET", "short"),
+        ("CELL", "no cell"),
         ("DATABASE_URL", "mysql://somebody:secret@host/orders"),
         ("DATABASE_URL", "postgresql:///orders"),
         ("AMQP_URL", "http://host"),
@@ -211,3 +213,63 @@ def test_variables_of_others_are_let_be_and_unknown_ones_are_warned_about() -> N
 def test_a_retired_setting_is_warned_about_and_not_taken_for_a_misspelt_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("settings.RETIRED", frozenset({"SHARDZ"}))
     assert look_at_names({"ORDERSVC_SHARDZ": "3"}) == ([], ["ORDERSVC_SHARDZ: this setting does nothing any more"])
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_secret_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str) -> None:
+    (tmp_path / "key").write_text(f"{'k' * 32}{end}")
+    assert wrong(monkeypatch, JWT_KEY_FILE=str(tmp_path / "key")) == []
+    assert settings().jwt_key.get_secret_value() == "k" * 32
+    settings.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "AMQP_URL", "REDIS_URL", "JWT_KEY", "LINK_SECRET"])
+def test_every_secret_setting_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    """Of each of them, a wrong value in the file is told by the variable of the file, and not shown."""
+    (tmp_path / "value").write_text("hunter2")
+    (line,) = wrong(monkeypatch, **{f"{name}_FILE": str(tmp_path / "value")})
+    assert line.startswith(f"ORDERSVC_{name}_FILE: ")
+    assert "hunter2" not in line
+    assert name.lower() in SECRETS
+
+
+def test_a_file_that_cannot_be_used_is_told_with_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    variable = {"JWT_KEY_FILE": str(path)}
+    assert wrong(monkeypatch, **variable) == [f"ORDERSVC_JWT_KEY_FILE: {path} can't be read: No such file or directory"]
+    path.write_text("\n")
+    assert wrong(monkeypatch, **variable) == [f"ORDERSVC_JWT_KEY_FILE: {path} is empty"]
+    path.write_bytes(b"\xff" * 40)
+    assert wrong(monkeypatch, **variable) == [f"ORDERSVC_JWT_KEY_FILE: {path} can't be read: it is no text"]
+    path.write_text("k" * 100_000)
+    assert wrong(monkeypatch, **variable) == [f"ORDERSVC_JWT_KEY_FILE: {path} has more than 65536 characters"]
+    path.write_text("k" * 40)
+    (line,) = wrong(monkeypatch, **variable, JWT_KEY="k" * 40)
+    assert line == "ORDERSVC_JWT_KEY_FILE: ORDERSVC_JWT_KEY is set as well, and only one of them may be"
+
+
+def test_only_secrets_have_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look_at_names({"ORDERSVC_JWT_KEY_FILE": "/key"}) == ([], [])
+    (line,) = look_at_names({"ORDERSVC_HTTP_HOST_FILE": "/host"})[1]
+    assert line.startswith("ORDERSVC_HTTP_HOST_FILE: ")
+
+
+def test_a_process_says_which_settings_it_lacks_and_takes_them_when_they_come(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given = {
+        "DATABASE_URL": "postgresql://host/orders",
+        "AMQP_URL": "amqp://host",
+        "REDIS_URL": "redis://host",
+    }
+    assert wrong(monkeypatch, **given) == []
+    with pytest.raises(WrongSettings, match="ORDERSVC_LINK_SECRET: is not set, nor is its _FILE"):
+        settings_of_process()
+    (tmp_path / "secret").write_text("l" * 32)
+    monkeypatch.setenv("ORDERSVC_LINK_SECRET_FILE", str(tmp_path / "secret"))
+    assert settings_of_process().link_secret.get_secret_value() == "l" * 32
+    settings.cache_clear()
+
+
+def test_the_release_is_the_version_of_the_project() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", release())

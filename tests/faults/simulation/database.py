@@ -6,17 +6,19 @@ against the same sequences, so that it can be trusted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 from msgspec.structs import replace
 
 from domain.promotions import Promotion
-from domain.slices import slice_of
+from domain.reference_data import ReferenceKind, ReferenceVersion
+from domain.slices import PARTITIONS, partition_of, slice_of
 from storage.codec import SCHEMA_NUMBER, decode_order, encode_order
-from storage.commits import Commit, FlushResult, Loaded, Owner, StoredEvent
+from storage.commits import Commit, FlushResult, Loaded, StoredEvent
 from storage.errors import UndecodableSnapshot
+from storage.ownership import ListedProcess
 
 INBOX_CONSTRAINT = "message_has_effect_once"
 
@@ -44,95 +46,174 @@ class MemoryStore:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self.now = now
         self.rows: dict[str, Row] = {}
-        self.owner_of: dict[str, Owner] = {}
+        self.processes: dict[str, ListedProcess] = {}
+        self.seen_at: dict[str, datetime] = {}
+        self.roles: dict[str, str] = {}
+        self.token_of: dict[str, str] = {}
+        self.owner_of: dict[str, str | None] = {str(k): None for k in range(PARTITIONS)}
         self.events: dict[tuple[str, int], StoredEvent] = {}
         self.unpublished_since: dict[tuple[str, int], datetime] = {}
         self.inbox: dict[str, dict[str, tuple[str, bytes | None]]] = {}
         self.ledger: dict[str, set[str]] = {}
         self.promotion: dict[str, Promotion] = {}
         self.uses: dict[tuple[str, str], str] = {}
-        self._epoch = 0
+        self.reference_versions: dict[tuple[ReferenceKind, str], int] = {}
+        self._token = 0
         self._number = 1
+
+    # Processes.
+
+    def register(self, process: str, name: str, state: str) -> None:
+        """A process writes its row."""
+        self.processes[process] = ListedProcess(
+            process=process, name=name, state=state, seen_s=0.0, started_s=0.0, started_at=self.now()
+        )
+        self.seen(process)
+
+    def seen(self, process: str) -> None:
+        """A process renews its row."""
+        self.seen_at[process] = self.now()
+
+    def assign_state(self, process: str, state: str) -> None:
+        """A process writes what it does into its row."""
+        self.processes[process] = replace(self.processes[process], state=state)
+
+    def listed(self) -> list[ListedProcess]:
+        """The rows of all processes."""
+        now = self.now()
+        return [
+            replace(
+                row,
+                seen_s=(now - self.seen_at[row.process]).total_seconds(),
+                started_s=(now - row.started_at).total_seconds(),
+                state=row.state if row.state == "starting" else self.roles.get(row.name, row.state),
+            )
+            for row in self.processes.values()
+        ]
+
+    def shard_roles(self, cell: str) -> dict[str, str]:
+        """What shards are to do where that is not what their settings say."""
+        return dict(self.roles)
 
     # Ownership.
 
-    def take(self, group: str, shard: str) -> int:
-        """Become the owner of a group: the new epoch."""
-        self._epoch += 1
-        self.owner_of[group] = Owner(self._epoch, shard)
-        return self._epoch
+    def renew(self, process: str) -> str:
+        """Give the lease of a process a new token."""
+        self._token += 1
+        self.token_of[process] = f"token-{self._token}"
+        return self.token_of[process]
 
-    def renew(self, group: str, epoch: int) -> int | None:
-        """Bump one's own epoch; None where somebody else owns the group."""
-        if not self.owns(group, epoch):
-            return None
-        return self.take(group, self.owner_of[group].shard)
+    def owned(self, process: str) -> frozenset[str]:
+        """The partitions of a process."""
+        return frozenset(name for name, owner in self.owner_of.items() if owner == process)
 
-    def owners(self) -> dict[str, Owner]:
-        """Who owns each group."""
+    def owners(self) -> dict[str, str | None]:
+        """The process that owns each partition."""
         return dict(self.owner_of)
 
-    def owns(self, group: str, epoch: int) -> bool:
-        """Whether the epoch is the group's."""
-        owner = self.owner_of.get(group)
-        return owner is not None and owner.epoch == epoch
+    def owner_names(self) -> dict[str, str | None]:
+        """The name of the process that owns each partition."""
+        rows = self.processes
+        return {name: rows[owner].name if owner in rows else None for name, owner in self.owner_of.items()}
 
-    def dedicate(self, order_id: str, shard: str) -> int:
-        """Make ``order-<id>`` the owner of an order."""
-        group = f"order-{order_id}"
+    def holds(self, process: str, token: str) -> bool:
+        """Whether the lease stands."""
+        return self.token_of.get(process) == token
+
+    def take(self, process: str, former: str | None, partitions: Collection[str]) -> frozenset[str]:
+        """Take those of the partitions that are still the former owner's."""
+        if former is not None and former in self.token_of:
+            self.renew(former)
+        taken = frozenset(name for name in partitions if name in self.owner_of and self.owner_of[name] == former)
+        self.owner_of.update(dict.fromkeys(sorted(taken), process))
+        return taken
+
+    def give(self, process: str, token: str, partition: str, to: str) -> bool:
+        """Give a partition of one's own away."""
+        if not self.holds(process, token) or self.owner_of.get(partition) != process:
+            return False
+        self.owner_of[partition] = to
+        return True
+
+    def split(self, process: str, token: str, order_id: str) -> bool:
+        """Make an open order a partition of one."""
         row = self.rows.get(order_id)
-        if row is not None and row.dedicated_group is None:
-            self.rows[order_id] = replace(row, dedicated_group=group)
-        return self.take(group, shard)
+        if not self.holds(process, token) or row is None or not row.is_open or row.dedicated_group is not None:
+            return False
+        self.rows[order_id] = replace(row, dedicated_group=f"order-{order_id}")
+        self.owner_of[f"order-{order_id}"] = process
+        return True
 
-    def undedicate(self, order_id: str) -> None:
-        """Give an order back to its slices."""
-        group = f"order-{order_id}"
-        self.owner_of.pop(group, None)
+    def merge(self, process: str, token: str, order_id: str) -> bool:
+        """Give an order back to the partition of its slice."""
+        partition = f"order-{order_id}"
+        if not self.holds(process, token) or self.owner_of.get(partition) != process:
+            return False
+        del self.owner_of[partition]
+        self.rows[order_id] = replace(self.rows[order_id], dedicated_group=None)
+        return True
+
+    def closed(self, partitions: Collection[str]) -> list[str]:
+        """Which of these partitions of one order have an order that is closed."""
+        return [f"order-{i}" for i, row in self.rows.items() if f"order-{i}" in partitions and not row.is_open]
+
+    def owner_of_order(self, order_id: str) -> str | None:
+        """The process that owns an order."""
         row = self.rows.get(order_id)
-        if row is not None and row.dedicated_group == group:
-            self.rows[order_id] = replace(row, dedicated_group=None)
-
-    def dedicated(self) -> dict[str, bool]:
-        """The orders that have a process to themselves, and whether they are open."""
-        return {order_id: row.is_open for order_id, row in self.rows.items() if row.dedicated_group is not None}
+        dedicated = None if row is None else row.dedicated_group
+        return self.owner_of.get(dedicated or partition_of(order_id))
 
     # Committing.
 
-    def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
+    def flush(self, process: str, token: str, commits: Sequence[Commit]) -> FlushResult:
         """Commit a batch of different orders; each as a whole or not at all."""
-        if not self.owns(group, epoch):
+        if not self.holds(process, token):
             return FlushResult(owned=False)
         used = frozenset(self.uses)
         refused = self._claim(commits)
         committed: set[str] = set()
+        outdated = {c.order.id for c in commits if c.order.id not in refused and self.is_outdated(c)}
         poisoned: dict[str, str] = {}
         for commit in sorted(commits, key=lambda each: each.order.id):
             order_id = commit.order.id
             if order_id in refused:
                 continue
-            why = self._write(group, commit)
+            why = "outdated" if order_id in outdated else self._write(commit)
             if why == "":
                 committed.add(order_id)
-            elif why not in ("", "stale", INBOX_CONSTRAINT):
+            elif why not in ("outdated", "stale", INBOX_CONSTRAINT):
                 poisoned[order_id] = why
             if why:  # claimed for nothing
                 self._give_back(order_id, [code for code, _ in commit.claims if (code, order_id) not in used])
             else:
                 self._give_back(order_id, commit.releases)
-        return FlushResult(owned=True, committed=frozenset(committed), refused=refused, poisoned=poisoned)
+        return FlushResult(
+            owned=True,
+            committed=frozenset(committed),
+            refused=refused,
+            outdated=frozenset(outdated),
+            poisoned=poisoned,
+        )
 
-    def _write(self, group: str, commit: Commit) -> str:
+    def is_outdated(self, commit: Commit) -> bool:
+        """Whether an event has told of a newer version than the order is judged by."""
+        return any(
+            each.version < self.reference_versions.get((each.kind, each.key), 0) for each in commit.reference_versions
+        )
+
+    def raise_version(self, change: ReferenceVersion) -> None:
+        """Commit the version that an event told of."""
+        key = (change.kind, change.key)
+        self.reference_versions[key] = max(change.version, self.reference_versions.get(key, 0))
+
+    def _write(self, commit: Commit) -> str:
         """Write one commit: empty when it is done, ``stale``, or the constraint that it breaks."""
         order, order_id = commit.order, commit.order.id
-        dedicated = group if group.startswith("order-") else None
         row = self.rows.get(order_id)
         broken = _broken_row(commit)
         if commit.base_version:
-            if row is None or row.version != commit.base_version or row.dedicated_group != dedicated:
+            if row is None or row.version != commit.base_version:
                 return "stale"
-        elif dedicated is not None:
-            return "stale"
         elif row is not None:
             return broken or "stale"
         broken = broken or self._broken(commit)
@@ -150,7 +231,7 @@ class MemoryStore:
             is_running=_is_running(commit),
             number=order.number,
             total=commit.total,
-            dedicated_group=dedicated,
+            dedicated_group=None if row is None else row.dedicated_group,
         )
         for event in commit.events:
             self.events[order_id, event.sequence] = event
@@ -161,16 +242,16 @@ class MemoryStore:
         return ""
 
     def _broken(self, commit: Commit) -> str:
-        """The constraint that the commit would break beside its own row."""
+        """The constraint that the commit would break beside its own row; that of the number comes first, as the row does."""
         order_id, number = commit.order.id, commit.order.number
+        if number is not None and any(row.number == number for key, row in self.rows.items() if key != order_id):
+            return "order_number_is_given_once"
         if commit.message_id in self.inbox.get(order_id, {}):
             return INBOX_CONSTRAINT
         if any((order_id, event.sequence) in self.events for event in commit.events):
             return "order_seq_is_unique"
         if self.ledger.get(order_id, set()) & {entry.transaction_id for entry in commit.ledger}:
             return "money_is_entered_once"
-        if number is not None and any(row.number == number for key, row in self.rows.items() if key != order_id):
-            return "order_number_is_given_once"
         return ""
 
     def _claim(self, commits: Sequence[Commit]) -> dict[str, str]:
@@ -240,16 +321,16 @@ class MemoryStore:
         """The promotions that exist among ``codes``, by code."""
         return tuple(self.promotion[code] for code in sorted(set(codes)) if code in self.promotion)
 
-    def due(self, group: tuple[int, int], ahead_s: float, limit: int) -> list[tuple[str, datetime]]:
+    def due(self, partitions: frozenset[str], ahead_s: float, limit: int) -> list[tuple[str, datetime]]:
         """Orders whose deadline has passed or comes soon, the most overdue first."""
         horizon = self.now() + timedelta(seconds=ahead_s)
         found = []
         for order_id, row in self.rows.items():
-            if row.check_at is None or row.check_at > horizon or not _is_in(row, group):
+            if row.check_at is None or row.check_at > horizon or not _is_in(row, partitions):
                 continue
             if row.deadline is None or row.deadline > horizon:
                 self.rows[order_id] = replace(row, check_at=row.deadline)
-            elif row.dedicated_group is None and row.set_aside is None:
+            elif row.set_aside is None:
                 found.append((row.check_at, order_id, row.deadline))
         return [(order_id, deadline) for _, order_id, deadline in sorted(found)[:limit]]
 
@@ -265,7 +346,7 @@ class MemoryStore:
         return [(order_id, deadline) for _, order_id, deadline in due[:limit]]
 
     def running(
-        self, group: tuple[int, int], after: tuple[datetime, str] | None, limit: int
+        self, partitions: frozenset[str], after: tuple[datetime, str] | None, limit: int
     ) -> list[tuple[str, datetime]]:
         """A page of the orders that wait for a partner's answer."""
         found = sorted(
@@ -273,19 +354,18 @@ class MemoryStore:
             for order_id, row in self.rows.items()
             if row.check_at is not None
             and row.is_running
-            and _is_in(row, group)
-            and row.dedicated_group is None
+            and _is_in(row, partitions)
             and row.set_aside is None
             and (after is None or (row.check_at, order_id) > after)
         )
         return [(order_id, check_at) for check_at, order_id in found[:limit]]
 
-    def unpublished_orders(self, group: tuple[int, int], older_than_s: float, limit: int) -> list[str]:
+    def unpublished_orders(self, partitions: frozenset[str], older_than_s: float, limit: int) -> list[str]:
         """Orders that have had an unpublished event for a while, the oldest first."""
         limit_at = self.now() - timedelta(seconds=older_than_s)
         oldest: dict[str, datetime] = {}
         for (order_id, _), at in self.unpublished_since.items():
-            if at < limit_at and _is_in(self.rows[order_id], group):
+            if at < limit_at and _has_slice(self.rows[order_id], partitions):
                 oldest[order_id] = min(at, oldest.get(order_id, at))
         return sorted(oldest, key=lambda order_id: (oldest[order_id], order_id))[:limit]
 
@@ -354,6 +434,9 @@ def _check_at(row: Row | None, commit: Commit, *, is_open: bool) -> datetime | N
     return row.check_at
 
 
-def _is_in(row: Row, group: tuple[int, int]) -> bool:
-    residue, shards = group
-    return row.slice % shards == residue
+def _is_in(row: Row, partitions: frozenset[str]) -> bool:
+    return row.dedicated_group in partitions if row.dedicated_group is not None else _has_slice(row, partitions)
+
+
+def _has_slice(row: Row, partitions: frozenset[str]) -> bool:
+    return str(row.slice % PARTITIONS) in partitions

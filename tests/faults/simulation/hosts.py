@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from actors.bulkhead import Bulkhead
-from actors.catalogue import Catalogue
 from actors.clock import DatabaseClock
 from actors.committer import CommitPolicy
 from actors.dedicated import DedicatedOrders, DedicatedPolicy
 from actors.failpoints import Failpoint
-from actors.groups import Layout, bulkhead_of
 from actors.inbound import Inbound
 from actors.link import CallFailed, ProcessGone
+from actors.names import bulkhead_of, shard_names
 from actors.numbers import OrderNumbers
 from actors.ownership import Ownership
+from actors.partitions import PartitionPolicy
 from actors.partner_calls import BulkheadCalls
 from actors.processes.order_shard import OrderShard as ShardProcess
 from actors.processes.process import SUPERVISOR
+from actors.read_through import ReadThrough
+from actors.reference_cache import ReferenceCache
 from actors.router import Router, RouterLimits
 from actors.shard import OrderShard, ShardPolicy
 from actors.supervisor import Supervisor, SupervisorPolicy
@@ -32,7 +34,7 @@ from domain.order import Order
 from messaging import topology
 from messaging.arrived import Arrived
 from messaging.bridge import BridgeLimits, EventBridge
-from messaging.inbound import CustomerChanged, ProductChanged
+from messaging.inbound import ReferenceChanged
 from messaging.publisher import Publisher, PublisherLimits
 from partners.payment import PaymentClient
 from partners.product import ProductClient
@@ -40,8 +42,9 @@ from partners.resilience import Bulkhead as PartnerBulkhead
 from partners.resilience import Client, Limits
 from partners.user import UserClient
 from sagas.decision import Rules
-from storage.copies import CustomerNews, ProductNews
 from storage.errors import CommitUnknown, StorageUnavailable
+from supervised import supervised_once
+from tests.faults.simulation.copies import MAX_AGE_S, InvalidationDouble
 from tests.faults.simulation.loop import OWNER, ProcessDied
 from tests.faults.simulation.network import PeersDouble
 from tests.faults.simulation.partner_network import SimulatedHttp
@@ -51,8 +54,9 @@ if TYPE_CHECKING:
     from tests.faults.simulation.world import World
 
 START_FAILS = (StorageUnavailable, CommitUnknown)
-SHARDS = 2
-LAYOUT = Layout(SHARDS)
+ROLES = dict(zip(shard_names(3), ("serving", "serving", "standby"), strict=True))
+ADDED = "order-shard-3"
+SEEN_EVERY_S = 2.0
 ASK_TIMEOUT_S = 4.0
 RULES = Rules(
     payment_window_s=60.0,
@@ -70,6 +74,7 @@ SHARD_POLICY = ShardPolicy(
     sweep_every_s=6.0,
     resume_page_orders=2,
     resume_max_orders_per_s=100,
+    partitions=PartitionPolicy(look_every_s=2.0, seen_stale_s=10.0),
 )
 GROUP_LIMITS = GroupLimits(mailbox_max_messages=8, load_batch_max_orders=4, idle_s=5.0, set_aside_retry_s=5.0)
 COMMIT_POLICY = CommitPolicy(batch_max_orders=3, retry_for_s=1.5, retry_max_s=0.4)
@@ -121,6 +126,8 @@ class ShardHost:
         world, peers = self._world, self._peers
         name = peers.process.name
         store = StoreClient(world.database, peers.process)
+        process_id = f"{name}/{peers.process.number}"
+        await store.register(process_id, name, "starting")
         failpoint = SimulatedFailpoint(world, peers)
         skew_s = world.weather.random.uniform(-3600, 3600)
 
@@ -151,21 +158,29 @@ class ShardHost:
         clock = DatabaseClock(store.now, monotonic)
         self.calls = BulkheadCalls(perform, not_sent, ask_again, find, clock.now)
         bulkheads = {bulkhead_of(partner): partner for partner in Partner}
-        peers.on_found = lambda found: self.calls.repeat(bulkheads[found]) if found in bulkheads else None
-        is_dedicated = name not in LAYOUT.shard_names()
-        age_s = 0 if is_dedicated else 20
-        catalogue = Catalogue(product_max_age_s=age_s, customer_max_age_s=age_s, max_entries=100, monotonic=monotonic)
+
+        def on_found(found: str) -> None:
+            if found in bulkheads:
+                self.calls.repeat(bulkheads[found])
+            elif found.startswith("order-"):
+                self._shard.partitions.link_changed(found)
+
+        peers.on_found = on_found
+        peers.on_lost = lambda lost, _: self._shard.partitions.link_changed(lost)
+        reference_cache = ReferenceCache(
+            product_max_age_s=MAX_AGE_S,
+            customer_max_age_s=MAX_AGE_S,
+            max_entries=100,
+            monotonic=monotonic,
+        )
         process = cast("ShardProcess", self)
         dedicated = DedicatedOrders(
             DedicatedPolicy(mode="some", customers=frozenset(world.weather.dedicated_customers)),
             ShardProcess._start_dedicated(process, cast("Any", peers)),
-            ShardProcess._hand_over(process, cast("Any", peers)),
         )
 
-        def on_committed(group: str, order: Order) -> None:
-            dedicated.consider(group, order)
-            if ShardProcess._is_done(process, group, order):
-                world.loop.create_task(self._go_home(store, order.id))
+        def on_committed(order: Order) -> None:
+            ShardProcess._committed(process, dedicated, cast("Any", peers), order)
 
         def around(_: OrderShard) -> Surroundings:
             return Surroundings(
@@ -174,7 +189,7 @@ class ShardHost:
                 publisher=self._publisher,
                 calls=self.calls,
                 clock=clock,
-                catalogue=catalogue,
+                reference_cache=reference_cache,
                 numbers=OrderNumbers(store.take_numbers, block=3),
                 rules=RULES,
                 limits=GROUP_LIMITS,
@@ -184,39 +199,62 @@ class ShardHost:
                 on_committed=on_committed,
             )
 
-        home = name if is_dedicated else f"slices-{name.rsplit('-', 1)[1]}-of-{SHARDS}"
-        self._catalogue = catalogue
-        self._shard = OrderShard(name, home, LAYOUT, store, SHARD_POLICY, around)
+        self._reference_cache = reference_cache
+        self._shard = OrderShard(process_id, name, store, Neighbours(peers), SHARD_POLICY, around)
         await self._publisher.start()
         await self._shard.start()
+        await store.assign_state(process_id, ROLES.get(name, "serving"))
+        world.loop.create_task(self._be_seen(store, process_id))
 
-    async def _go_home(self, store: StoreClient, order_id: str) -> None:
-        """What keeps it from that is seen to by the supervisor."""
-        with suppress(ProcessGone, CallFailed, TimeoutError, *START_FAILS):
-            await ShardProcess._go_home(
-                cast("ShardProcess", self), cast("Any", store), cast("Any", self._peers), order_id
-            )
+    async def _be_seen(self, store: StoreClient, process_id: str) -> None:
+        while True:
+            await asyncio.sleep(SEEN_EVERY_S)
+            with suppress(*START_FAILS):
+                await store.seen(process_id)
 
-    async def adopt(self) -> None:
-        await self._shard.adopt()
+    async def look(self) -> None:
+        self._shard.partitions.look_soon()
 
-    def deliver(self, answer: Callable[[bytes], None], group: str, take: bool, letter: bytes) -> None:
-        self._shard.deliver(answer, group, take, letter)
+    async def split(self, order_id: str) -> None:
+        await self._shard.partitions.split(order_id)
+
+    def deliver(self, answer: Callable[[bytes], None], letter: bytes) -> None:
+        self._shard.deliver(answer, letter)
 
     async def watch(self, order_id: str, until: str) -> bytes | None:
         return await self._shard.watch(order_id, until)
 
-    async def product_changed(self, news: ProductChanged) -> None:
-        self._catalogue.product_changed(news)
-
-    async def customer_changed(self, news: CustomerChanged) -> None:
-        self._catalogue.customer_changed(news)
+    async def reference_changed(self, change: ReferenceChanged) -> None:
+        self._reference_cache.change(change)
 
     async def statistics(self) -> dict[str, float]:
         return self._shard.statistics()
 
     async def passivate(self) -> None:
         self._shard.passivate()
+
+
+class Neighbours:
+    """The other shards, as ``actors/partitions.py`` sees them."""
+
+    def __init__(self, peers: PeersDouble) -> None:
+        self._peers = peers
+
+    def is_up(self, name: str) -> bool:
+        return self._peers.is_up(name)
+
+    def forget(self, name: str) -> None:
+        self._peers.forget(name)
+
+    def tell_to_look(self, name: str) -> None:
+        supervised_once("tell-to-look", self._call(name, "look"))
+
+    def ask_to_split(self, name: str, order_id: str) -> None:
+        supervised_once("ask-to-split", self._call(name, "split", order_id))
+
+    async def _call(self, name: str, method: str, *arguments: object) -> None:
+        with suppress(ProcessGone, CallFailed):
+            await self._peers.get(name).call(method, *arguments)
 
 
 class RoutingHost:
@@ -233,10 +271,9 @@ class RoutingHost:
         """Open the router."""
         store = StoreClient(self.world.database, self.peers.process)
 
-        async def read() -> Mapping[str, str]:
-            return {group: owner.shard for group, owner in (await store.owners()).items()}
-
-        self.router = Router(Ownership(LAYOUT, self.peers, read, read_every_s=4.0), self.peers, ROUTER_LIMITS)
+        self.router = Router(
+            Ownership(store.owner_names, self.peers.forget, read_every_s=4.0), self.peers, ROUTER_LIMITS
+        )
         await self.router.start()
 
 
@@ -252,24 +289,12 @@ class BulkheadHost(RoutingHost):
             Partner.PAYMENT: lambda: PaymentClient(http),
             Partner.USER: lambda: UserClient(http),
         }
-        caller = PartnerBulkhead(partner, clients[partner](), BULKHEAD_LIMITS, rng=self.world.weather.random.random)
+        bulkhead = PartnerBulkhead(partner, clients[partner](), BULKHEAD_LIMITS, rng=self.world.weather.random.random)
+        caller = ReadThrough(bulkhead, cast("Any", self.world.copies))
         self._worker = Bulkhead(partner.value, caller, self.router, calls_max=6, deliver_attempts_max=4)
 
     async def perform(self, call: bytes) -> bool:
         return self._worker.perform(call)
-
-    async def told(self, key: str, version: int) -> None:
-        """It keeps no copies here: what it gives is what the partner answers."""
-
-
-class NoCopies:
-    """Redis and PostgreSQL as the bridge's news find them where nobody keeps copies."""
-
-    async def product(self, news: ProductNews) -> bool:
-        return True
-
-    async def customer(self, news: CustomerNews) -> bool:
-        return True
 
 
 class BridgeHost(RoutingHost):
@@ -277,7 +302,9 @@ class BridgeHost(RoutingHost):
 
     async def start(self) -> None:
         await super().start()
-        inbound = Inbound(self.router, cast("Any", self.peers), LAYOUT, NoCopies())
+        store = StoreClient(self.world.database, self.peers.process)
+        invalidation = InvalidationDouble(store, self.world.copies)
+        inbound = Inbound(self.router, cast("Any", self.peers), invalidation)
         limits = BridgeLimits(deliver_timeout_s=ASK_TIMEOUT_S * 2)
         self._bridge = EventBridge("amqp://simulated", deliver=inbound.deliver, limits=limits)
         self.world.loop.create_task(self._consume())
@@ -310,7 +337,7 @@ class ProcessesDouble:
         self._world = world
 
     def names(self) -> list[str]:
-        return [name for name in NAMES if name != SUPERVISOR and not name.startswith("api")]
+        return [name for name in NAMES if name != SUPERVISOR and name not in ROLES and not name.startswith("api")]
 
     def alive(self) -> list[str]:
         return list(self._world.hosts)
@@ -333,9 +360,10 @@ class SupervisorHost(RoutingHost):
         self._watcher = Supervisor(
             processes=ProcessesDouble(self.world),
             peers=cast("Any", self.peers),
-            router=self.router,
             store=StoreClient(self.world.database, self.peers.process),
             policy=SUPERVISOR_POLICY,
+            cell="main",
+            roles=ROLES,
             dedicated_max=2,
             monotonic=self.world.loop.time,
         )
@@ -361,7 +389,7 @@ KINDS: dict[str, Callable[[Any, PeersDouble], Any]] = {
     "api": ApiHost,
 }
 NAMES = (
-    *LAYOUT.shard_names(),
+    *ROLES,
     "bulkhead-product",
     "bulkhead-payment",
     "bulkhead-user",

@@ -33,6 +33,8 @@ COMMITS_A_SECOND_MAX = 20
 CLIENTS_KEY = "key-"
 _envelope = msgspec.json.Decoder(dict[str, Any])
 
+WELL_SEEN_S = 3.0  # a statement may have been under way since before
+
 
 class Laws:
     """What was seen of a run, and what was against a law."""
@@ -56,6 +58,16 @@ class Laws:
 
     # As it happens.
 
+    def taken(self, process: str, former: str | None) -> None:
+        """A shard takes partitions: not from one that it sees, and that is well."""
+        taker, owner = self._world.process_of(process), self._world.process_of(former)
+        if taker is None or owner is None or owner.process.is_dead or owner.process.is_stopped:
+            return
+        if self._world.is_superseded(owner):
+            return
+        if self._world.loop.time() - taker.seen_since_s(owner) > WELL_SEEN_S:
+            self.breaks("L8", f"{process} took the partitions of {former}, which it sees")
+
     def committed(self, commit: Commit, before: Row | None, *, is_owner: bool) -> None:
         """One order was written."""
         order = commit.order
@@ -72,6 +84,8 @@ class Laws:
         if was is None:
             return
         self._check_pace(commit)
+        for what in self.words.outdated(order, was):
+            self.breaks("versions", f"{order.id}: {what}")
         for what in self.words.unfounded(order, was):
             self.breaks("L14", f"{order.id}: {what}")
         expired = order.cancel_reason is CancelReason.EXPIRED and was.cancel_reason is None
@@ -135,6 +149,11 @@ class Laws:
         self.requests += 1
         for what in self.words.asked(method, url, body):
             self.breaks("L14", what)
+
+    def acknowledged(self, body: bytes) -> None:
+        """A partner's event is acknowledged."""
+        event = _envelope.decode(body)
+        self.words.acknowledged(str(event["type"]), event["data"])
 
     def told(self, order_id: str, version: int) -> None:
         """A client was told of a version: it is stored, and every later read shows it or more."""

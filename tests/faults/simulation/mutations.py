@@ -5,8 +5,8 @@ Each is a context in which one promise of the service is not kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -17,14 +17,16 @@ from msgspec.structs import replace
 from actors.clock import DatabaseClock
 from actors.commits import commit_of
 from actors.committer import Committer, Proposal, Verdict
-from actors.group import Group
 from actors.mailbox import Letter
 from actors.order import OrderActor
 from actors.ownership import Ownership
+from actors.partitions import OwnedPartitions
 from actors.partner_calls import BulkheadCalls
+from actors.residents import Residents
 from actors.wire import decode_letter, encode_letter
 from domain.calls import PARTNER_OF, Call, Charge, Declined, NotKnown, Partner, Unknown
 from domain.order import Order, Step
+from domain.slices import partition_of
 from messaging.backlog import Backlog, Line, Outbound
 from messaging.publisher import Publisher
 from partners import answers
@@ -32,6 +34,8 @@ from sagas import charging, paying, steps
 from sagas.decision import Decision
 from sagas.draft import Draft
 from storage.commits import Commit
+from storage.errors import StorageUnavailable
+from supervised import supervised_once
 from tests.faults.simulation.database import MemoryStore
 from tests.faults.simulation.network import PeersDouble
 
@@ -57,13 +61,13 @@ def settles_before_the_flush() -> Iterator[None]:
 @contextmanager
 def replies_before_the_commit() -> Iterator[None]:
     """The client is told first, and the decision is committed afterwards."""
-    propose = Group.propose
+    propose = Residents.propose
 
-    def too_early(self: Group, actor: OrderActor, letter: Letter, decision: Decision) -> None:
+    def too_early(self: Residents, actor: OrderActor, letter: Letter, decision: Decision) -> None:
         letter.tell(commit_of(actor.order, letter.message, decision)[1])
         propose(self, actor, letter, decision)
 
-    with patch.object(Group, "propose", too_early):
+    with patch.object(Residents, "propose", too_early):
         yield
 
 
@@ -114,10 +118,49 @@ def forgets_unpublished_events() -> Iterator[None]:
 
 
 @contextmanager
-def checks_no_epoch() -> Iterator[None]:
-    """Whoever flushes counts as the owner."""
-    with patch.object(MemoryStore, "owns", lambda *_: True):
+def checks_no_token() -> Iterator[None]:
+    """Any shard may write, whatever became of its lease."""
+    with patch.object(MemoryStore, "holds", lambda *_: True):
         yield
+
+
+@contextmanager
+def takes_without_replacing_the_token() -> Iterator[None]:
+    """A partition changes hands while the lease of its former owner stands."""
+
+    def take(self: MemoryStore, process: str, former: str | None, partitions: Collection[str]) -> frozenset[str]:
+        taken = frozenset(name for name in partitions if self.owner_of.get(name) == former)
+        self.owner_of.update(dict.fromkeys(sorted(taken), process))
+        return taken
+
+    with patch.object(MemoryStore, "take", take):
+        yield
+
+
+@contextmanager
+def takes_what_a_router_asks_for() -> Iterator[None]:
+    """A shard that is asked for an order of another's takes that for a proof that the other one is gone."""
+    accept = Residents.accept
+
+    def believe(self: Residents, letter: Letter) -> None:
+        partitions = self._lease
+        if isinstance(partitions, OwnedPartitions) and not partitions.owns(letter.order_id):
+            supervised_once("take", _take(partitions, letter.order_id))
+        accept(self, letter)
+
+    def anywhere(self: Ownership, order_id: str) -> str | None:
+        shards = sorted(name for name in set(self._owners.values()) if name is not None)
+        return shards[len(order_id) % len(shards)] if shards else None
+
+    with patch.object(Residents, "accept", believe), patch.object(Ownership, "owner_of", anywhere):
+        yield
+
+
+async def _take(partitions: OwnedPartitions, order_id: str) -> None:
+    with suppress(StorageUnavailable):
+        owners = await partitions._store.owners()
+        partition = partition_of(order_id)
+        await partitions._store.take(partitions.process, owners[partition], [partition])
 
 
 @contextmanager
@@ -125,16 +168,23 @@ def fences_no_version() -> Iterator[None]:
     """What an order was decided on is not compared with what is stored."""
     write = MemoryStore._write
 
-    def over_whatever_is_there(self: MemoryStore, group: str, commit: Commit) -> str:
+    def over_whatever_is_there(self: MemoryStore, commit: Commit) -> str:
         row = self.rows.get(commit.order.id)
         if row is not None and commit.base_version:
             self.rows[commit.order.id] = replace(row, version=commit.base_version)
-        return write(self, group, commit)
+        return write(self, commit)
 
     with (
-        patch.object(MemoryStore, "owns", lambda *_: True),
+        patch.object(MemoryStore, "holds", lambda *_: True),
         patch.object(MemoryStore, "_write", over_whatever_is_there),
     ):
+        yield
+
+
+@contextmanager
+def checks_no_reference_version() -> Iterator[None]:
+    """A flush takes orders that are judged by products and customers of any version."""
+    with patch.object(MemoryStore, "is_outdated", lambda *_: False):
         yield
 
 
@@ -227,10 +277,15 @@ def asks_again_under_another_id() -> Iterator[None]:
 
 @contextmanager
 def believes_the_table_for_ever() -> Iterator[None]:
-    """Whoever the owners table names is asked, although it says that the group is not its own; and who has nothing to write does not
-    look whether its groups still are.
-    """
-    with patch.object(Ownership, "_is_denied_by", lambda *_: False), patch.object(Group, "check", lambda _: None):
+    """A router reads who owns what once, and asks those for ever."""
+    read = Ownership._read
+
+    async def once(self: Ownership) -> None:
+        if not self._owners:
+            await read(self)
+        self._reading = None
+
+    with patch.object(Ownership, "_read", once):
         yield
 
 
@@ -314,8 +369,11 @@ MUTATIONS: dict[str, tuple[Mutation, tuple[str, ...]]] = {
         (drops_an_event, ()),
         (publishes_without_waiting, ("connection_dropped", "nack")),
         (forgets_unpublished_events, ("kill_every_s", "broker_down_every_s")),
-        (checks_no_epoch, ("stop_every_s", "cut_every_s")),
+        (checks_no_token, ("stop_every_s", "cut_every_s")),
+        (takes_without_replacing_the_token, ("stop_every_s", "cut_every_s")),
+        (takes_what_a_router_asks_for, ("cut_every_s",)),
         (fences_no_version, ("stop_every_s", "cut_every_s")),
+        (checks_no_reference_version, ("price_every_s", "copy_not_dropped")),
         (trusts_an_unknown_commit, ("answer_lost",)),
         (gives_an_unknown_commit_up, ("answer_lost", "statement_slow")),
         (rings_early, ()),

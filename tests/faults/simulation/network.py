@@ -30,6 +30,7 @@ class PeersDouble:
         self.on_lost: Callable[[str, str], None] | None = None
         self._world = world
         self._links: dict[str, PeersDouble] = {}
+        self._since_s: dict[str, float] = {}
         self._events: dict[str, asyncio.Event] = {}
         self._waiting: dict[asyncio.Future[Any], PeersDouble] = {}
 
@@ -51,6 +52,7 @@ class PeersDouble:
                 return
             self.lost(former, "ended")
         self._links[other.process.name] = other
+        self._since_s[other.process.name] = self._world.loop.time()
         self.event_of(other.process.name).set()
         if self.on_found is not None:
             self.on_found(other.process.name)
@@ -66,6 +68,11 @@ class PeersDouble:
                 answer.set_exception(ProcessGone(other.process.name, why, sent=True))
         if self.on_lost is not None:
             self.on_lost(other.process.name, why)
+
+    def seen_since_s(self, other: PeersDouble) -> float:
+        """Since when the link to another process stands; the end of time where it does not."""
+        is_there = self._links.get(other.process.name) is other
+        return self._since_s[other.process.name] if is_there else float("inf")
 
     def up(self) -> list[str]:
         """The names of those that are up and give figures: the shards, which have some that matter."""

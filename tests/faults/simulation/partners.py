@@ -81,6 +81,13 @@ class PartnersDouble:
         self.stock.change(sku, {"prices": {"EUR": price}})
         self._changed(sku, unit_price={"amount": price, "currency": "EUR"})
 
+    def change_customer(self, customer_id: str, name: str) -> None:
+        """A customer has another name from now on."""
+        customer = self.customers.change(customer_id, {"name": name})
+        self._say(
+            "usersvc", "ClienteActualizado", {"customer_id": customer_id, "version": customer.version, "name": name}
+        )
+
     def settle_all(self) -> None:
         """Every payment and refund that is undecided comes to its end, but for those that never do."""
         for record in list(self.payments.records()):

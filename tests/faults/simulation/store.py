@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from domain.promotions import Promotion
-from storage.commits import Commit, FlushResult, Loaded, Owner, StoredEvent
+from domain.reference_data import ReferenceVersion
+from storage.commits import Commit, FlushResult, Loaded, StoredEvent
 from storage.errors import CommitUnknown, StorageUnavailable
+from storage.ownership import ListedProcess
 from tests.faults.simulation.database import MemoryStore
 from tests.faults.simulation.loop import Process
 from tests.faults.simulation.weather import STATEMENT_MS
@@ -30,19 +32,23 @@ class Database:
         self.tables = MemoryStore(world.now)
         self.is_down = False
 
-    def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
+    def flush(self, process: str, token: str, commits: Sequence[Commit]) -> FlushResult:
         """Commit a batch, and let the laws see what it changed."""
         laws = self.world.laws
-        owner = self.tables.owner_of.get(group)
-        is_owner = owner is not None and owner.epoch == epoch
         before = {commit.order.id: self.tables.rows.get(commit.order.id) for commit in commits}
-        result = self.tables.flush(group, epoch, commits)
+        result = self.tables.flush(process, token, commits)
         if commits:
-            self.world.note("flush", group, epoch, sorted(result.committed), result.owned)
+            self.world.note("flush", process, token, sorted(result.committed), result.owned)
         for commit in commits:
             if commit.order.id in result.committed:
+                is_owner = self.tables.owner_of_order(commit.order.id) == process
                 laws.committed(commit, before[commit.order.id], is_owner=is_owner)
         return result
+
+    def take(self, process: str, former: str | None, partitions: Collection[str]) -> frozenset[str]:
+        """Let the laws see who takes what from whom."""
+        self.world.laws.taken(process, former)
+        return self.tables.take(process, former, partitions)
 
 
 class StoreClient:
@@ -54,28 +60,52 @@ class StoreClient:
         self._weather = database.world.weather
         self._loop = database.world.loop
 
-    async def flush(self, group: str, epoch: int, commits: Sequence[Commit]) -> FlushResult:
+    async def flush(self, process: str, token: str, commits: Sequence[Commit]) -> FlushResult:
         """See ``MemoryStore.flush``; an empty batch is a question, and so never in doubt."""
         lost = CommitUnknown if commits else StorageUnavailable
-        return await self._ask(lambda: self._database.flush(group, epoch, commits), lost)
+        return await self._ask(lambda: self._database.flush(process, token, commits), lost)
 
-    async def renew(self, group: str, epoch: int) -> int | None:
-        return await self._ask(lambda: self._tables.renew(group, epoch))
+    async def register(self, process: str, name: str, state: str) -> None:
+        await self._ask(lambda: self._tables.register(process, name, state))
 
-    async def take(self, group: str, shard: str) -> int:
-        return await self._ask(lambda: self._tables.take(group, shard))
+    async def seen(self, process: str) -> None:
+        await self._ask(lambda: self._tables.seen(process))
 
-    async def owners(self) -> dict[str, Owner]:
+    async def assign_state(self, process: str, state: str) -> None:
+        await self._ask(lambda: self._tables.assign_state(process, state))
+
+    async def listed(self) -> list[ListedProcess]:
+        return await self._ask(self._tables.listed)
+
+    async def renew(self, process: str) -> str:
+        return await self._ask(lambda: self._tables.renew(process))
+
+    async def owned(self, process: str) -> frozenset[str]:
+        return await self._ask(lambda: self._tables.owned(process))
+
+    async def owners(self) -> dict[str, str | None]:
         return await self._ask(self._tables.owners)
 
-    async def dedicate(self, order_id: str, shard: str) -> int:
-        return await self._ask(lambda: self._tables.dedicate(order_id, shard))
+    async def owner_names(self) -> dict[str, str | None]:
+        return await self._ask(self._tables.owner_names)
 
-    async def undedicate(self, order_id: str) -> None:
-        await self._ask(lambda: self._tables.undedicate(order_id))
+    async def take(self, process: str, former: str | None, partitions: Collection[str]) -> frozenset[str]:
+        return await self._ask(lambda: self._database.take(process, former, partitions))
 
-    async def dedicated(self) -> dict[str, bool]:
-        return await self._ask(self._tables.dedicated)
+    async def give(self, process: str, token: str, partition: str, to: str) -> bool:
+        return await self._ask(lambda: self._tables.give(process, token, partition, to))
+
+    async def split(self, process: str, token: str, order_id: str) -> bool:
+        return await self._ask(lambda: self._tables.split(process, token, order_id))
+
+    async def merge(self, process: str, token: str, order_id: str) -> bool:
+        return await self._ask(lambda: self._tables.merge(process, token, order_id))
+
+    async def closed(self, partitions: Collection[str]) -> list[str]:
+        return await self._ask(lambda: self._tables.closed(partitions))
+
+    async def shard_roles(self, cell: str) -> dict[str, str]:
+        return await self._ask(lambda: self._tables.shard_roles(cell))
 
     async def load(self, order_ids: Sequence[str]) -> dict[str, Loaded]:
         return await self._ask(lambda: self._tables.load(order_ids))
@@ -86,19 +116,16 @@ class StoreClient:
     async def promotions(self, codes: Sequence[str]) -> tuple[Promotion, ...]:
         return await self._ask(lambda: self._tables.promotions(codes))
 
-    async def due(self, group: tuple[int, int], ahead_s: float, limit: int) -> list[tuple[str, datetime]]:
-        return await self._ask(lambda: self._tables.due(group, ahead_s, limit))
-
-    async def overdue(self, older_than_s: float, limit: int) -> list[tuple[str, datetime]]:
-        return await self._ask(lambda: self._tables.overdue(older_than_s, limit))
+    async def due(self, partitions: frozenset[str], ahead_s: float, limit: int) -> list[tuple[str, datetime]]:
+        return await self._ask(lambda: self._tables.due(partitions, ahead_s, limit))
 
     async def running(
-        self, group: tuple[int, int], after: tuple[datetime, str] | None, limit: int
+        self, partitions: frozenset[str], after: tuple[datetime, str] | None, limit: int
     ) -> list[tuple[str, datetime]]:
-        return await self._ask(lambda: self._tables.running(group, after, limit))
+        return await self._ask(lambda: self._tables.running(partitions, after, limit))
 
-    async def unpublished_orders(self, group: tuple[int, int], older_than_s: float, limit: int) -> list[str]:
-        return await self._ask(lambda: self._tables.unpublished_orders(group, older_than_s, limit))
+    async def unpublished_orders(self, partitions: frozenset[str], older_than_s: float, limit: int) -> list[str]:
+        return await self._ask(lambda: self._tables.unpublished_orders(partitions, older_than_s, limit))
 
     async def unpublished(self, order_ids: Sequence[str]) -> dict[str, tuple[StoredEvent, ...]]:
         return await self._ask(lambda: self._tables.unpublished(order_ids))
@@ -108,6 +135,9 @@ class StoreClient:
 
     async def take_numbers(self, count: int) -> int:
         return await self._ask(lambda: self._tables.take_numbers(count))
+
+    async def raise_version(self, change: ReferenceVersion) -> None:
+        await self._ask(lambda: self._tables.raise_version(change))
 
     async def set_aside(self, order_id: str, reason: str) -> None:
         await self._ask(lambda: self._tables.set_aside(order_id, reason))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from tests.faults.simulation.clients import CUSTOMERS
+from tests.faults.simulation.hosts import ADDED, ROLES
 from tests.faults.simulation.partners import SKUS
 from tests.faults.simulation.world import World
 
@@ -22,10 +24,12 @@ class Storms:
             (chances.kill_every_s, self._kill_one),
             (chances.stop_every_s, self._stop_one),
             (chances.cut_every_s, self._cut_one),
+            (chances.shard_role_every_s, self._change_a_role),
             (chances.database_down_every_s, self._database_away),
             (chances.broker_down_every_s, self._broker_away),
             (chances.hold_lost_every_s, self._lose_a_hold),
             (chances.price_every_s, self._change_a_price),
+            (chances.customer_every_s, self._change_a_customer),
             (chances.passivate_every_s, self._passivate),
         ]
         plan = []
@@ -63,10 +67,26 @@ class Storms:
             alone, for_s = random.choice(shards), random.uniform(0.2, 6.0)
             for other in others:
                 self._world.cut(other, alone, for_s)
+        elif len(shards) > 1 and random.random() < 0.4:  # two shards don't see each other, or one of them does not
+            one, other = random.sample(shards, 2)
+            for_s = random.uniform(0.2, 6.0)
+            self._world.cut(one, other, for_s)
+            if random.random() < 0.5:
+                self._world.cut(other, one, for_s)
         elif shards and others:
             pair = [random.choice(shards), random.choice(others)]
             random.shuffle(pair)
             self._world.cut(pair[0], pair[1], random.uniform(0.2, 5.0))
+
+    def _change_a_role(self) -> None:
+        """A shard is drained, added, or stands by from now on."""
+        random, roles = self._world.weather.random, self._world.database.tables.roles
+        name, role = random.choice([*ROLES, ADDED]), random.choice(("serving", "serving", "standby", "draining"))
+        others = [roles.get(each, ROLES.get(each)) for each in (*ROLES, ADDED) if each != name]
+        if role == "draining" and not {"serving", "standby"} & set(others):
+            return  # the last one
+        self._world.note("role", name, role)
+        roles[name] = role
 
     def _database_away(self) -> None:
         self._world.note("database down")
@@ -94,6 +114,10 @@ class Storms:
         self._world.partners.change_price(
             self._world.weather.random.choice(SKUS), self._world.weather.random.choice((0, 500, 1850, 9900))
         )
+
+    def _change_a_customer(self) -> None:
+        random = self._world.weather.random
+        self._world.partners.change_customer(random.choice(CUSTOMERS), random.choice(("Ana", "Eva", "Isa")))
 
     def _passivate(self) -> None:
         for peers in self._world.living("order-shard"):

@@ -17,19 +17,32 @@ from msgspec.structs import replace
 
 from domain.order import Order, Status
 from domain.promotions import Promotion, PromotionKind
+from domain.reference_data import ReferenceKind, ReferenceVersion
+from domain.slices import PARTITIONS, dedicated_partition
 from storage.commits import Commit, FlushResult
 from storage.promotions import Promotions
+from storage.redis import QuietRedis
+from storage.reference_data import CacheInvalidation, ReferenceCopies
+from storage.shards import ASSIGN
 from storage.snapshots import OrderStore
 from tests.faults.simulation.database import INBOX_CONSTRAINT, MemoryStore
 from tests.integration.storage.orders import a_commit, an_order, next_of, paid_with
+from tests.integration.storage.owning import add_process
 
-GROUPS = ("slices-0-of-2", "slices-1-of-2")
-SHARES = ((0, 2), (1, 2))
+SHARDS = ("order-shard-0", "order-shard-1", "order-shard-2")
+PARTITION_NAMES = tuple(map(str, range(PARTITIONS)))
+CELL = "main"
 PROMOTIONS = (
     Promotion(code="ALL", kind=PromotionKind.FREE_SHIPPING, combinable=True),
     Promotion(code="ONE", kind=PromotionKind.FREE_SHIPPING, max_uses=1),
     Promotion(code="MINE", kind=PromotionKind.FREE_SHIPPING, max_uses_per_customer=1),
     Promotion(code="OFF", kind=PromotionKind.FREE_SHIPPING, active=False),
+)
+KINDS = tuple(ReferenceKind)
+KEYS = ("a", "b", "c")
+# Nobody listens there.
+NO_COPIES = ReferenceCopies(
+    QuietRedis("redis://127.0.0.1:1/0"), product_max_age_s=0, customer_max_age_s=0, currencies=("EUR",)
 )
 CODES = (*(promotion.code for promotion in PROMOTIONS), "NONE")
 STEPS = 120
@@ -47,7 +60,7 @@ async def store(database_url: str) -> AsyncIterator[OrderStore]:
 
 
 class Twins:
-    """The real store and the model, to which the same happens; ``epochs`` pairs theirs."""
+    """The real store and the model, to which the same happens; ``tokens`` pairs those that a process was given by each."""
 
     def __init__(self, real: OrderStore, seed: int) -> None:
         self.real = real
@@ -55,44 +68,84 @@ class Twins:
         self.at = datetime.min.replace(tzinfo=UTC)
         self.model = MemoryStore(lambda: self.at)
         self.model.promotion.update({promotion.code: promotion for promotion in PROMOTIONS})
-        self.epochs: dict[str, list[tuple[int, int]]] = {}
+        self.tokens: dict[str, list[tuple[str, str]]] = {}
         self.known: dict[str, Order] = {}
         self.messages = 0
         self.verdicts: set[str] = set()
 
+    async def begin(self) -> None:
+        """Let some shards be there, and the first of them own everything."""
+        self.at = await self.real.now()
+        for name in SHARDS:
+            process = await add_process(self.real, name)
+            self.model.register(process, name, "serving")
+            await self.renew(process)
+        await self._take(min(self.tokens), None, list(PARTITION_NAMES))
+
     async def step(self) -> None:
         """Let one thing happen to both, and compare what they say."""
         self.at = await self.real.now()
-        act: Callable[[], Any] = self.random.choice(
-            [self.flush] * 12 + [self.take, self.renew, self.dedicate, self.undedicate, self.mark, self.aside]
-        )
+        acts: list[tuple[Callable[[], Any], int]] = [
+            (self.flush, 24), (self.take, 2), (self.renew, 4), (self.give, 3), (self.split, 3), (self.merge, 2), (self.mark, 2),
+            (self.aside, 2), (self.raise_version, 2),
+        ]  # fmt: skip
+        act, _ = self.random.choices(acts, [weight for _, weight in acts])[0]
         await act()
         await self.compare()
 
-    async def take(self, group: str | None = None) -> None:
-        group = group or self.random.choice(GROUPS)
-        real = await self.real.take(group, "shard")
-        self.epochs.setdefault(group, []).append((real, self.model.take(group, "shard")))
+    async def take(self) -> None:
+        """Take some of what one owns, or of what it does not own any more."""
+        owners = self.model.owners()
+        former = self.random.choice([*sorted(self.tokens), None])
+        process = self.random.choice([each for each in sorted(self.tokens) if each != former])
+        names = [*self.random.sample(sorted(owners), len(owners) // 2), "none of this name"]
+        await self._take(process, former, names)
 
-    async def renew(self) -> None:
-        group, (real, model) = self._epoch()
-        renewed = await self.real.renew(group, real), self.model.renew(group, model)
-        assert (renewed[0] is None) == (renewed[1] is None)
-        if renewed[0] is not None and renewed[1] is not None:
-            self.epochs[group].append((renewed[0], renewed[1]))
+    async def _take(self, process: str, former: str | None, names: list[str]) -> None:
+        taken = await self.real.take(process, former, names)
+        assert taken == self.model.take(process, former, names)
+        self.verdicts.add("taken" if taken else "not taken")
 
-    async def dedicate(self) -> None:
-        if self.known:
-            order_id = self.random.choice(sorted(self.known))
-            real = await self.real.dedicate(order_id, "own")
-            self.epochs.setdefault(f"order-{order_id}", []).append((real, self.model.dedicate(order_id, "own")))
+    async def renew(self, process: str | None = None) -> None:
+        process = process or self.random.choice(sorted(self.tokens))
+        tokens = await self.real.renew(process), self.model.renew(process)
+        self.tokens.setdefault(process, []).append(tokens)
 
-    async def undedicate(self) -> None:
-        own = [group for group in self.epochs if group.startswith("order-")]
-        if own:
-            order_id = self.random.choice(own).removeprefix("order-")
-            await self.real.undedicate(order_id)
-            self.model.undedicate(order_id)
+    async def give(self) -> None:
+        """Mostly what the giver owns."""
+        process, (real, model) = self._lease()
+        to = self.random.choice([each for each in sorted(self.tokens) if each != process])
+        owned = sorted(self.model.owned(process))
+        if owned and self.random.random() < 0.9:
+            names = self.random.sample(owned, min(3, len(owned)))
+        else:
+            names = [self.random.choice([*sorted(self.model.owners()), "none of this name"])]
+        for name in names:
+            is_given = await self.real.give(process, real, name, to)
+            assert is_given == self.model.give(process, model, name, to)
+            self.verdicts.add("given" if is_given else "not given")
+
+    async def split(self) -> None:
+        process, (real, model) = self._lease()
+        order_id = self.random.choice([*sorted(self.known), str(UUID(int=1))])
+        is_split = await self.real.split(process, real, order_id)
+        assert is_split == self.model.split(process, model, order_id)
+        self.verdicts.add("split" if is_split else "not split")
+
+    async def merge(self) -> None:
+        process, (real, model) = self._lease()
+        dedicated = [
+            order_id for order_id in sorted(self.known) if dedicated_partition(order_id) in self.model.owners()
+        ]
+        order_id = self.random.choice([*(dedicated or sorted(self.known)), str(UUID(int=1))])
+        is_merged = await self.real.merge(process, real, order_id)
+        assert is_merged == self.model.merge(process, model, order_id)
+        self.verdicts.add("merged" if is_merged else "not merged")
+
+    async def assign(self) -> None:
+        name, role = self.random.choice(SHARDS), self.random.choice(("serving", "standby", "draining"))
+        await self.real._database.fetch(ASSIGN, CELL, name, role)
+        self.model.roles[name] = role
 
     async def mark(self) -> None:
         events = [key for key in sorted(self.model.unpublished_since) if self.random.random() < 0.5]
@@ -110,19 +163,25 @@ class Twins:
                 await self.real.take_up_again(order_id)
                 self.model.take_up_again(order_id)
 
+    async def raise_version(self) -> None:
+        change = ReferenceVersion(self.random.choice(KINDS), self.random.choice(KEYS), self.random.randrange(6))
+        await CacheInvalidation(self.real.database, NO_COPIES).changed(change)
+        self.model.raise_version(change)
+
     async def flush(self) -> None:
-        group, (real, model) = self._epoch()
+        process, (real, model) = self._lease()
         wanted: dict[str, Commit] = {}
         is_claiming = self.random.random() < 0.4
         for _ in range(self.random.randint(0, 4)):
             commit = self._commit(is_claiming=is_claiming)
             wanted[commit.order.id] = commit
         commits = list(wanted.values())
-        told = await self.real.flush(group, real, commits)
-        expected = self.model.flush(group, model, commits)
+        told = await self.real.flush(process, real, commits)
+        expected = self.model.flush(process, model, commits)
         assert told.owned == expected.owned
         assert told.committed == expected.committed
         assert told.refused == expected.refused
+        assert told.outdated == expected.outdated
         assert told.poisoned.keys() == expected.poisoned.keys()
         for order_id, why in expected.poisoned.items():
             assert why in told.poisoned[order_id]
@@ -134,13 +193,14 @@ class Twins:
             if order_id in told.committed:
                 self.known[order_id] = commit.order
             verdict = told.poisoned.get(order_id, told.refused.get(order_id, "stale"))
+            verdict = "outdated" if order_id in told.outdated else verdict
             self.verdicts.add("committed" if order_id in told.committed else verdict if told.owned else "not owned")
 
-    def _epoch(self) -> tuple[str, tuple[int, int]]:
-        """Mostly the last of a group, sometimes one that is over."""
-        group = self.random.choice(sorted(self.epochs))
-        epochs = self.epochs[group]
-        return group, epochs[-1] if self.random.random() < 0.85 else self.random.choice(epochs)
+    def _lease(self) -> tuple[str, tuple[str, str]]:
+        """Give a process with its token, or with one that it had."""
+        process = self.random.choice(sorted(self.tokens))
+        tokens = self.tokens[process]
+        return process, tokens[-1] if self.random.random() < 0.85 else self.random.choice(tokens)
 
     def _commit(self, *, is_claiming: bool) -> Commit:
         """A new order, the next version of one, or something that is wrong in one way."""
@@ -154,6 +214,11 @@ class Twins:
         if random.random() < 0.5:
             self.messages += random.random() < 0.8  # else it is one that came before, maybe for this order
             commit = msgspec.structs.replace(commit, message_id=f"m-{self.messages}", fingerprint="f", reply=b"r")
+        if random.random() < 0.3:
+            judged_by = (
+                ReferenceVersion(random.choice(KINDS), random.choice(KEYS), random.randrange(6)) for _ in KINDS
+            )
+            commit = msgspec.structs.replace(commit, reference_versions=tuple(judged_by))
         if is_claiming:
             codes = random.sample(CODES, random.randint(0, 2))
             return msgspec.structs.replace(
@@ -209,25 +274,31 @@ class Twins:
             order_id: (row.check_at, row.deadline, row.is_running, row.is_open, row.set_aside)
             for order_id, row in model.rows.items()
         }
-        assert {group: owner.shard for group, owner in (await real.owners()).items()} == {
-            group: owner.shard for group, owner in model.owners().items()
+        owners = await real.owners()
+        assert owners == model.owners()
+        assert await real.owner_names() == model.owner_names()
+        for process in self.tokens:
+            assert await real.owned(process) == model.owned(process)
+        dedicated = [name for name in owners if name not in PARTITION_NAMES]
+        assert sorted(await real.closed(dedicated)) == sorted(model.closed(dedicated))
+        assert {row.process: (row.name, row.state) for row in await real.listed()} == {
+            row.process: (row.name, row.state) for row in model.listed()
         }
-        assert await real.dedicated() == model.dedicated()
+        assert await real.shard_roles(CELL) == model.shard_roles(CELL)
         for order_id in ids[:4]:
             assert await real.has_order(order_id) == model.has_order(order_id)
             assert await real.reply(order_id, f"m-{self.messages}") == model.reply(order_id, f"m-{self.messages}")
-        share = self.random.choice(SHARES)
+        own = frozenset(self.random.sample(sorted(owners), len(owners) // 2))
         limit = self.random.choice((2, 100))
         ahead_s = self.random.choice((0.0, 120.0))
-        assert await real.due(share, ahead_s, limit) == model.due(share, ahead_s, limit)
-        assert await real.overdue(30, limit) == model.overdue(30, limit)
-        page = await real.running(share, None, 3)
-        assert page == model.running(share, None, 3)
+        assert await real.due(own, ahead_s, limit) == model.due(own, ahead_s, limit)
+        page = await real.running(own, None, 3)
+        assert page == model.running(own, None, 3)
         if page:
             after = (page[-1][1], page[-1][0])
-            assert await real.running(share, after, 3) == model.running(share, after, 3)
-        late = await real.unpublished_orders(share, 5, 1000)
-        assert sorted(late) == sorted(model.unpublished_orders(share, 5, 1000))  # all are of one age
+            assert await real.running(own, after, 3) == model.running(own, after, 3)
+        late = await real.unpublished_orders(own, 5, 1000)
+        assert sorted(late) == sorted(model.unpublished_orders(own, 5, 1000))  # all are of one age
         assert await real.promotions(CODES) == model.promotions(CODES)
         used = await Promotions(real._database).used(CODES)
         assert {code: count for code, count in used.items() if count} == {
@@ -238,13 +309,13 @@ class Twins:
 @pytest.mark.parametrize("seed", range(4))
 async def test_the_model_and_postgresql_say_the_same(store: OrderStore, seed: int) -> None:
     twins = Twins(store, seed)
-    for group in GROUPS:
-        await twins.take(group)
+    await twins.begin()
     for _ in range(STEPS):
         await twins.step()
     first = await store.take_numbers(7)
     assert first == twins.model.take_numbers(7)
     assert await store.take_numbers(1) == twins.model.take_numbers(1)
-    assert {"committed", "stale", "not owned", "discount_exhausted"} <= twins.verdicts
+    assert {"committed", "stale", "outdated", "not owned", "discount_exhausted"} <= twins.verdicts
+    assert {"taken", "given", "not given", "split", "not split", "merged", "not merged"} <= twins.verdicts
     assert any("ViolationError" in verdict for verdict in twins.verdicts)
     assert INBOX_CONSTRAINT not in twins.verdicts

@@ -25,6 +25,7 @@ class Chances:
     kill_every_s: float
     stop_every_s: float
     cut_every_s: float
+    shard_role_every_s: float
     database_down_every_s: float
     broker_down_every_s: float
     connection_dropped: float
@@ -46,6 +47,8 @@ class Chances:
     event_late: float
     hold_lost_every_s: float
     price_every_s: float
+    customer_every_s: float
+    copy_not_dropped: float
     passivate_every_s: float
     prices_fall: float
 
@@ -58,6 +61,7 @@ USUAL = Chances(
     kill_every_s=6.0,
     stop_every_s=9.0,
     cut_every_s=7.0,
+    shard_role_every_s=8.0,
     database_down_every_s=12.0,
     broker_down_every_s=10.0,
     connection_dropped=0.03,
@@ -79,6 +83,8 @@ USUAL = Chances(
     event_late=0.2,
     hold_lost_every_s=15.0,
     price_every_s=10.0,
+    customer_every_s=15.0,
+    copy_not_dropped=0.3,
     passivate_every_s=8.0,
     prices_fall=0.15,
 )

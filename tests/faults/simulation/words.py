@@ -15,6 +15,7 @@ from yarl import URL
 from domain.derived import IN_FLIGHT, TOOK_MONEY, in_flight
 from domain.order import CancelReason, HoldState, Order, StepKind
 from domain.payments import Payment, PaymentStatus, Refund, RefundStatus
+from domain.reference_data import versions_of
 from local.sandbox.answers import Answer
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Words:
         self._settled_outside: set[str] = set()
         self._recorded: dict[str, str] = {}
         self._gone_s: dict[str, float] = {}
+        self._versions: dict[str, int] = {}
 
     # What was said.
 
@@ -89,6 +91,12 @@ class Words:
         if kind == "PagoRechazado":
             self._charges_refused.add(data["payment_id"])
 
+    def acknowledged(self, kind: str, data: dict[str, Any]) -> None:
+        """An event of a partner is acknowledged: nothing older than a price or a customer that it tells of counts any more."""
+        if kind == "ClienteActualizado" or (kind == "InventarioActualizado" and "unit_price" in data):
+            subject = data["sku"] if "sku" in data else data["customer_id"]
+            self._versions[subject] = max(data["version"], self._versions.get(subject, 0))
+
     def cancel_asked(self, order_id: str) -> None:
         """A client or staff ask for an order to be cancelled."""
         self._cancelled.add(order_id)
@@ -102,6 +110,14 @@ class Words:
         self._recorded[subject] = outcome
 
     # What was made of it.
+
+    def outdated(self, order: Order, was: Order) -> Iterator[str]:
+        """What an order was validated with and is older than an event that was acknowledged before."""
+        if order.validated_at == was.validated_at or was.fetched_customer is None:
+            return
+        for each in versions_of(was.products, was.fetched_customer):
+            if each.version < self._versions.get(each.key, 0):
+                yield f"it was validated with version {each.version} of {each.key}, not {self._versions[each.key]}"
 
     def unfounded(self, order: Order, was: Order) -> Iterator[str]:
         """What one commit made of an order, from ``was``, by nobody's word."""

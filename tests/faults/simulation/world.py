@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any
 
 from tests.faults.simulation.broker import Broker
+from tests.faults.simulation.copies import CopiesDouble
 from tests.faults.simulation.hosts import KINDS, NAMES, RULES, START_FAILS
 from tests.faults.simulation.laws import Laws
 from tests.faults.simulation.loop import Process, Standstill, VirtualLoop
@@ -44,7 +45,8 @@ class Inbox:
 
     def ack(self, number: int) -> None:
         """It has had its effect."""
-        self.ready.pop(number, None)
+        if (body := self.ready.pop(number, None)) is not None:
+            self._world.laws.acknowledged(body)
         self.at_work.discard(number)
 
     def wait(self, number: int, reason: str) -> None:
@@ -83,6 +85,7 @@ class World:
         self.broker = Broker(self)
         self.inbox = Inbox(self)
         self.partners = PartnersDouble(self, self.inbox.put)
+        self.copies = CopiesDouble(self)
         self.trace: list[str] = []
         self.hosts: dict[str, PeersDouble] = {}
         self._starting: dict[str, PeersDouble] = {}
@@ -176,6 +179,7 @@ class World:
         self.weather.is_calm = True
         self.database.is_down = False
         self.broker.is_down = False
+        self.database.tables.roles.clear()
         for peers in list(self._all):
             if peers.process.is_dead:
                 continue
@@ -187,6 +191,15 @@ class World:
             for other in self.hosts.values():
                 if one is not other:
                     one.process.later(0.0, self._meet, one, other)
+
+    def process_of(self, process: str | None) -> PeersDouble | None:
+        """The process of an id in the table ``processes``, dead or alive."""
+        return next((p for p in self._all if f"{p.process.name}/{p.process.number}" == process), None)
+
+    def is_superseded(self, peers: PeersDouble) -> bool:
+        """Whether another process of the same name was begun after it."""
+        process = peers.process
+        return any(p.process.name == process.name and p.process.number > process.number for p in self._all)
 
     def living(self, kind: str) -> list[PeersDouble]:
         """The processes of a kind that are up and not stopped."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
 from actors import link as module
 from actors.link import AnsweredLater, CallFailed, ProcessGone, RpcConnection, RpcServer, TooManyCalls
+
+SECRET = "a secret of this process"
+PONG = b"\x00\x00\x00\x02\x91\x01"
 
 
 class Methods:
@@ -55,7 +59,7 @@ async def methods() -> Methods:
 @pytest.fixture
 async def link(methods: Methods) -> AsyncIterator[RpcConnection]:
     table = {name: getattr(methods, name) for name in ("double", "wait", "echo", "broken", "quoting", "unencodable")}
-    server = RpcServer("127.0.0.1", {**table, "later": AnsweredLater(methods.later)})
+    server = RpcServer("127.0.0.1", {**table, "later": AnsweredLater(methods.later)}, SECRET)
     link = RpcConnection("other", await server.start(os.getpid()), ping_every_s=30, pings_missed_max=3)
     await link.open()
     yield link
@@ -187,13 +191,36 @@ async def test_no_more_calls_wait_than_may(link: RpcConnection) -> None:
 
 
 async def test_silence_is_told_as_such() -> None:
-    silent = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    def answer_once(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(PONG)
+
+    silent = await asyncio.start_server(answer_once, "127.0.0.1", 0)
     endpoint = module.Endpoint("127.0.0.1", silent.sockets[0].getsockname()[1], "x", 1)
     link = RpcConnection("other", endpoint, ping_every_s=0.01, pings_missed_max=3)
-    await link.open()
+    await link.open(within_s=5)
     async with asyncio.timeout(5):
         assert await link.lost == "silent"
     silent.close()
+
+
+@pytest.mark.parametrize("within_s", [None, 0.01])
+async def test_a_process_that_takes_the_connection_and_does_not_answer_is_not_there(within_s: float | None) -> None:
+    """The kernel takes connections for a process that is frozen: it was found again as soon as it had been lost."""
+    silent = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    endpoint = module.Endpoint("127.0.0.1", silent.sockets[0].getsockname()[1], "x", 1)
+    link = RpcConnection("other", endpoint, ping_every_s=0.01, pings_missed_max=3)
+    with pytest.raises(TimeoutError):
+        await link.open(within_s)
+    with pytest.raises(ProcessGone):
+        await link.call("double", 1)
+    silent.close()
+
+
+async def test_another_process_on_the_same_port_is_not_taken_for_the_one_that_was_there(link: RpcConnection) -> None:
+    """The rows of the directory outlive their processes, and the kernel gives their ports to others."""
+    earlier = replace(link.endpoint, secret="of an earlier process")
+    with pytest.raises(ConnectionError):
+        await RpcConnection("other", earlier, ping_every_s=30, pings_missed_max=3).open()
 
 
 @pytest.mark.parametrize("method", ["quoting", "unencodable"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
@@ -11,26 +12,25 @@ import pytest
 from msgspec.structs import replace
 
 from actors.replies import Reply
-from actors.shard import OrderShard, ShardPolicy
 from domain.commands import AddItem
 from domain.order import Order
 from storage.snapshots import Loaded
-from tests.integration.actors.test_two_owners import GROUP, LAYOUT, Held, Hosted, an_id, creation, until
+from tests.integration.actors.hosting import Held, Hosted, an_id, creation, until
 from tests.integration.storage.orders import a_commit, an_order
+from tests.integration.storage.owning import add_process, owner_of_all
 
 ORDERS = 400
 BATCH_ORDERS = 100
 PAGE_ORDERS = 20
 PAGE_EVERY_S = 0.1
 OVERDUE = timedelta(days=1)
+NAME = "order-shard-0"
+END_PROCESS = "delete from processes where process = $1"
 POLICIES = {
-    "waits for a partner": ShardPolicy(
-        poll_every_s=60,
-        sweep_every_s=60,
-        resume_page_orders=PAGE_ORDERS,
-        resume_max_orders_per_s=round(PAGE_ORDERS / PAGE_EVERY_S),
+    "waits for a partner": dataclasses.replace(
+        Hosted.policy, resume_page_orders=PAGE_ORDERS, resume_max_orders_per_s=round(PAGE_ORDERS / PAGE_EVERY_S)
     ),
-    "its time is over": ShardPolicy(poll_every_s=PAGE_EVERY_S, sweep_every_s=60, poll_max_orders=PAGE_ORDERS),
+    "its time is over": dataclasses.replace(Hosted.policy, poll_every_s=PAGE_EVERY_S, poll_max_orders=PAGE_ORDERS),
 }
 
 
@@ -43,16 +43,6 @@ class Reading(Held):
         now_s = asyncio.get_running_loop().time()
         self.read += [(now_s, order_id) for order_id in order_ids]
         return await super().load(order_ids)
-
-
-class Starting(Hosted):
-    """The home of the group, with a policy of its own."""
-
-    store: Reading
-
-    def __init__(self, store: Reading, policy: ShardPolicy) -> None:
-        super().__init__(store, 0, 60)
-        self.shard = OrderShard(self.shard.name, GROUP, LAYOUT, store, policy, self._around)
 
 
 @pytest.fixture
@@ -70,11 +60,12 @@ async def fill(store: Reading, what: str) -> dict[str, datetime]:
     deadlines = [now - OVERDUE + timedelta(seconds=n) for n in range(ORDERS)]
     random.Random(7).shuffle(deadlines)
     made = {an_id(): deadline for deadline in deadlines}
-    epoch = await store.take(GROUP, "whoever was there before")
+    before = await owner_of_all(store, NAME)
     commits = [a_commit(order_that(what, order_id, deadline), deadline=deadline) for order_id, deadline in made.items()]
     for first in range(0, ORDERS, BATCH_ORDERS):
-        result = await store.flush(GROUP, epoch, commits[first : first + BATCH_ORDERS])
+        result = await store.flush(*before, commits[first : first + BATCH_ORDERS])
         assert len(result.committed) == BATCH_ORDERS
+    await store.database.fetch(END_PROCESS, before.process)
     return dict(sorted(made.items(), key=lambda each: each[1]))
 
 
@@ -89,11 +80,12 @@ async def test_commands_are_answered_while_the_rest_is_taken_up_most_overdue_fir
     store: Reading, what: str
 ) -> None:
     overdue = await fill(store, what)
-    hosted = Starting(store, POLICIES[what])
+    hosted = Hosted(store, await add_process(store, NAME), NAME, POLICIES[what])
     began_s = asyncio.get_running_loop().time()
     await hosted.shard.start()
     try:
         new, least = an_id(), list(overdue)[-1]
+        await hosted.takes(new)
         assert isinstance(await hosted.told(new, creation(new)), Reply)
         assert isinstance(await hosted.told(new, AddItem("sku-9", 1)), Reply)
         assert await hosted.told(least, AddItem("sku-9", 1)) is not None

@@ -15,20 +15,19 @@ from storage.promotions import Promotions
 from storage.queries import Queries
 from storage.redis import QuietRedis
 from storage.snapshots import OrderStore
+from tests.integration.storage.owning import Lease, owner_of_all
 from tests.unit.api.driving import KEY, PRICES, FakeFigures, FakeRouter, World
-
-GROUP = "slices-0-of-1"
 
 
 class RealWorld(World):
     """The application among real servers; only the orders' owners are missing."""
 
     def __init__(
-        self, queries: Queries, cache: Cache, amqp_url: str, store: OrderStore, epoch: int, **rules: Any
+        self, queries: Queries, cache: Cache, amqp_url: str, store: OrderStore, lease: Lease, **rules: Any
     ) -> None:
         self.router = FakeRouter()
         self.store = store
-        self.epoch = epoch
+        self.lease = lease
         self.cache = cache
         self.app = create_app(
             Collaborators(
@@ -60,7 +59,7 @@ async def real(database_url: str, redis_url: str, amqp_url: str) -> AsyncIterato
     queries = await Queries.open(database_url, application_name="test-api")
     store = await OrderStore.open(database_url, application_name="test-api-orders")
     cache = Cache(QuietRedis(redis_url))
-    yield RealWorld(queries, cache, amqp_url, store, await store.take(GROUP, "order-shard-0"))
+    yield RealWorld(queries, cache, amqp_url, store, await owner_of_all(store, "order-shard-0"))
     await cache.close()
     await store.close()
     await queries.close()

@@ -10,7 +10,7 @@ from api.exchange import Incoming
 from api.limits import RateLimits
 from api.problems import Problem
 from messaging import topology
-from tests.integration.api.conftest import GROUP, RealWorld
+from tests.integration.api.conftest import RealWorld
 from tests.integration.storage.orders import NOW, a_commit, an_order
 from tests.unit.api.driving import token
 
@@ -32,7 +32,7 @@ async def pages_of(real: RealWorld, query: str) -> list[list[str]]:
 
 async def test_an_order_is_read_as_it_was_committed(real: RealWorld) -> None:
     order = an_order()
-    await real.store.flush(GROUP, real.epoch, [a_commit(order)])
+    await real.store.flush(*real.lease, [a_commit(order)])
     shown = await real.ask("GET", f"/api/orders/{order.id}")
     assert (shown.status, shown.headers["etag"]) == (200, '"1"')
     assert shown.json["items"][0]["sku"] == "sku-1"
@@ -43,7 +43,7 @@ async def test_an_order_is_read_as_it_was_committed(real: RealWorld) -> None:
 
 async def test_pages_follow_each_other_without_gap_or_repeat(real: RealWorld) -> None:
     orders = [an_order(created_at=NOW + timedelta(microseconds=n // 2)) for n in range(7)]
-    await real.store.flush(GROUP, real.epoch, [a_commit(order) for order in orders])
+    await real.store.flush(*real.lease, [a_commit(order) for order in orders])
     for sort in ("created_at", "-created_at", "total", "-total"):
         pages = await pages_of(real, f"limit=3&sort={sort}")
         assert [len(page) for page in pages] == [3, 3, 1]
@@ -57,7 +57,7 @@ async def test_statistics_come_from_postgresql_and_are_remembered_in_redis(real:
     question: dict[str, Any] = {"query": "from=2026-01-01&to=2026-02-01&bucket=day&group_by=sku", "token": ADMIN}
     first = (await real.ask("GET", "/api/orders/statistics", **question)).json
     assert first["orders"] == 0
-    await real.store.flush(GROUP, real.epoch, [a_commit(an_order())])
+    await real.store.flush(*real.lease, [a_commit(an_order())])
     again = (await real.ask("GET", "/api/orders/statistics", **question)).json
     assert again == first
     other = (await real.ask("GET", "/api/orders/statistics", query="from=2026-01-01&to=2026-02-02", token=ADMIN)).json

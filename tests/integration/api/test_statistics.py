@@ -14,8 +14,9 @@ from storage.postgres import PoolLimits
 from storage.queries import Queries
 from storage.redis import QuietRedis
 from storage.snapshots import OrderStore
-from tests.integration.api.conftest import GROUP, RealWorld
+from tests.integration.api.conftest import RealWorld
 from tests.integration.storage.orders import NOW, a_commit, an_order
+from tests.integration.storage.owning import owner_of_all
 from tests.unit.api.driving import Answered, token
 
 ASKED = 60
@@ -34,9 +35,9 @@ async def patient(database_url: str, redis_url: str, amqp_url: str) -> AsyncIter
     )
     store = await OrderStore.open(database_url, application_name="test-api-orders")
     cache = Cache(QuietRedis(redis_url))
-    epoch = await store.take(GROUP, "order-shard-0")
+    lease = await owner_of_all(store, "order-shard-0")
     limits = SlotLimits(wait_max_s=PATIENCE_S)
-    yield RealWorld(queries, cache, amqp_url, store, epoch, statistics_limits=limits, rate_limit_per_min=0)
+    yield RealWorld(queries, cache, amqp_url, store, lease, statistics_limits=limits, rate_limit_per_min=0)
     await cache.close()
     await store.close()
     await queries.close()
@@ -48,7 +49,7 @@ async def test_statistics_of_one_caller_starve_neither_reads_nor_others(patient:
     That statistics take long is made true by a lock which only they meet.
     """
     order = an_order()
-    await patient.store.flush(GROUP, patient.epoch, [a_commit(order)])
+    await patient.store.flush(*patient.lease, [a_commit(order)])
     greedy, other = token(customer_id="c-1001"), token(customer_id="c-2")
     holder = await asyncpg.connect(database_url)
     transaction = holder.transaction()
@@ -88,7 +89,7 @@ async def test_statistics_of_one_caller_starve_neither_reads_nor_others(patient:
 async def test_buckets_of_many_hours_in_several_currencies_add_up_to_the_totals(real: RealWorld) -> None:
     """4,000 hours in three currencies were 12,000 rows, of which 2,000 were cut without a word."""
     template = a_commit(an_order(skus=("sku-1",)), events=0, paid=100)
-    await real.store.flush(GROUP, real.epoch, [template])
+    await real.store.flush(*real.lease, [template])
     columns = await real.store.database.fetch(
         "select column_name from information_schema.columns where table_name = 'orders' and is_generated = 'NEVER'"
     )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.api.conftest import GROUP, RealWorld
+from tests.integration.api.conftest import RealWorld
 from tests.integration.storage.orders import a_commit, an_order
 from tests.unit.api.driving import token
 
@@ -23,7 +23,7 @@ QUESTIONS = (
 @pytest.mark.parametrize("customer", [None, "c-1001"])
 async def test_times_at_both_ends_of_all_time_are_answered(real: RealWorld, customer: str | None) -> None:
     """They were 500: some could not be brought to UTC, others not reckoned with."""
-    await real.store.flush(GROUP, real.epoch, [a_commit(an_order())])
+    await real.store.flush(*real.lease, [a_commit(an_order())])
     bearer = token(customer_id=customer) if customer else ADMIN
     for path, name in QUESTIONS:
         other = {"from": "&to=9999-12-31T23:59:59.999999Z", "to": "&from=0001-01-01"}.get(name, "")

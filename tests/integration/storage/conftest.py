@@ -7,8 +7,7 @@ import pytest
 
 from storage.queries import Queries
 from storage.snapshots import OrderStore
-
-GROUP = "slices-0-of-1"
+from tests.integration.storage.owning import Lease, owner_of_all
 
 
 @pytest.fixture
@@ -20,9 +19,9 @@ async def store(database_url: str) -> AsyncIterator[OrderStore]:
 
 
 @pytest.fixture
-async def epoch(store: OrderStore) -> int:
-    """The epoch under which the test owns all slices."""
-    return await store.take(GROUP, "order-shard-0")
+async def lease(store: OrderStore) -> Lease:
+    """The lease under which the test owns every partition."""
+    return await owner_of_all(store, "order-shard-0")
 
 
 @pytest.fixture

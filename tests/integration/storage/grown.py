@@ -56,13 +56,19 @@ union all
 select id, now() - interval '8 days', false, 'old', 'f', 'x'::bytea from orders where is_open
 """
 OTHERS = (
-    """insert into products (sku, currency, version, fetched_at, unit_price, available, sellable, name, tax_rate)
-    select 'sku-' || n, 'EUR', 1, now(), 100, 1, true, 'n', '0.2100' from generate_series(1, $1::integer) n""",
-    "insert into product_versions (sku, version) select 'sku-' || n, 1 from generate_series(1, $1::integer) n",
-    """insert into customers (customer_id, version, fetched_at, name, email, status, addresses)
-    select 'c-' || n, 1, now(), 'n', 'e', 'active', '\\x90'::bytea from generate_series(1, $1::integer) n""",
+    """insert into reference_versions (kind, key, version)
+    select 'product', 'sku-' || n, 1 from generate_series(1, $1::integer) n""",
     """insert into answers (id, fingerprint, answer, at)
     select gen_random_uuid(), 'f', 'x'::bytea, now() - make_interval(mins => n) from generate_series(1, $1::integer) n""",
+)
+# Four shards, of which this one has a lease; the partitions are spread over them.
+PROCESS, TOKEN = "00000000-0000-8000-9000-000000000000", "00000000-0000-8000-a000-000000000000"
+OWNERS = (
+    """insert into processes (process, name, kind, cell, node, release, host, port, pid, state)
+    select ('00000000-0000-8000-9000-' || lpad(k::text, 12, '0'))::uuid, 'order-shard-' || k,
+        'shard', 'main', 'n', '1', 'h', 1, 7, 'serving'
+    from generate_series(0, 3) k""",
+    """update partitions set process = ('00000000-0000-8000-9000-' || lpad((partition::integer % 4)::text, 12, '0'))::uuid""",
 )
 
 
@@ -78,7 +84,7 @@ async def grow(sql: asyncpg.Connection[asyncpg.Record], orders: int, *, chunk_or
         await sql.execute(statement, timeout=600)
     for statement in OTHERS:
         await sql.execute(statement, orders // PER_OTHER)
-    await sql.execute(
-        "insert into owners (grp, epoch, shard, taken_at) values ('slices-0-of-4', 1, 'order-shard-0', now())"
-    )
+    for statement in OWNERS:
+        await sql.execute(statement)
+    await sql.execute("insert into leases (process, token) values ($1, $2)", PROCESS, TOKEN)
     await sql.execute("vacuum analyze", timeout=600)

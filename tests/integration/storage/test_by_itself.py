@@ -21,17 +21,36 @@ import asyncpg
 import pytest
 
 import storage
-from storage import answers, catalogue, cursor_keys, figures, flush, housekeeping, loading, ownership, snapshots
+from domain.reference_data import ReferenceKind, ReferenceVersion
+from domain.slices import PARTITIONS, slices_of
+from storage import (
+    answers,
+    cursor_keys,
+    figures,
+    flush,
+    housekeeping,
+    loading,
+    migrate,
+    ownership,
+    processes,
+    reference_data,
+    snapshots,
+)
 from storage.figures import COUNTED_AFTER_S
 from storage.postgres import WRITER_SETTINGS
 from tests.conftest import run_now
-from tests.integration.storage.grown import OPEN_ORDERS, grow
+from tests.integration.storage.grown import OPEN_ORDERS, PROCESS, TOKEN, grow
 from tests.integration.storage.orders import a_commit, an_order, next_of
 
 ORDERS = 60_000
-GROUP_OF_FOUR = "'1', '4'"
+# The partitions that one of four shards owns, and one of a single order.
+OF_FOUR = frozenset(map(str, range(1, PARTITIONS, 4)))
+OWN = f"'{{{','.join(OF_FOUR)}}}', '{{order-1}}'"
+OWN_SLICES = f"'{{{','.join(map(str, slices_of(OF_FOUR)))}}}'"
 SOME = "array['00000000-0000-8000-8000-000000000001', '00000000-0000-8000-8000-00000001d4bf']::uuid[]"
 ONE = "'00000000-0000-8000-8000-000000000001'"
+LEASE = f"'{PROCESS}', '{TOKEN}'"
+OTHER_PROCESS = f"{PROCESS[:-1]}1"
 DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
 
 
@@ -47,32 +66,38 @@ class Running:
 
 # The second is how much is to be done at once; a statement may look at a few times that, whatever is stored beside it.
 BY_ITSELF = {
-    "loading.CORRECT": Running("poll of a shard", loading.CORRECT, f"{GROUP_OF_FOUR}, 5, 2000", 4 * OPEN_ORDERS),
-    "loading.DUE": Running("poll of a shard", loading.DUE, f"{GROUP_OF_FOUR}, 5, 500", 2 * OPEN_ORDERS),
-    "loading.OVERDUE": Running("round of the supervisor", loading.OVERDUE, "8, 200", 2 * OPEN_ORDERS),
+    "loading.CORRECT": Running("poll of a shard", loading.CORRECT, f"{OWN}, 5, 2000", 4 * OPEN_ORDERS),
+    "loading.DUE": Running("poll of a shard", loading.DUE, f"{OWN}, 5, 500", 2 * OPEN_ORDERS),
     "loading.RUNNING": Running(
-        "start of a group",
+        "partitions that were gained",
         loading.RUNNING,
-        f"{GROUP_OF_FOUR}, '1970-01-01', '00000000-0000-0000-0000-000000000000', 500",
+        f"{OWN}, '1970-01-01', '00000000-0000-0000-0000-000000000000', 500",
         2 * OPEN_ORDERS,
     ),
     "loading.UNPUBLISHED_ORDERS": Running(
         "sweep of a shard",
         loading.UNPUBLISHED_ORDERS,
-        f"{GROUP_OF_FOUR}, 5, 1000, {loading.SWEPT_AT_ONCE_MAX_EVENTS * 4 // 1024}",
+        f"{OWN_SLICES}, 5, 1000, {loading.SWEPT_AT_ONCE_MAX_EVENTS * 4 // 1024}",
         loading.SWEPT_AT_ONCE_MAX_EVENTS,
     ),
     "loading.UNPUBLISHED": Running("sweep of a shard", loading.UNPUBLISHED, SOME, 10),
     "loading.PUBLISHED": Running("publisher", loading.PUBLISHED, f"{SOME}, array[1, 1]", 20),
     "loading.LOAD": Running("loader of a shard", loading.LOAD, SOME, 20),
-    "ownership.OWNERS": Running("router", ownership.OWNERS, "", 10),
-    "ownership.TAKE": Running("start of a group", ownership.TAKE, "'slices-1-of-4', 'order-shard-1'", 10),
-    "ownership.RENEW": Running("commit whose outcome is unknown", ownership.RENEW, "'slices-0-of-4', 1", 10),
-    "ownership.DEDICATED": Running("round of the supervisor", ownership.DEDICATED, "", 10),
-    "ownership.UNDEDICATE": Running("round of the supervisor", ownership.UNDEDICATE, f"{ONE}, 'order-1'", 10),
-    "ownership.FORGET": Running("round of the supervisor", ownership.FORGET, "'order-1'", 10),
-    "ownership.DEDICATE": Running("start of a dedicated process", ownership.DEDICATE, f"{ONE}, 'order-1'", 10),
-    "snapshots.OWNS": Running("look at an idle group", snapshots.OWNS, "'slices-0-of-4', 1", 10),
+    "ownership.RENEW": Running("commit whose outcome is unknown", ownership.RENEW, LEASE, 10),
+    "ownership.OWNED": Running("lease that was renewed", ownership.OWNED, f"'{PROCESS}'", PARTITIONS),
+    "ownership.OWNERS": Running("look of a shard", ownership.OWNERS, "", PARTITIONS),
+    "ownership.OWNER_NAMES": Running("router", ownership.OWNER_NAMES, "", 2 * PARTITIONS),
+    "ownership.ROLES": Running("round of the supervisor", ownership.ROLES, "'main'", 10),
+    "ownership.LISTED": Running("look of a shard", ownership.LISTED, "", 20),
+    "ownership.FENCE": Running("shard that takes", ownership.FENCE, f"'{PROCESS}'", 10),
+    "ownership.TAKE": Running(
+        "shard that takes", ownership.TAKE, f"'{PROCESS}', '{OTHER_PROCESS}', '{{1,5}}'", 2 * PARTITIONS
+    ),
+    "ownership.GIVE": Running("shard that gives", ownership.GIVE, f"{LEASE}, '4', '{OTHER_PROCESS}'", 10),
+    "ownership.SPLIT": Running("large order", ownership.SPLIT, f"{LEASE}, 'order-1', {ONE}", 10),
+    "ownership.MERGE": Running("large order that is closed", ownership.MERGE, f"{LEASE}, 'order-1', {ONE}", 20),
+    "ownership.CLOSED": Running("look of a shard", ownership.CLOSED, "'{order-1}'", 10),
+    "snapshots.HOLDS": Running("look at an idle shard", snapshots.HOLDS, LEASE, 10),
     "snapshots.TAKE_NUMBERS": Running("block of order numbers", snapshots.TAKE_NUMBERS, "100", 10),
     "snapshots.SET_ASIDE": Running("commit that can't be", snapshots.SET_ASIDE, f"{ONE}, 'poison'", 10),
     "housekeeping.FORGET": Running("hourly chore", housekeeping.FORGET, "7, 500", 2_500),
@@ -88,41 +113,36 @@ BY_ITSELF = {
         "chore", figures.NEXT_OF_DAY, f"'{DAY.isoformat()}', '{DAY.isoformat()}', 4999", 5_000
     ),
     "figures.GO_ON": Running("chore", figures.GO_ON, f"'{DAY.isoformat()}', now()", 10),
+    "processes.WRITE": Running(
+        "process", processes.WRITE, f"{ONE}, 'order-shard-0', 'shard', 'main', 'n', '1', 'h', 1, 7, 'serving'", 10
+    ),
+    "processes.REMOVE": Running("end of a process", processes.REMOVE, ONE, 10),
+    "processes.FIND": Running("process that misses others", processes.FIND, "'main', array['order-shard-0']", 10),
+    "processes.PRUNE": Running("chore", processes.PRUNE, "600, 100", 100),
+    "migrate.APPLIED": Running("start of a process", migrate.APPLIED, "", 100),
+    "migrate.IS_INVALID": Running("migration", migrate.IS_INVALID, "'orders_pkey'", 10),
     "cursor_keys.NEWEST_FIRST": Running("start of an API process", cursor_keys.NEWEST_FIRST, "2", 10),
-    "catalogue.PRODUCTS": Running("bulkhead", catalogue.PRODUCTS, "array['sku-1', 'sku-7'], 'EUR', 30", 10),
-    "catalogue.CUSTOMERS": Running("bulkhead", catalogue.CUSTOMERS, "array['c-1', 'c-7'], 30", 10),
-    "catalogue.KEEP_PRODUCTS": Running(
-        "bulkhead",
-        catalogue.KEEP_PRODUCTS,
-        "array['sku-1'], array['EUR'], array[2::bigint], array[1::bigint], array[1::bigint], array[true], array['n'], array['0'], 0",
-        20,
-    ),
-    "catalogue.KEEP_CUSTOMERS": Running(
-        "bulkhead",
-        catalogue.KEEP_CUSTOMERS,
-        "array['c-1'], array[2::bigint], array['n'], array['e'], array['active'], array[null::bytea], 0",
-        20,
-    ),
-    "catalogue.TELL_PRODUCT": Running("event", catalogue.TELL_PRODUCT, "'sku-1', 2, 5, 'EUR', 100, null, null", 20),
-    "catalogue.TELL_CUSTOMER": Running("event", catalogue.TELL_CUSTOMER, "'c-1', 2, 'n', null, null, null", 20),
+    "reference_data.RAISE_VERSION": Running("event", reference_data.RAISE_VERSION, "'product', 'sku-1', 2", 10),
 }
 # These have tests of their own, as their arguments hang together.
 ELSEWHERE = {"figures.COUNT", "figures.COUNT_DAY", "figures.FORGET", "figures.DONE", "flush.FLUSH"}
 # These are run because somebody asked for something; what lists may read is held down in test_lists.py.
 FOR_A_CALLER = {
-    "answers.FIND", "answers.KEEP_ALONE", "claims.OWN", "claims.LOCK", "claims.HELD", "claims.CLAIM", "claims.RELEASE",
+    "answers.FIND", "answers.KEEP_ALONE", "claims.LEASE", "claims.LOCK", "claims.HELD", "claims.CLAIM", "claims.RELEASE",
     "loading.REPLY", "promotions.FIND", "promotions.PAGE", "promotions.DELETE", "promotions.USED", "promotions.CREATE",
-    "queries.BY_IDS", "queries.TIMELINE", "queries.LEDGER", "snapshots.TAKE_UP_AGAIN", "snapshots.HAS_ORDER",
+    "queries.BY_IDS", "queries.TIMELINE", "queries.LEDGER", "shards.ADD", "shards.ASSIGN", "shards.LISTED",
+    "snapshots.TAKE_UP_AGAIN", "snapshots.HAS_ORDER",
     "statistics.STATISTICS", "statistics.NO_GROUPS",
 }  # fmt: skip
 # Parts of statements, and what is run once on empty tables.
 NOT_RUN = {
-    "figures.HOURS", "figures.TIMES", "figures.SKUS", "figures._ROUNDED_TIMES", "migrate.MAKE_TABLE",
+    "figures.HOURS", "figures.TIMES", "figures.SKUS", "figures._ROUNDED_TIMES", "migrate.MAKE_TABLE", "migrate.NOTE_APPLIED",
+    "ownership.UNDER_LEASE",
     "postgres.TOUCH_TYPES", "statistics._COUNTED_HOURS", "statistics._CHOSEN",
 }  # fmt: skip
 VERBS = ("select ", "insert ", "update ", "delete ", "with ", "with\n", "create table ")
 GROWING = {"orders", "order_events", "unpublished_events", "inbox", "order_skus", "transactions", "promotion_uses",
-           "products", "product_versions", "customers", "answers"}  # fmt: skip
+           "reference_versions", "answers"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -207,9 +227,13 @@ async def test_nothing_that_runs_by_itself_reads_a_table_that_grows(grown: async
 
 async def test_a_commit_reads_what_it_changes(grown: asyncpg.Connection[Any]) -> None:
     order = an_order()
+    judged_by = tuple(ReferenceVersion(ReferenceKind.PRODUCT, f"sku-{number}", 1) for number in (1, 2, 3))
     async with undone(grown):
-        for commit in (a_commit(order, message_id="first"), a_commit(next_of(order), message_id="next")):
-            assert (await flush.flush_once(grown, "slices-0-of-4", 1, [commit]))[1] == {order.id}
+        for commit in (
+            a_commit(order, message_id="first"),
+            a_commit(next_of(order), message_id="next", reference_versions=judged_by),
+        ):
+            assert (await flush.flush_once(grown, PROCESS, TOKEN, [commit]))[1] == {order.id}
         rows = await grown.fetch("select relname, seq_tup_read, idx_tup_fetch from pg_stat_xact_user_tables")
         assert {
             row["relname"]: row["seq_tup_read"] for row in rows if row["relname"] in GROWING and row["seq_tup_read"]
@@ -237,14 +261,14 @@ async def test_counting_closed_orders_reads_the_piece_that_is_counted(grown: asy
         assert 5000 <= rows <= 60_000
 
 
-async def test_the_sweep_of_a_group_is_not_held_up_by_the_backlogs_of_others(grown: asyncpg.Connection[Any]) -> None:
-    """A broker that was away for a night left ten million events; every sweep of every group read them all."""
+async def test_the_sweep_of_a_shard_is_not_held_up_by_the_backlogs_of_others(grown: asyncpg.Connection[Any]) -> None:
+    """A broker that was away for a night left ten million events; every sweep of every shard read them all."""
     async with undone(grown):
         await grown.execute("delete from unpublished_events where slice % 4 = 1")
         rows, _, _ = await looked_at(
             grown,
             loading.UNPUBLISHED_ORDERS,
-            f"{GROUP_OF_FOUR}, 5, 1000, {loading.SWEPT_AT_ONCE_MAX_EVENTS * 4 // 1024}",
+            f"{OWN_SLICES}, 5, 1000, {loading.SWEPT_AT_ONCE_MAX_EVENTS * 4 // 1024}",
         )
         assert rows <= 1024
 
@@ -253,7 +277,7 @@ async def test_orders_that_are_set_aside_are_not_read_by_polls(grown: asyncpg.Co
     async with undone(grown):
         for order_id in await grown.fetch("select id from orders where is_open"):
             await grown.execute(snapshots.SET_ASIDE, order_id["id"], "unreadable")
-        for name in ("loading.CORRECT", "loading.DUE", "loading.OVERDUE"):
+        for name in ("loading.CORRECT", "loading.DUE"):
             rows, _, _ = await looked_at(grown, BY_ITSELF[name].statement, BY_ITSELF[name].arguments)
             assert rows == 0, name
         await grown.execute(snapshots.TAKE_UP_AGAIN, "00000000-0000-8000-8000-000000000004")

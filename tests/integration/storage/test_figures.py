@@ -17,8 +17,8 @@ from storage.figures import Figures
 from storage.flush import flush_once
 from storage.queries import Bucket, GroupBy, Queries
 from storage.snapshots import OrderStore
-from tests.integration.storage.conftest import GROUP
 from tests.integration.storage.orders import a_commit, an_order, next_of
+from tests.integration.storage.owning import Lease
 
 ORDERS = 3000
 SECONDS_BETWEEN = 600
@@ -98,11 +98,11 @@ async def stale(sql: asyncpg.Connection[asyncpg.Record]) -> int:
 
 
 async def test_an_order_closed_now_is_counted_once_it_is_certain_that_all_are_there(
-    store: OrderStore, epoch: int, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore, lease: Lease, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     order = an_order(created_at=LONG_AGO)
-    await store.flush(GROUP, epoch, [a_commit(order)])
-    await store.flush(GROUP, epoch, [closed(order, await store.now(), paid=500)])
+    await store.flush(*lease, [a_commit(order)])
+    await store.flush(*lease, [closed(order, await store.now(), paid=500)])
     assert await figures.count_closed(10) == 0
     assert await revenue(queries) == (1, 500, 0)
     assert await figures.count_closed(10, counted_after_s=0) == 1
@@ -111,16 +111,16 @@ async def test_an_order_closed_now_is_counted_once_it_is_certain_that_all_are_th
 
 
 async def test_money_that_comes_after_an_order_was_counted_shows_at_once_and_is_counted_later(
-    store: OrderStore, epoch: int, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore, lease: Lease, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     order, other = an_order(created_at=LONG_AGO), an_order(created_at=LONG_AGO)
-    await store.flush(GROUP, epoch, [a_commit(order), a_commit(other)])
+    await store.flush(*lease, [a_commit(order), a_commit(other)])
     first, second = closed(order, NOW - timedelta(hours=1), paid=0), closed(other, NOW - timedelta(hours=1), paid=70)
-    await store.flush(GROUP, epoch, [first, second])
+    await store.flush(*lease, [first, second])
     await count_all(figures)
     assert await figures.count_stale_day(10)  # they were closed an hour before their commit
     assert await revenue(queries) == (2, 70, 0)
-    await store.flush(GROUP, epoch, [a_commit(next_of(first.order), deadline=None, paid=900)])
+    await store.flush(*lease, [a_commit(next_of(first.order), deadline=None, paid=900)])
     assert await revenue(queries) == (2, 970, 0)
     assert await stale(sql) == 1
     assert await figures.count_stale_day(10)
@@ -130,17 +130,17 @@ async def test_money_that_comes_after_an_order_was_counted_shows_at_once_and_is_
 
 
 async def test_a_day_is_not_counted_anew_before_a_change_under_way_is_committed(
-    store: OrderStore, epoch: int, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore, lease: Lease, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     order = an_order(created_at=LONG_AGO)
-    await store.flush(GROUP, epoch, [a_commit(order)])
+    await store.flush(*lease, [a_commit(order)])
     first = closed(order, NOW - timedelta(hours=1), paid=100)
-    await store.flush(GROUP, epoch, [first])  # its day is marked
+    await store.flush(*lease, [first])  # its day is marked
     await count_all(figures)
     changing = sql.transaction()
     await changing.start()
     second = a_commit(next_of(first.order), deadline=None, paid=300)
-    assert (await flush_once(sql, GROUP, epoch, [second]))[1] == {order.id}
+    assert (await flush_once(sql, *lease, [second]))[1] == {order.id}
     counting = asyncio.create_task(figures.count_stale_day(10))
     waiting = (
         "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%for update of s%')"
@@ -162,14 +162,14 @@ async def counted_in_pieces(figures: Figures, sql: asyncpg.Connection[asyncpg.Re
 
 
 async def test_a_stale_day_is_counted_in_pieces(
-    store: OrderStore, epoch: int, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore, lease: Lease, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     """A day of 350,000 orders took 30 s in one statement, which may take 4: it was begun anew for ever, and whoever brought late
     money for the day waited meanwhile.
     """
     day = [an_order(created_at=LONG_AGO + timedelta(seconds=n // 2)) for n in range(11)]
-    await store.flush(GROUP, epoch, [a_commit(order) for order in day])
-    await store.flush(GROUP, epoch, [closed(order, NOW - timedelta(hours=1), paid=10) for order in day[:10]])
+    await store.flush(*lease, [a_commit(order) for order in day])
+    await store.flush(*lease, [closed(order, NOW - timedelta(hours=1), paid=10) for order in day[:10]])
     await count_all(figures)
     held = []
     async for orders in counted_in_pieces(figures, sql):
@@ -184,17 +184,17 @@ async def test_a_stale_day_is_counted_in_pieces(
 
 
 async def test_a_day_that_changes_while_it_is_counted_in_pieces_is_begun_anew(
-    store: OrderStore, epoch: int, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore, lease: Lease, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     day = [an_order(created_at=LONG_AGO + timedelta(seconds=n)) for n in range(8)]
-    await store.flush(GROUP, epoch, [a_commit(order) for order in day])
+    await store.flush(*lease, [a_commit(order) for order in day])
     done = [closed(order, NOW - timedelta(hours=1), paid=10) for order in day[:7]]
-    await store.flush(GROUP, epoch, done)
+    await store.flush(*lease, done)
     await count_all(figures)
     assert await figures.count_stale_day(3)
-    await store.flush(GROUP, epoch, [a_commit(next_of(done[0].order), deadline=None, paid=900)])  # in the first piece
+    await store.flush(*lease, [a_commit(next_of(done[0].order), deadline=None, paid=900)])  # in the first piece
     # Another that closes meanwhile is added by the count of those, and by no piece.
-    await store.flush(GROUP, epoch, [closed(day[7], await store.now(), paid=5)])
+    await store.flush(*lease, [closed(day[7], await store.now(), paid=5)])
     assert await figures.count_stale_day(3)
     assert await figures.count_closed(10, counted_after_s=0) == 1
     assert await revenue(queries) == (8, 965, 0)
@@ -204,18 +204,18 @@ async def test_a_day_that_changes_while_it_is_counted_in_pieces_is_begun_anew(
 
 
 async def test_a_day_that_changes_again_and_again_keeps_no_other_from_being_counted(
-    store: OrderStore, epoch: int, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore, lease: Lease, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     days = [LONG_AGO, LONG_AGO + timedelta(days=1)]
     orders = [an_order(created_at=at + timedelta(seconds=n)) for at in days for n in range(5)]
-    await store.flush(GROUP, epoch, [a_commit(order) for order in orders])
+    await store.flush(*lease, [a_commit(order) for order in orders])
     done = [closed(order, NOW - timedelta(hours=1), paid=10) for order in orders]
-    await store.flush(GROUP, epoch, done)
+    await store.flush(*lease, done)
     last = done[0].order
     for paid in range(4):
         assert await figures.count_stale_day(3)
         last = next_of(last)
-        await store.flush(GROUP, epoch, [a_commit(last, deadline=None, paid=paid)])
+        await store.flush(*lease, [a_commit(last, deadline=None, paid=paid)])
     assert await sql.fetchval("select array_agg(day) from figures_stale") == [
         LONG_AGO.replace(hour=0, minute=0, second=0)
     ]

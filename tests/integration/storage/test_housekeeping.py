@@ -4,20 +4,20 @@ import asyncpg
 
 from storage.housekeeping import InboxPruning
 from storage.snapshots import OrderStore
-from tests.integration.storage.conftest import GROUP
 from tests.integration.storage.orders import a_commit, an_order, next_of
+from tests.integration.storage.owning import Lease
 
 ORDERS = 60
 AGE = "update inbox set at = clock_timestamp() - case message_id when 'young' then interval '6 days' else interval '8 days' end"
 
 
 async def test_old_messages_are_forgotten_in_steps_but_creations_are_kept(
-    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore, lease: Lease, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     orders = [an_order() for _ in range(ORDERS)]
     for turn, message_id in enumerate(("creation", "old", "young")):
         commits = [a_commit(order, message_id=message_id, reply=b"x" * 1000) for order in orders]
-        await store.flush(GROUP, epoch, commits)
+        await store.flush(*lease, commits)
         orders = [next_of(order) for order in orders]
         assert turn + 2 == orders[0].version
     await sql.execute(AGE)

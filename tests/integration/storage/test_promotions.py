@@ -12,8 +12,8 @@ from domain.promotions import Promotion, PromotionKind
 from storage.postgres import open_database
 from storage.promotions import Promotions, UnreadablePromotion
 from storage.snapshots import OrderStore
-from tests.integration.storage.conftest import GROUP
 from tests.integration.storage.orders import a_commit, an_order
+from tests.integration.storage.owning import Lease
 
 TEN = Promotion(
     code="TEN",
@@ -89,16 +89,16 @@ async def test_pages_go_on_after_a_code(promotions: Promotions) -> None:
 
 
 async def test_uses_are_counted_and_outlive_the_promotion(
-    promotions: Promotions, store: OrderStore, epoch: int
+    promotions: Promotions, store: OrderStore, lease: Lease
 ) -> None:
     await promotions.create(replace(TEN, starts_at=None, ends_at=None))
     order = an_order()
-    await store.flush(GROUP, epoch, [a_commit(order, claims=(("TEN", "c-1001"),))])
+    await store.flush(*lease, [a_commit(order, claims=(("TEN", "c-1001"),))])
     assert await promotions.used(["TEN", "NONE"]) == {"TEN": 1}
     await promotions.delete("TEN")
     await promotions.create(replace(TEN, code="Ten", starts_at=None, ends_at=None, max_uses=1))
     assert await promotions.used(["TEN"]) == {"Ten": 1}
-    assert (await store.flush(GROUP, epoch, [a_commit(an_order(), claims=(("TEN", "c-2"),))])).refused
+    assert (await store.flush(*lease, [a_commit(an_order(), claims=(("TEN", "c-2"),))])).refused
 
 
 async def test_a_change_writes_what_it_changes_and_nothing_else(

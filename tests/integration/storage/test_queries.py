@@ -15,8 +15,8 @@ from domain.order import Attention, Order, Status
 from storage.errors import UndecodableSnapshot
 from storage.queries import OrderFilters, PageKey, Queries, Sort
 from storage.snapshots import OrderStore
-from tests.integration.storage.conftest import GROUP
 from tests.integration.storage.orders import NOW, a_commit, an_order, next_of, paid_with
+from tests.integration.storage.owning import Lease
 
 
 async def everything(queries: Queries, filters: OrderFilters, sort: Sort, limit: int = 3) -> list[str]:
@@ -32,24 +32,24 @@ async def everything(queries: Queries, filters: OrderFilters, sort: Sort, limit:
 
 
 async def test_an_order_is_read_as_it_was_committed_and_an_unknown_one_is_none(
-    queries: Queries, store: OrderStore, epoch: int
+    queries: Queries, store: OrderStore, lease: Lease
 ) -> None:
     order = an_order()
-    await store.flush(GROUP, epoch, [a_commit(order)])
+    await store.flush(*lease, [a_commit(order)])
     found = await asyncio.gather(
         queries.order(order.id), queries.order(str(uuid4())), queries.order("no id"), queries.order(order.id.upper())
     )
     assert list(found) == [order, None, None, order]
     second = next_of(order)
-    await store.flush(GROUP, epoch, [a_commit(second)])
+    await store.flush(*lease, [a_commit(second)])
     assert await queries.order(order.id) == second
 
 
 async def test_an_order_that_can_not_be_read_fails_alone(
-    queries: Queries, store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+    queries: Queries, store: OrderStore, lease: Lease, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     good, bad = an_order(), an_order()
-    await store.flush(GROUP, epoch, [a_commit(good), a_commit(bad)])
+    await store.flush(*lease, [a_commit(good), a_commit(bad)])
     await sql.execute("update orders set snapshot = 'rubbish' where id = $1", bad.id)
     found = await asyncio.gather(queries.order(good.id), queries.order(bad.id), return_exceptions=True)
     assert found[0] == good
@@ -58,7 +58,7 @@ async def test_an_order_that_can_not_be_read_fails_alone(
 
 
 @pytest.fixture
-async def many(store: OrderStore, epoch: int) -> list[Order]:
+async def many(store: OrderStore, lease: Lease) -> list[Order]:
     """Forty orders of two customers, several created at the same moment and of the same total."""
     orders = []
     for i in range(40):
@@ -73,7 +73,7 @@ async def many(store: OrderStore, epoch: int) -> list[Order]:
             attention=(Attention("k", "r", "d"),) if i % 8 == 0 else (),
         )
         orders.append(order)
-    await store.flush(GROUP, epoch, [a_commit(order, deadline=None) for order in orders])
+    await store.flush(*lease, [a_commit(order, deadline=None) for order in orders])
     return orders
 
 
@@ -121,7 +121,7 @@ async def test_a_list_has_what_its_filters_say_in_the_order_of_its_sort(
 
 
 async def test_pages_neither_repeat_nor_miss_an_order_while_others_are_created(
-    queries: Queries, store: OrderStore, epoch: int, many: list[Order]
+    queries: Queries, store: OrderStore, lease: Lease, many: list[Order]
 ) -> None:
     seen: list[str] = []
     after: PageKey | None = None
@@ -136,32 +136,32 @@ async def test_pages_neither_repeat_nor_miss_an_order_while_others_are_created(
         # One before the place we are at, one after it, at its very moment.
         fresh = [an_order(created_at=after.value + timedelta(minutes=m)) for m in (-1, 0, 1)] if born < 9 else []
         born += len(fresh)
-        await store.flush(GROUP, epoch, [a_commit(order) for order in fresh])
+        await store.flush(*lease, [a_commit(order) for order in fresh])
     assert len(seen) == len(set(seen))
     assert {order.id for order in many} <= set(seen)
 
 
 async def test_an_order_that_lost_its_line_is_not_in_the_list_of_that_sku(
-    queries: Queries, store: OrderStore, epoch: int
+    queries: Queries, store: OrderStore, lease: Lease
 ) -> None:
     order = an_order(skus=("sku-1", "sku-2"))
-    await store.flush(GROUP, epoch, [a_commit(order)])
+    await store.flush(*lease, [a_commit(order)])
     edited = next_of(order, lines=(order.lines[0], replace(order.lines[1], sku="sku-9")))
-    await store.flush(GROUP, epoch, [a_commit(edited)])
+    await store.flush(*lease, [a_commit(edited)])
     for sku, expected in (("sku-1", [order.id]), ("sku-2", []), ("sku-9", [order.id])):
         assert await everything(queries, OrderFilters(sku=sku), Sort.NEWEST_FIRST) == expected
 
 
 async def test_the_timeline_and_the_ledger_have_everything_in_order(
-    queries: Queries, store: OrderStore, epoch: int
+    queries: Queries, store: OrderStore, lease: Lease
 ) -> None:
     order = an_order()
     first = a_commit(order, events=3)
     payment, entry = paid_with(order, 500)
     paid = next_of(order, payments=(payment,), ledger=(entry,))
     second = a_commit(paid, events=3, ledger=(entry,))
-    await store.flush(GROUP, epoch, [first])
-    await store.flush(GROUP, epoch, [second])
+    await store.flush(*lease, [first])
+    await store.flush(*lease, [second])
     assert await queries.timeline(order.id) == first.events + second.events
     assert await queries.ledger(order.id) == (entry,)
     for nothing in (str(uuid4()), "no id"):
@@ -170,24 +170,24 @@ async def test_the_timeline_and_the_ledger_have_everything_in_order(
 
 
 async def test_an_order_amended_between_two_reads_is_not_taken_from_the_first(
-    queries: Queries, store: OrderStore, epoch: int
+    queries: Queries, store: OrderStore, lease: Lease
 ) -> None:
     order = an_order()
-    await store.flush(GROUP, epoch, [a_commit(order)])
+    await store.flush(*lease, [a_commit(order)])
     for _ in range(20):
         early = asyncio.create_task(queries.order(order.id))
-        order = next_of(order)
-        await store.flush(GROUP, epoch, [a_commit(order)])
+        order = next_of(replace(order))
+        await store.flush(*lease, [a_commit(order)])
         assert await queries.order(order.id) == order
         await early
 
 
 async def test_an_order_that_is_set_aside_shows_it_until_it_is_committed_again(
-    queries: Queries, store: OrderStore, epoch: int
+    queries: Queries, store: OrderStore, lease: Lease
 ) -> None:
     """Only the list's filter knew of it: the order itself went on saying that it was running, and needed nobody."""
     order = an_order()
-    await store.flush(GROUP, epoch, [a_commit(order)])
+    await store.flush(*lease, [a_commit(order)])
     await store.set_aside(order.id, "CallAnswered can't be handled: ValueError")
     found = await queries.order(order.id)
     assert found is not None
@@ -197,5 +197,5 @@ async def test_an_order_that_is_set_aside_shows_it_until_it_is_committed_again(
     document = represent(found)
     assert (document["needs_attention"], document["saga"]["state"]) == (True, "needs_attention")
     second = next_of(order)
-    await store.flush(GROUP, epoch, [a_commit(second)])
+    await store.flush(*lease, [a_commit(second)])
     assert await queries.order(order.id) == second

@@ -10,8 +10,8 @@ from domain.payments import Payment, PaymentStatus
 from storage.commits import Commit
 from storage.queries import Bucket, GroupBy, Queries
 from storage.snapshots import OrderStore
-from tests.integration.storage.conftest import GROUP
 from tests.integration.storage.orders import a_commit, an_order
+from tests.integration.storage.owning import Lease
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 END = START + timedelta(days=2)
@@ -45,11 +45,10 @@ def tried(order_paid_in: int, *statuses: PaymentStatus) -> tuple[Payment, ...]:
 
 
 @pytest.fixture
-async def figures(store: OrderStore, epoch: int) -> None:
+async def figures(store: OrderStore, lease: Lease) -> None:
     confirmed, rejected = PaymentStatus.CONFIRMED, PaymentStatus.REJECTED
     await store.flush(
-        GROUP,
-        epoch,
+        *lease,
         [
             # Two orders of the first day, in one hour, that went all the way.
             sold(START + timedelta(hours=1), skus=("a", "b"), paid=1000, took_s=1, status=Status.DELIVERED,

@@ -8,36 +8,37 @@ import pytest
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.postgres import PoolLimits
 from storage.snapshots import OrderStore
-from tests.integration.storage.conftest import GROUP
 from tests.integration.storage.orders import a_commit, an_order
+from tests.integration.storage.owning import Lease
 from tests.integration.wire import wire_to
 
+LOCK_LEASE = "select from leases where process = $1 for update"
 STORES_BACKENDS = "select pid from pg_stat_activity where application_name = $1 and datname = current_database()"
 ENDS_WITHIN_S = 10.0
 
 
 async def test_a_commit_whose_answer_is_lost_is_unknown_and_reading_back_shows_that_it_was_done(
-    database_url: str, store: OrderStore, epoch: int
+    database_url: str, store: OrderStore, lease: Lease
 ) -> None:
     order = an_order()
     async with wire_to(database_url, hangs_up=True) as (url, wire):
         far = await OrderStore.open(url, application_name="far", limits=PoolLimits(max_connections=1))
         wire.deaf = True
         with pytest.raises(CommitUnknown):
-            await far.flush(GROUP, epoch, [a_commit(order)])
+            await far.flush(*lease, [a_commit(order)])
         await far.close()
-    assert await store.renew(GROUP, epoch) is not None
+    await store.renew(lease.process)
     assert (await store.load([order.id]))[order.id].order == order
 
 
 async def test_a_commit_that_is_defeated_by_renewing_is_never_done(
-    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore, lease: Lease, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     order = an_order()
     transaction = sql.transaction()
     await transaction.start()
-    await sql.fetch("select from owners where grp = $1 for update", GROUP)
-    flushing = asyncio.create_task(store.flush(GROUP, epoch, [a_commit(order)]))
+    await sql.fetch(LOCK_LEASE, lease.process)
+    flushing = asyncio.create_task(store.flush(*lease, [a_commit(order)]))
     async with asyncio.timeout(ENDS_WITHIN_S):
         while not await sql.fetchval("select exists (select from pg_locks where not granted)"):
             pass
@@ -46,35 +47,32 @@ async def test_a_commit_that_is_defeated_by_renewing_is_never_done(
     with pytest.raises(CommitUnknown):
         await flushing
     await transaction.commit()
-    renewed = await store.renew(GROUP, epoch)
-    assert renewed is not None
-    assert renewed > epoch
+    renewed = await store.renew(lease.process)
     assert await store.load([order.id]) == {}
-    assert await store.renew(GROUP, epoch) is None
-    assert not (await store.flush(GROUP, epoch, [a_commit(order)])).owned
-    assert (await store.flush(GROUP, renewed, [a_commit(order)])).committed == {order.id}
+    assert not (await store.flush(*lease, [a_commit(order)])).owned
+    assert (await store.flush(lease.process, renewed, [a_commit(order)])).committed == {order.id}
 
 
 async def test_a_statement_that_the_server_gave_up_on_was_certainly_not_committed(
-    database_url: str, store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+    database_url: str, store: OrderStore, lease: Lease, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     order = an_order()
     brisk = await OrderStore.open(
         database_url, application_name="brisk", limits=PoolLimits(statement_timeout_s=0.3, client_grace_s=5)
     )
     async with sql.transaction():
-        await sql.fetch("select from owners where grp = $1 for update", GROUP)
+        await sql.fetch(LOCK_LEASE, lease.process)
         with pytest.raises(StorageUnavailable):
-            await brisk.flush(GROUP, epoch, [a_commit(order)])
+            await brisk.flush(*lease, [a_commit(order)])
     await brisk.close()
     assert await store.load([order.id]) == {}
 
 
 async def test_connections_that_were_ended_are_replaced(
-    database_url: str, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+    database_url: str, lease: Lease, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     """A flush that was sent while its connection's end was being read met an error of the driver that belonged to none
-    of its trees, and the commits of the group stood still for ever.
+    of its trees, and the commits of the shard stood still for ever.
     """
     brief = await OrderStore.open(database_url, application_name="brief", limits=PoolLimits(max_connections=1))
     for round_number in range(60):
@@ -86,7 +84,7 @@ async def test_connections_that_were_ended_are_replaced(
         async with asyncio.timeout(ENDS_WITHIN_S):
             while True:
                 try:
-                    result = await brief.flush(GROUP, epoch, [a_commit(order)])
+                    result = await brief.flush(*lease, [a_commit(order)])
                 except (CommitUnknown, StorageUnavailable):
                     continue
                 break
@@ -95,13 +93,13 @@ async def test_connections_that_were_ended_are_replaced(
 
 
 async def test_a_pool_without_a_free_connection_says_so_in_time(
-    database_url: str, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+    database_url: str, lease: Lease, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     limits = PoolLimits(max_connections=1, acquire_timeout_s=0.2)
     narrow = await OrderStore.open(database_url, application_name="narrow", limits=limits)
     async with sql.transaction():
-        await sql.fetch("select from owners where grp = $1 for update", GROUP)
-        held = asyncio.create_task(narrow.flush(GROUP, epoch, [a_commit(an_order())]))
+        await sql.fetch(LOCK_LEASE, lease.process)
+        held = asyncio.create_task(narrow.flush(*lease, [a_commit(an_order())]))
         async with asyncio.timeout(ENDS_WITHIN_S):
             while not await sql.fetchval("select exists (select from pg_locks where not granted)"):
                 pass

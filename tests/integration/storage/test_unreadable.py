@@ -6,61 +6,24 @@ from datetime import UTC, datetime
 
 import asyncpg
 import pytest
-from msgspec.structs import replace
 
-from domain.order import Product
-from storage.catalogue import CatalogueTables
+from domain.slices import PARTITIONS
 from storage.filters import OrderFilters, Sort
 from storage.queries import Queries
 from storage.snapshots import OrderStore
-from storage.unreadable import unreadable_rows
-from tests.integration.storage.conftest import GROUP
-from tests.integration.storage.orders import CUSTOMER, a_commit, an_order
+from tests.integration.storage.orders import a_commit, an_order
+from tests.integration.storage.owning import Lease
 
 NO_TIMES = ("infinity", "-infinity", "20000-01-01", "4000-01-01 BC")
-PRODUCT = Product(
-    sku="sku-1", name="Taza", unit_price=1, currency="EUR", tax_rate="0.2100", available=7, sellable=True, version=5
-)
-
-
-@pytest.mark.parametrize(
-    "value", ["fetched_at = 'infinity'", "fetched_at = '20000-01-01'", "tax_rate = '0_1x'", "tax_rate = 'NaN'"]
-)
-async def test_a_product_that_can_not_be_read_is_none_and_its_neighbour_is_read(
-    store: OrderStore, sql: asyncpg.Connection[asyncpg.Record], value: str
-) -> None:
-    tables = CatalogueTables(store.database)
-    other = replace(PRODUCT, sku="sku-2")
-    await tables.keep_products([PRODUCT, other])
-    await sql.execute(f"update products set {value} where sku = 'sku-1'")  # noqa: S608
-    met = unreadable_rows().get("unreadable_products_total", 0)
-    assert list(await tables.products(["sku-1", "sku-2"], "EUR", max_age_s=30)) == ["sku-2"]
-    assert unreadable_rows()["unreadable_products_total"] == met + 1
-    await tables.keep_products([PRODUCT])
-    assert list(await tables.products(["sku-1"], "EUR", max_age_s=30)) == ["sku-1"]
-
-
-@pytest.mark.parametrize(
-    "value", ["fetched_at = 'infinity'", "fetched_at = '20000-01-01'", "addresses = '\\xc1'", "addresses = ''"]
-)
-async def test_a_customer_who_can_not_be_read_is_none(
-    store: OrderStore, sql: asyncpg.Connection[asyncpg.Record], value: str
-) -> None:
-    tables = CatalogueTables(store.database)
-    await tables.keep_customers([CUSTOMER])
-    await sql.execute(f"update customers set {value}")  # noqa: S608
-    met = unreadable_rows().get("unreadable_customers_total", 0)
-    assert await tables.customers([CUSTOMER.customer_id], max_age_s=30) == {}
-    assert unreadable_rows()["unreadable_customers_total"] == met + 1
 
 
 @pytest.mark.parametrize("time", NO_TIMES)
 @pytest.mark.parametrize("sort", list(Sort))
 async def test_an_order_at_a_time_that_is_none_does_not_break_the_list(
-    store: OrderStore, queries: Queries, epoch: int, sql: asyncpg.Connection[asyncpg.Record], time: str, sort: Sort
+    store: OrderStore, queries: Queries, lease: Lease, sql: asyncpg.Connection[asyncpg.Record], time: str, sort: Sort
 ) -> None:
     odd, odd_too, *others = orders = [an_order() for _ in range(5)]
-    await store.flush(GROUP, epoch, [a_commit(order) for order in orders])
+    await store.flush(*lease, [a_commit(order) for order in orders])
     await sql.execute(
         "update orders set created_at = $1::text::timestamptz where id = any($2)", time, [odd.id, odd_too.id]
     )
@@ -80,23 +43,24 @@ async def test_an_order_at_a_time_that_is_none_does_not_break_the_list(
 
 @pytest.mark.parametrize("time", NO_TIMES)
 async def test_a_deadline_that_is_no_time_does_not_break_the_polls(
-    store: OrderStore, epoch: int, sql: asyncpg.Connection[asyncpg.Record], time: str
+    store: OrderStore, lease: Lease, sql: asyncpg.Connection[asyncpg.Record], time: str
 ) -> None:
     odd, other = an_order(), an_order()
-    await store.flush(GROUP, epoch, [a_commit(odd), a_commit(other)])
+    await store.flush(*lease, [a_commit(odd), a_commit(other)])
     await sql.execute(
         "update orders set deadline = $1::text::timestamptz, check_at = '-infinity' where id = $2", time, odd.id
     )
-    for found in (await store.due((0, 1), 5, 10), await store.overdue(1, 10), await store.running((0, 1), None, 10)):
+    every = frozenset(map(str, range(PARTITIONS)))
+    for found in (await store.due(every, 5, 10), await store.running(every, None, 10)):
         assert other.id in dict(found)
         assert all(at.tzinfo is UTC for _, at in found)
 
 
 async def test_a_timeline_and_a_ledger_with_a_time_that_is_none_are_read(
-    store: OrderStore, queries: Queries, epoch: int, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore, queries: Queries, lease: Lease, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     order = an_order()
-    await store.flush(GROUP, epoch, [a_commit(order, events=2)])
+    await store.flush(*lease, [a_commit(order, events=2)])
     await sql.execute("update order_events set at = '-infinity' where seq = 1")
     assert [event.at.year for event in await queries.timeline(order.id)] == [1, 2026]
     assert len((await store.unpublished([order.id]))[order.id]) == 2

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
-from actors.groups import Layout
 from actors.inbound import LETTERS_TOGETHER_MAX, Inbound
 from actors.link import ProcessGone
 from domain.commands import HoldLost, Message
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
-from messaging.envelope import CustomerUpdatedData, Data, InboundEvent, InventoryUpdatedData
-from messaging.inbound import CustomerChanged, ProductChanged
-from storage.copies import CustomerNews, ProductNews
+from domain.money import Money
+from domain.reference_data import ReferenceKind, ReferenceVersion
+from messaging.envelope import CustomerUpdatedData, Data, InboundEvent, InventoryUpdatedData, MoneyData
+from messaging.inbound import ReferenceChanged
 from storage.errors import StorageUnavailable
 
 SHARDS = ["order-shard-0", "order-shard-1"]
@@ -38,52 +40,52 @@ class Router:
 
 
 class Peer:
-    def __init__(self, name: str, heard: list[tuple[object, ...]], *, is_gone: bool) -> None:
+    def __init__(self, name: str, heard: list[tuple[object, ...]], *, is_gone: bool, hangs: bool) -> None:
         self._name = name
         self._heard = heard
         self._is_gone = is_gone
+        self._hangs = hangs
 
     async def call(self, method: str, *news: object) -> None:
         if self._is_gone:
             raise ProcessGone(self._name, "it ended", sent=False)
+        if self._hangs:
+            await asyncio.get_running_loop().create_future()
         self._heard.append((self._name, method, *news))
 
 
 class Peers:
-    """Shards of which those named in ``up`` are up; those in ``gone`` die just then."""
+    """Shards of which those named in ``up`` are up; those in ``gone`` die just then, those in ``hang`` never answer."""
 
-    def __init__(self, up: list[str], gone: tuple[str, ...] = ()) -> None:
+    def __init__(self, up: list[str], gone: tuple[str, ...] = (), hang: tuple[str, ...] = ()) -> None:
         self.heard: list[tuple[object, ...]] = []
         self._up = up
         self._gone = gone
+        self._hang = hang
 
-    def is_up(self, name: str) -> bool:
-        return name in self._up
+    def up(self) -> list[str]:
+        return ["bulkhead-user", *self._up]
 
     def get(self, name: str) -> Peer:
-        return Peer(name, self.heard, is_gone=name in self._gone)
+        return Peer(name, self.heard, is_gone=name in self._gone, hangs=name in self._hang)
 
 
-class Copies:
-    """What was written over the copies; Redis or PostgreSQL may be away."""
+class Invalidation:
+    """What was committed; PostgreSQL may be away."""
 
-    def __init__(self, *, redis: bool = True, postgresql: bool = True) -> None:
-        self.written: list[ProductNews | CustomerNews] = []
-        self._redis = redis
-        self._postgresql = postgresql
+    def __init__(self, *, is_away: bool = False) -> None:
+        self.committed: list[ReferenceVersion] = []
+        self._is_away = is_away
 
-    async def product(self, news: ProductNews | CustomerNews) -> bool:
-        if not self._postgresql:
+    async def changed(self, change: ReferenceVersion) -> None:
+        if self._is_away:
             raise StorageUnavailable("away")
-        self.written.append(news)
-        return self._redis
-
-    customer = product
+        self.committed.append(change)
 
 
-def inbound(router: Router, peers: Peers, copies: Copies | None = None) -> Inbound:
+def inbound(router: Router, peers: Peers, invalidation: Invalidation | None = None) -> Inbound:
     both: tuple[Any, Any] = (router, peers)
-    return Inbound(*both, Layout(2), copies or Copies())
+    return Inbound(*both, invalidation or Invalidation())
 
 
 def event(data: Data) -> InboundEvent:
@@ -132,49 +134,55 @@ async def test_what_the_rules_refuse_is_told_when_nothing_else_failed() -> None:
     assert raised.value.code == "illegal_transition"
 
 
-async def test_news_reach_every_shard() -> None:
-    peers = Peers(SHARDS)
-    await inbound(Router({}), peers).deliver(lost())
-    news = ProductChanged(sku="pen", version=7, available=0, unit_price=None, tax_rate=None, name=None)
-    assert [told for told in peers.heard if told[0] in SHARDS] == [(name, "product_changed", news) for name in SHARDS]
+PRICE = InventoryUpdatedData(sku="pen", available=0, version=7, unit_price=MoneyData(1200, "EUR"))
+PEN_CHANGED = ReferenceVersion(ReferenceKind.PRODUCT, "pen", 7)
+
+
+async def told(peers: Peers, shards: int) -> list[tuple[object, ...]]:
+    """What the shards were told, once so many were."""
+    async with asyncio.timeout(5):
+        while len(peers.heard) < shards:
+            await asyncio.sleep(0)
+    return peers.heard
+
+
+async def test_the_version_that_an_event_told_of_is_committed_and_every_shard_hears_of_it() -> None:
+    peers, invalidation = Peers(SHARDS), Invalidation()
+    await inbound(Router({}), peers, invalidation).deliver(event(PRICE))
+    assert invalidation.committed == [PEN_CHANGED]
+    change = ReferenceChanged(changed=PEN_CHANGED, unit_price=Money(1200, "EUR"))
+    assert await told(peers, 2) == [(name, "reference_changed", change) for name in SHARDS]
 
     peers = Peers(SHARDS)
-    await inbound(Router({}), peers).deliver(event(CustomerUpdatedData(customer_id="c-1", version=2, status="blocked")))
-    told = CustomerChanged(customer_id="c-1", version=2, name=None, email=None, status="blocked", addresses=None)
-    assert [told for told in peers.heard if told[0] in SHARDS] == [(name, "customer_changed", told) for name in SHARDS]
+    blocked = event(CustomerUpdatedData(customer_id="c-1", version=2, status="blocked"))
+    await inbound(Router({}), peers, invalidation).deliver(blocked)
+    change = ReferenceChanged(changed=ReferenceVersion(ReferenceKind.CUSTOMER, "c-1", 2), status="blocked")
+    assert invalidation.committed == [PEN_CHANGED, change.changed]
+    assert await told(peers, 2) == [(name, "reference_changed", change) for name in SHARDS]
 
 
-async def test_news_are_written_over_the_copies_and_whoever_gives_them_out_is_told() -> None:
-    peers, copies = Peers(SHARDS), Copies()
-    deliver = inbound(Router({}), peers, copies).deliver
-    await deliver(lost())
-    await deliver(event(CustomerUpdatedData(customer_id="c-1", version=2, status="blocked")))
-    assert copies.written == [
-        ProductNews(sku="pen", version=7, available=0),
-        CustomerNews(customer_id="c-1", version=2, status="blocked"),
-    ]
-    assert [told for told in peers.heard if told[1] == "told"] == [
-        ("bulkhead-product", "told", "product:pen", 7),
-        ("bulkhead-user", "told", "customer:c-1", 2),
-    ]
-
-
-async def test_news_that_neither_redis_nor_the_bulkhead_has_heard_come_again() -> None:
-    gone = ("bulkhead-product",)
-    await inbound(Router({}), Peers(SHARDS, gone)).deliver(lost())
-    await inbound(Router({}), Peers(SHARDS), Copies(redis=False)).deliver(lost())
-    with pytest.raises(Unavailable):
-        await inbound(Router({}), Peers(SHARDS, gone), Copies(redis=False)).deliver(lost())
-    with pytest.raises(Unavailable):
-        await inbound(Router({}), Peers(SHARDS), Copies(postgresql=False)).deliver(lost())
-
-
-@pytest.mark.parametrize("peers", [Peers(["order-shard-1"]), Peers(SHARDS, gone=("order-shard-0",))])
-async def test_an_event_of_which_a_shard_was_not_told_comes_again_though_all_else_is_done(peers: Peers) -> None:
-    """A shard that had just come back was up for the API and not yet for the bridge: it went on with what it had."""
-    router = Router({order_id(2): NO})
+async def test_an_event_whose_version_is_not_committed_comes_again() -> None:
+    peers = Peers(SHARDS)
     with pytest.raises(Unavailable) as raised:
-        await inbound(router, peers).deliver(lost(1, 2))
-    assert "order-shard-0" in raised.value.detail
-    assert [told[0] for told in peers.heard if told[0] in SHARDS] == ["order-shard-1"]
-    assert len(router.asked) == 2
+        await inbound(Router({}), peers, Invalidation(is_away=True)).deliver(event(PRICE))
+    assert raised.value.code == "version_not_committed"
+    assert peers.heard == []
+
+
+@pytest.mark.parametrize(
+    "peers", [Peers(["order-shard-1"]), Peers(SHARDS, gone=("order-shard-0",)), Peers(SHARDS, hang=("order-shard-0",))]
+)
+async def test_a_shard_that_is_away_holds_up_no_event(peers: Peers) -> None:
+    """However often the events come: each is acknowledged at its first delivery, so that none becomes a dead letter."""
+    invalidation = Invalidation()
+    deliver = inbound(Router({}), peers, invalidation).deliver
+    for version in range(1, 10):
+        await deliver(event(msgspec.structs.replace(PRICE, version=version)))
+    assert [change.version for change in invalidation.committed] == list(range(1, 10))
+    assert {shard for shard, *_ in await told(peers, 9)} == {"order-shard-1"}
+
+
+async def test_what_is_in_stock_makes_no_copy_old() -> None:
+    invalidation = Invalidation()
+    await inbound(Router({}), Peers(SHARDS), invalidation).deliver(lost(1))
+    assert invalidation.committed == []

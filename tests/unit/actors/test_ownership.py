@@ -1,120 +1,76 @@
-"""Who owns an order: the owners table says so, unless its owner is gone or says repeatedly that it does not."""
+"""Who owns an order, as a router knows it: what the tables said when they were read last."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Callable
 
-from actors.groups import Layout
-from actors.ownership import Owner, Ownership
+from actors.ownership import Ownership
+from domain.slices import dedicated_partition, partition_of
 
 ORDER = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"
-LAYOUT = Layout(2)
-GROUP = LAYOUT.group_of(ORDER)
-HOME = LAYOUT.home_of(GROUP)
-OTHER = LAYOUT.stand_ins(GROUP)[0]
-DEDICATED = f"order-{ORDER}"
 
 
-@dataclass
 class Table:
-    """The owners table and the shards, as a router sees them."""
+    """The tables, or nothing while they can't be read."""
 
-    owners: dict[str, str] = field(default_factory=dict)
-    down: set[str] = field(default_factory=set)
-    forgotten: list[str] = field(default_factory=list)
-    is_readable: bool = True
+    def __init__(self) -> None:
+        self.owners: dict[str, str | None] = {}
+        self.is_readable = True
+        self.readings = 0
+        self.forgotten: list[str] = []
 
-    def is_up(self, name: str) -> bool:
-        return name not in self.down
-
-    def forget(self, name: str) -> None:
-        self.forgotten.append(name)
-
-    async def read(self) -> dict[str, str]:
+    async def read(self) -> dict[str, str | None]:
+        self.readings += 1
         if not self.is_readable:
             raise OSError("away")
         return dict(self.owners)
 
-    async def ownership(self) -> Ownership:
-        ownership = Ownership(LAYOUT, self, self.read, read_every_s=1.0, dedicated_max_orders=2)
-        await ownership.refresh()
-        return ownership
 
-
-def found(ownership: Ownership, order_id: str = ORDER) -> Owner:
-    owner = ownership.owner_of(order_id)
-    assert owner is not None
-    return owner
-
-
-def whom(ownership: Ownership) -> tuple[str, str, bool] | None:
-    owner = ownership.owner_of(ORDER)
-    return None if owner is None else (owner.process, owner.group, owner.take)
-
-
-async def test_the_table_wins_over_the_home_shard_and_one_that_is_up_over_both() -> None:
+async def test_an_order_is_owned_with_its_partition_and_one_of_its_own_comes_first() -> None:
     table = Table()
-    ownership = await table.ownership()
-    assert whom(ownership) == (HOME, GROUP, False)
-    table.owners[GROUP] = OTHER
+    ownership = Ownership(table.read, table.forgotten.append)
     await ownership.refresh()
-    assert whom(ownership) == (OTHER, GROUP, False)
-    table.down = {OTHER}
-    assert whom(ownership) == (HOME, GROUP, True)
-    table.down = {HOME}
-    assert whom(ownership) == (OTHER, GROUP, False)
-    table.down = {HOME, OTHER}
-    assert whom(ownership) is None
-
-
-async def test_an_owner_that_denies_it_twice_is_replaced_and_each_reading_of_the_table_counts_once() -> None:
-    table = Table({GROUP: OTHER})
-    ownership = await table.ownership()
-    early = found(ownership)
-    for _ in range(5):
-        ownership.not_owner(ORDER, early, "")  # five messages of one moment
-    assert whom(ownership) == (OTHER, GROUP, False)
+    assert ownership.owner_of(ORDER) is None
+    table.owners = {partition_of(ORDER): "order-shard-1"}
     await ownership.refresh()
-    ownership.not_owner(ORDER, found(ownership), "")
-    assert whom(ownership) == (HOME, GROUP, True)
-    ownership.is_owner(found(ownership))
-    assert whom(ownership) == (OTHER, GROUP, False)
-
-
-async def test_denials_of_different_processes_do_not_add_up() -> None:
-    table = Table({GROUP: OTHER})
-    ownership = await table.ownership()
-    ownership.not_owner(ORDER, found(ownership), "")
-    table.owners[GROUP] = HOME
+    assert ownership.owner_of(ORDER) == "order-shard-1"
+    table.owners[dedicated_partition(ORDER)] = "order-x"
     await ownership.refresh()
-    ownership.not_owner(ORDER, found(ownership), "")
-    assert whom(ownership) == (HOME, GROUP, False)
+    assert ownership.owner_of(ORDER) == "order-x"
 
 
-async def test_an_order_with_a_process_of_its_own_is_found_there_until_that_says_no() -> None:
-    ownership = await Table().ownership()
-    ownership.not_owner(ORDER, found(ownership), DEDICATED)
-    assert whom(ownership) == (DEDICATED, DEDICATED, False)
-    ownership.not_owner(ORDER, found(ownership), "")
-    assert whom(ownership) == (HOME, GROUP, False)
+async def test_the_process_of_an_order_that_has_none_any_more_is_forgotten() -> None:
+    """Each was looked for ever after, until there was no room for more."""
+    table = Table()
+    dedicated = dedicated_partition(ORDER)
+    table.owners = {partition_of(ORDER): "order-shard-1", dedicated: dedicated}
+    ownership = Ownership(table.read, table.forgotten.append)
+    await ownership.refresh()
+    table.owners = {partition_of(ORDER): "order-shard-0"}
+    await ownership.refresh()
+    assert table.forgotten == [dedicated]
 
 
-async def test_only_so_many_orders_with_a_process_of_their_own_are_remembered() -> None:
-    ownership = await Table().ownership()
-    for order_id in ("a", "b", "c"):
-        ownership.not_owner(order_id, found(ownership, order_id), f"order-{order_id}")
-    assert [found(ownership, order_id).group.startswith("order-") for order_id in ("a", "b", "c")] == [
-        False,
-        True,
-        True,
-    ]
-
-
-async def test_a_reading_that_fails_leaves_the_last_one_and_counts_for_no_denial() -> None:
-    table = Table({GROUP: OTHER})
-    ownership = await table.ownership()
+async def test_a_reading_that_fails_leaves_the_last_one() -> None:
+    table = Table()
+    table.owners = {partition_of(ORDER): "order-shard-1"}
+    ownership = Ownership(table.read, table.forgotten.append)
+    await ownership.refresh()
     table.is_readable = False
-    for _ in range(3):
-        ownership.not_owner(ORDER, found(ownership), "")
-        await ownership.refresh()
-    assert whom(ownership) == (OTHER, GROUP, False)
+    await ownership.refresh()
+    assert ownership.owner_of(ORDER) == "order-shard-1"
+
+
+async def test_the_tables_are_read_at_the_start_and_again_and_again_until_it_is_stopped() -> None:
+    table = Table()
+    ownership = Ownership(table.read, table.forgotten.append, read_every_s=0.001)
+    await ownership.start()
+    await _until(lambda: table.readings >= 3)
+    await ownership.stop()
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not is_so():
+            await asyncio.sleep(0.001)

@@ -1,4 +1,4 @@
-"""The router: the owner gets the message, the stand-in gets it when the owner is gone, and no caller waits for ever."""
+"""The router: the owner by the tables gets the message, the next one when they say so, and no caller waits for ever."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from actors.groups import Layout
 from actors.link import CallFailed, ProcessGone, TooManyCalls
 from actors.ownership import Ownership
 from actors.replies import Reply
@@ -20,12 +19,11 @@ from actors.wire import Moved, Told, decode_letter, encode_told
 from domain.commands import Actor, ActorType, Cancel, ChangeQuantity, Message, Wake
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 from domain.order import CancelReason
+from domain.slices import dedicated_partition, partition_of
 
 ORDER = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"
-LAYOUT = Layout(2)
-GROUP = LAYOUT.group_of(ORDER)
-HOME = LAYOUT.home_of(GROUP)
-OTHER = LAYOUT.stand_ins(GROUP)[0]
+PARTITION = partition_of(ORDER)
+OWNER, OTHER = "order-shard-0", "order-shard-1"
 OK = Reply(document=b"{}", version=1)
 
 
@@ -33,30 +31,26 @@ OK = Reply(document=b"{}", version=1)
 class FakeShards:
     """Shards that answer as told; those named in ``down`` are gone."""
 
-    answer: Callable[[str, str, Message], Told]
+    answer: Callable[[str, Message], Told]
     down: set[str] = field(default_factory=set)
     full: bool = False
     fails: bool = False
     seen: dict[str, Told] = field(default_factory=dict)
     watches: list[str] = field(default_factory=list)
-    deliveries: list[tuple[str, str, bool, str]] = field(default_factory=list)
-
-    def is_up(self, name: str) -> bool:
-        return name not in self.down
-
-    def forget(self, name: str) -> None:
-        """There is nothing to forget."""
+    deliveries: list[tuple[str, str]] = field(default_factory=list)
 
     def get(self, name: str) -> FakeShard:
         return FakeShard(self, name)
 
-    async def deliver(self, name: str, group: str, take: bool, letter: bytes) -> bytes:
+    async def deliver(self, name: str, letter: bytes) -> bytes:
+        if name in self.down:
+            raise ProcessGone(name, "not there", sent=False)
         _, message = decode_letter(letter)
-        self.deliveries.append((name, group, take, message.id))
+        self.deliveries.append((name, message.id))
         await asyncio.sleep(0)
         if name in self.down:
             raise ProcessGone(name, "ended", sent=True)
-        return encode_told(self.answer(name, group, message))
+        return encode_told(self.answer(name, message))
 
     async def watch(self, name: str, order_id: str, until: str) -> bytes | None:
         await asyncio.sleep(0)
@@ -86,57 +80,58 @@ def a_message(number: int = 0) -> Message:
     return Message(id=f"m-{number}", body=Wake(), actor=Actor(ActorType.TIMER, "t"))
 
 
-async def a_router(shards: FakeShards, owners: Mapping[str, str] | None = None, **limits: float) -> Router:
-    async def read() -> Mapping[str, str]:
-        return owners or {}
+async def a_router(shards: FakeShards, owners: Mapping[str, str | None] | None = None, **limits: float) -> Router:
+    async def read() -> Mapping[str, str | None]:
+        return {PARTITION: OWNER} if owners is None else owners
 
-    ownership = Ownership(LAYOUT, shards, read, read_every_s=1.0)
+    ownership = Ownership(read, lambda _: None, read_every_s=1.0)
     await ownership.refresh()
     return Router(ownership, shards, RouterLimits(**{"not_owner_wait_s": 0, **limits}))
 
 
-async def test_a_message_goes_to_the_home_of_its_order() -> None:
+async def test_a_message_goes_to_the_owner_of_its_order() -> None:
     shards = FakeShards(lambda *_: OK)
     router = await a_router(shards)
     assert await router.ask(ORDER, a_message()) == OK
-    assert shards.deliveries == [(HOME, GROUP, False, "m-0")]
+    assert shards.deliveries == [(OWNER, "m-0")]
 
 
-async def test_the_owners_table_wins_over_arithmetic() -> None:
-    shards = FakeShards(lambda *_: OK)
-    router = await a_router(shards, {GROUP: OTHER})
-    await router.ask(ORDER, a_message())
-    assert shards.deliveries[0][:3] == (OTHER, GROUP, False)
-
-
-async def test_when_the_home_is_gone_the_stand_in_is_asked_to_take_over() -> None:
-    shards = FakeShards(lambda *_: OK, down={HOME})
-    router = await a_router(shards)
-    await router.ask(ORDER, a_message())
-    assert shards.deliveries == [(OTHER, GROUP, True, "m-0")]
+@pytest.mark.parametrize("owner", [OWNER, None])
+async def test_a_message_whose_owner_is_gone_or_unknown_waits_for_the_next_one(owner: str | None) -> None:
+    shards, owners = FakeShards(lambda *_: OK, down={OWNER, ""}), dict[str, str | None]({PARTITION: owner})
+    router = await a_router(shards, owners)
+    asking = asyncio.create_task(router.ask(ORDER, a_message()))
+    await asyncio.sleep(0)
+    owners[PARTITION] = OTHER
+    assert await asking == OK
+    assert shards.deliveries == [(OTHER, "m-0")]
 
 
 async def test_an_owner_that_dies_under_the_message_is_replaced_and_the_id_stays() -> None:
-    shards = FakeShards(lambda *_: OK)
-    router = await a_router(shards)
+    shards, owners = FakeShards(lambda *_: OK), dict[str, str | None]({PARTITION: OWNER})
+    router = await a_router(shards, owners)
     asking = asyncio.create_task(router.ask(ORDER, a_message(7)))
     while not shards.deliveries:
         await asyncio.sleep(0)
-    shards.down.add(HOME)
+    shards.down.add(OWNER)
+    owners[PARTITION] = OTHER
     assert await asking == OK
-    assert [(name, take, number) for name, _, take, number in shards.deliveries] == [
-        (HOME, False, "m-7"),
-        (OTHER, True, "m-7"),
-    ]
+    assert shards.deliveries == [(OWNER, "m-7"), (OTHER, "m-7")]
 
 
 async def test_an_order_that_moved_to_a_process_of_its_own_is_followed_there() -> None:
-    dedicated = f"order-{ORDER}"
-    shards = FakeShards(lambda name, *_: OK if name == dedicated else Moved(dedicated))
-    router = await a_router(shards)
+    dedicated = dedicated_partition(ORDER)
+    owners: dict[str, str | None] = {PARTITION: OWNER}
+
+    def answer(name: str, _: Message) -> Told:
+        owners[dedicated] = dedicated
+        return OK if name == dedicated else Moved("")
+
+    shards = FakeShards(answer)
+    router = await a_router(shards, owners)
     await router.ask(ORDER, a_message(1))
     await router.ask(ORDER, a_message(2))
-    assert [name for name, *_ in shards.deliveries] == [HOME, dedicated, dedicated]
+    assert [name for name, _ in shards.deliveries] == [OWNER, dedicated, dedicated]
 
 
 async def test_a_refusal_reaches_the_caller_with_all_it_says() -> None:
@@ -165,7 +160,7 @@ async def test_a_refusal_that_was_told_leaves_the_garbage_collector_nothing_to_f
 
 
 async def test_with_no_shard_up_a_message_that_was_never_sent_is_certainly_not_done() -> None:
-    router = await a_router(FakeShards(lambda *_: OK, down={HOME, OTHER}), no_owner_s=0)
+    router = await a_router(FakeShards(lambda *_: OK, down={OWNER, OTHER}), no_owner_s=0)
     with pytest.raises(Unavailable) as refusal:
         await router.ask(ORDER, a_message())
     assert refusal.value.code == "no_shard"
@@ -177,7 +172,7 @@ async def test_with_no_shard_left_a_message_that_was_sent_has_an_unknown_outcome
     asking = asyncio.create_task(router.ask(ORDER, a_message()))
     while not shards.deliveries:
         await asyncio.sleep(0)
-    shards.down |= {HOME, OTHER}
+    shards.down |= {OWNER, OTHER}
     with pytest.raises(OutcomeUnknown):
         await asking
 
@@ -189,49 +184,39 @@ async def test_not_now_is_no_certain_no_once_another_owner_was_asked_before(dies
     """
 
     def answer(name: str, *_: object) -> Told:
-        return Moved("") if name == HOME else Unavailable("database_unavailable", "away")
+        return Moved("") if name == OWNER else Unavailable("database_unavailable", "away")
 
     shards = FakeShards(answer)
-    owners = {GROUP: HOME}
+    owners: dict[str, str | None] = {PARTITION: OWNER}
     router = await a_router(shards, owners)
     asking = asyncio.create_task(router.ask(ORDER, a_message()))
     while not shards.deliveries:
         await asyncio.sleep(0)
     if dies:
-        shards.down.add(HOME)
-    owners[GROUP] = OTHER
+        shards.down.add(OWNER)
+    owners[PARTITION] = OTHER
     with pytest.raises(OutcomeUnknown):
         await asking
     with pytest.raises(Unavailable):
         await router.ask(ORDER, a_message(2))
 
 
-async def test_a_group_whose_owner_does_not_know_of_it_is_taken_over_again() -> None:
-    """A stand-in took a group over and died, or never heard that it had it. Back again, it said that the group had moved, the
-    owners table named it, and the group's orders answered nobody any more.
-    """
-    shards = FakeShards(lambda name, *_: Moved("") if name == OTHER else OK)
-    router = await a_router(shards, {GROUP: OTHER})
-    assert await router.ask(ORDER, a_message(), timeout_s=5) == OK
-    assert [(name, take) for name, _, take, _ in shards.deliveries] == [(OTHER, False), (OTHER, False), (HOME, True)]
+async def test_an_owner_that_moved_a_moment_ago_is_followed() -> None:
+    owners: dict[str, str | None] = {PARTITION: OWNER}
 
-
-async def test_an_owner_that_moved_a_moment_ago_is_followed_and_not_replaced() -> None:
-    owners = {GROUP: HOME}
-
-    def answer(name: str, *_: object) -> Told:
-        owners[GROUP] = OTHER
-        return Moved("") if name == HOME else OK
+    def answer(name: str, _: Message) -> Told:
+        owners[PARTITION] = OTHER
+        return Moved("") if name == OWNER else OK
 
     shards = FakeShards(answer)
     router = await a_router(shards, owners)
     await router.ask(ORDER, a_message())
-    assert [(name, take) for name, _, take, _ in shards.deliveries] == [(HOME, False), (OTHER, False)]
+    assert [name for name, _ in shards.deliveries] == [OWNER, OTHER]
 
 
 async def test_a_caller_is_told_in_time_even_if_the_shard_never_answers() -> None:
     class Silent(FakeShards):
-        async def deliver(self, name: str, group: str, take: bool, letter: bytes) -> bytes:
+        async def deliver(self, name: str, letter: bytes) -> bytes:
             await asyncio.Event().wait()
             raise AssertionError
 
@@ -243,7 +228,7 @@ async def test_a_caller_is_told_in_time_even_if_the_shard_never_answers() -> Non
 async def test_a_clients_command_is_always_remembered_because_it_may_be_delivered_twice() -> None:
     seen: list[bool] = []
 
-    def answer(_name: str, _group: str, message: Message) -> Told:
+    def answer(_name: str, message: Message) -> Told:
         seen.append(message.keyed)
         return OK
 
@@ -256,31 +241,34 @@ async def test_a_wait_gives_what_the_commit_told_or_nothing() -> None:
     shards = FakeShards(lambda *_: OK)
     router = await a_router(shards)
     assert await router.wait(ORDER, "validated", 5.0) is None
-    shards.seen[HOME] = OK
+    shards.seen[OWNER] = OK
     assert await router.wait(ORDER, "validated", 5.0) == OK
     assert await router.wait(ORDER, "validated", 0.0) is None
-    shards.down = {HOME, OTHER}
+    shards.down = {OWNER, OTHER}
     assert await router.wait(ORDER, "validated", 0.05) is None
 
 
 async def test_a_wait_goes_on_at_the_next_owner_when_a_shard_dies_or_the_order_moves() -> None:
-    dedicated = f"order-{ORDER}"
-    shards = FakeShards(lambda *_: OK, seen={OTHER: Moved(dedicated), dedicated: OK})
-    router = await a_router(shards)
-    shards.down.add(HOME)
-    assert await router.wait(ORDER, "validated", 5.0) == OK
-    assert shards.watches == [OTHER, dedicated]
+    dedicated = dedicated_partition(ORDER)
+    owners: dict[str, str | None] = {PARTITION: OTHER}
+    shards = FakeShards(lambda *_: OK, seen={OTHER: Moved(""), dedicated: OK})
+    router = await a_router(shards, owners)
+    waiting = asyncio.create_task(router.wait(ORDER, "validated", 5.0))
+    while not shards.watches:
+        await asyncio.sleep(0)
+    owners[dedicated] = dedicated
+    assert await waiting == OK
+    assert set(shards.watches) == {OTHER, dedicated}
     shards.down.add(dedicated)
     waiting = asyncio.create_task(router.wait(ORDER, "validated", 5.0))
-    shards.seen[OTHER] = Moved("")
-    while OTHER not in shards.watches[2:]:
-        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del owners[dedicated]
     shards.seen[OTHER] = OK
     assert await waiting == OK
 
 
 async def test_waits_end_early_when_the_process_is_asked_to_end() -> None:
-    shards = FakeShards(lambda *_: OK, seen={HOME: Moved("")})
+    shards = FakeShards(lambda *_: OK, seen={OWNER: Moved("")})
     router = await a_router(shards)
     waiting = asyncio.create_task(router.wait(ORDER, "validated", 3600))
     while not shards.watches:
@@ -307,15 +295,6 @@ async def test_a_shard_that_fails_leaves_the_outcome_open() -> None:
     assert await router.wait(ORDER, "validated", 5.0) is None
 
 
-async def test_a_message_waits_a_little_for_a_shard_to_come_up() -> None:
-    shards = FakeShards(lambda *_: OK, down={HOME, OTHER})
-    router = await a_router(shards, no_owner_look_every_s=0.0)
-    asking = asyncio.create_task(router.ask(ORDER, a_message()))
-    await asyncio.sleep(0)
-    shards.down.clear()
-    assert await asking == OK
-
-
 @pytest.mark.parametrize(
     "broken",
     [
@@ -335,12 +314,12 @@ async def test_a_message_that_cannot_be_encoded_costs_its_neighbours_nothing(bro
     assert (first, last) == (OK, OK)
     assert isinstance(failed, Refused)
     assert failed.code == "invalid_text"
-    assert shards.deliveries == [(HOME, GROUP, False, "m-0"), (HOME, GROUP, False, "m-2")]
+    assert shards.deliveries == [(OWNER, "m-0"), (OWNER, "m-2")]
 
 
 async def test_an_answer_that_cannot_be_encoded_costs_its_neighbours_nothing() -> None:
     broken = Refused(RefusalKind.CONFLICT, "taken", "by \ud800")
-    shards = FakeShards(lambda _name, _group, message: broken if message.id == "m-1" else OK)
+    shards = FakeShards(lambda _name, message: broken if message.id == "m-1" else OK)
     router = await a_router(shards)
     told = await asyncio.gather(*(router.ask(ORDER, a_message(n)) for n in range(3)), return_exceptions=True)
     assert (told[0], told[2]) == (OK, OK)

@@ -5,28 +5,25 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import structlog
 
 from actors.peers import SILENT, Peers
-from actors.router import Router
 from actors.supervisor import Supervisor, SupervisorPolicy
 
 SHARD = "order-shard-0"
 
 
 class World:
-    """Processes, peers, a store and a router, as the supervisor sees them."""
+    """Processes, peers and a store, as the supervisor sees them."""
 
     def __init__(self) -> None:
         self.running: set[str] = {SHARD}
         self.replaced: list[str] = []
         self.ended: list[str] = []
-        self.orders: dict[str, bool] = {}
-        self.late: list[str] = []
-        self.woken: list[str] = []
+        self.owners: dict[str, str | None] = {}
+        self.roles: dict[str, str] = {}
         self.now_s = 0.0
         self.figures = {"resident_orders": 1.0}
         self.silent: set[str] = set()
@@ -38,7 +35,7 @@ class World:
     # Processes.
 
     def names(self) -> Sequence[str]:
-        return [SHARD]
+        return []
 
     def alive(self) -> Sequence[str]:
         return sorted(self.running)
@@ -78,31 +75,25 @@ class World:
     async def call(self, method: str) -> dict[str, float]:
         return dict(self.figures)
 
-    # The store and the router.
+    # The store.
 
-    async def overdue(self, older_than_s: float, limit: int) -> Sequence[tuple[str, datetime]]:
+    async def owner_names(self) -> dict[str, str | None]:
+        return dict(self.owners)
+
+    async def shard_roles(self, cell: str) -> dict[str, str]:
         if self.is_broken:
             raise ZeroDivisionError
-        late, self.late = self.late, []
-        return [(order_id, datetime(2026, 1, 1, tzinfo=UTC)) for order_id in late]
-
-    async def dedicated(self) -> dict[str, bool]:
-        return dict(self.orders)
-
-    async def undedicate(self, order_id: str) -> None:
-        self.orders.pop(order_id, None)
-
-    async def ask(self, order_id: str, message: object) -> None:
-        self.woken.append(order_id)
+        return dict(self.roles)
 
 
 def a_supervisor(world: World, **policy: float) -> Supervisor:
     return Supervisor(
         processes=world,
         peers=cast("Peers", world),
-        router=cast("Router", world),
         store=world,
         policy=SupervisorPolicy(**{"round_every_s": 0, "tidy_every_rounds": 1, **policy}),  # type: ignore[arg-type]
+        cell="main",
+        roles={SHARD: "serving"},
         dedicated_max=2,
         monotonic=lambda: world.now_s,
     )
@@ -196,13 +187,20 @@ async def test_the_process_of_an_order_that_is_closed_meanwhile_is_not_started_a
     assert world.running == {SHARD}
 
 
-async def test_an_order_whose_deadline_was_missed_is_woken() -> None:
+async def test_a_shard_that_is_asked_for_is_started_and_a_drained_one_ended_once_it_owns_nothing() -> None:
     world = World()
-    world.late = ["o-1", "o-2"]
+    world.owners = {"0": SHARD}
     supervisor = a_supervisor(world)
     supervisor.start()
-    await until(lambda: len(world.woken) == 2)
-    assert world.woken == ["o-1", "o-2"]
+    world.roles = {SHARD: "draining", "order-shard-1": "serving"}
+    await until(lambda: "order-shard-1" in world.running)
+    assert supervisor.report()["expected"] == ["order-shard-1"]
+    assert world.ended == []
+    world.owners = {"0": "order-shard-1"}
+    await until(lambda: world.ended == [SHARD])
+    world.roles = {}
+    await until(lambda: SHARD in world.running)
+    assert world.running == {SHARD, "order-shard-1"}  # it is not asked for any more, and owns something
 
 
 async def test_there_are_no_more_dedicated_processes_than_may_be() -> None:
@@ -217,14 +215,13 @@ async def test_there_are_no_more_dedicated_processes_than_may_be() -> None:
 async def test_a_new_supervisor_ends_dedicated_processes_that_no_open_order_has() -> None:
     world = World()
     world.running |= {"order-open", "order-closed", "order-stray"}
-    world.orders = {"open": True, "closed": False}
+    world.owners = {"order-open": SHARD, "0": SHARD}
     supervisor = a_supervisor(world)
     await supervisor.adopt_dedicated()
     supervisor.start()
     await until(lambda: len(world.ended) == 2)
     assert sorted(world.ended) == ["order-closed", "order-stray"]
     assert world.running == {SHARD, "order-open"}
-    assert world.orders == {"open": True}
 
 
 async def test_refused_credentials_raise_one_alert_at_once() -> None:
@@ -243,14 +240,13 @@ async def test_refused_credentials_raise_one_alert_at_once() -> None:
 
 
 async def test_a_process_that_does_not_come_up_holds_up_nothing_and_is_an_alert_and_tried_again() -> None:
-    """The supervisor waited at its start for all processes: while one could not start, no deadline was rung and no figure was told."""
+    """The supervisor waited at its start for all processes: while one could not start, nothing else was done or told."""
     world = World()
     world.silent.add(SHARD)
-    world.late = ["o-1"]
+    world.roles = {"order-shard-1": "serving"}
     supervisor = a_supervisor(world, start_within_s=20.0, start_wait_max_s=100.0)
     supervisor.start()
-    await until(lambda: world.woken)
-    assert supervisor.report()["up"] == []
+    await until(lambda: supervisor.report()["up"] == ["order-shard-1"])
 
     def alerts() -> int:
         count: int = supervisor.report()["alerts"]["process_not_up"]
@@ -269,14 +265,14 @@ async def test_a_process_that_does_not_come_up_holds_up_nothing_and_is_an_alert_
     world.silent.clear()
     world.now_s = 1000.0
     await rounds()
-    assert (alerts(), supervisor.report()["up"]) == (5, [SHARD])
+    assert (alerts(), supervisor.report()["up"]) == (5, [SHARD, "order-shard-1"])
 
 
 async def test_a_process_whose_start_raises_keeps_none_of_the_others_from_starting() -> None:
     world = World()
     world.running.clear()
     world.cannot_start.add(SHARD)
-    world.orders = {"open": True}
+    world.owners = {"order-open": None}
     supervisor = a_supervisor(world)
     await supervisor.adopt_dedicated()
     supervisor.start()
@@ -290,7 +286,7 @@ async def test_a_process_whose_start_raises_keeps_none_of_the_others_from_starti
 
 async def test_a_start_that_hangs_keeps_nothing_else_from_being_done() -> None:
     """Each process was started after the one before it, and the rounds began after all of them: with one start that hung there was no
-    metric, no chore and no deadline rung.
+    metric and no chore.
     """
     world = World()
     world.running = set()
@@ -302,12 +298,11 @@ async def test_a_start_that_hangs_keeps_nothing_else_from_being_done() -> None:
         world.running.add(name)
 
     world.start = start  # type: ignore[method-assign]
-    world.names = lambda: [SHARD, "order-shard-1"]  # type: ignore[method-assign]
-    world.late = ["order-1"]
+    world.roles = {"order-shard-1": "serving"}
     supervisor = a_supervisor(world, start_within_s=0.02)
     try:
         supervisor.start()
-        await until(lambda: world.running == {"order-shard-1"} and world.woken == ["order-1"])
+        await until(lambda: world.running == {"order-shard-1"})
         await until(lambda: supervisor.report()["processes"].keys() == {"order-shard-1"})
         world.now_s = 1.0  # it is missing, and tried again, without a second thread that hangs
         await until(lambda: supervisor.report()["alerts"]["process_not_up"])
@@ -320,11 +315,13 @@ async def test_a_start_that_hangs_keeps_nothing_else_from_being_done() -> None:
 async def test_a_round_that_fails_is_an_alert_and_keeps_no_other_from_being_made() -> None:
     world = World()
     world.is_broken = True
-    world.running.add("order-stray")
     supervisor = a_supervisor(world)
-    await supervisor.adopt_dedicated()
     supervisor.start()
-    await until(lambda: supervisor.report()["processes"] and world.ended == ["order-stray"])
+    await until(lambda: supervisor.report()["processes"])
+    await until(lambda: supervisor.report()["alerts"]["supervisor_round_failed"])
+    world.is_broken = False
+    world.roles = {"order-shard-1": "serving"}
+    await until(lambda: "order-shard-1" in world.running)
     assert supervisor.report()["alerts"]["supervisor_round_failed"] >= 1
 
 

@@ -37,10 +37,10 @@ async def test_who_waits_hears_that_the_order_has_moved() -> None:
     watches = Watches()
     one, other = (asyncio.create_task(watches.until(name, "validated")) for name in ("one", "other"))
     await asyncio.sleep(0)
-    watches.moved("one")
-    assert await one == Moved("")
+    watches.moved(lambda order_id: order_id == "one", Moved("there"))
+    assert await one == Moved("there")
     assert not other.done()
-    watches.moved_all()
+    watches.moved(lambda _: True, Moved(""))
     assert await other == Moved("")
 
 

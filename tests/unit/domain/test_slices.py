@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from actors.groups import Layout
 from domain.ids import derived_id
-from domain.slices import DEDICATED, SLICES, dedicated_group, slice_of
+from domain.slices import DEDICATED, PARTITIONS, SLICES, dedicated_partition, partition_of, slice_of, slices_of
 
 
 def test_the_slice_of_an_order_never_changes() -> None:
@@ -18,9 +17,14 @@ def test_orders_spread_over_all_slices() -> None:
     assert max(counts) < 60
 
 
-def test_the_group_of_one_order_is_told_from_that_of_slices_by_its_first_letters() -> None:
-    # It is stored in rows too: owners.grp and orders.dedicated_group.
+def test_the_partition_of_one_order_is_told_from_those_of_slices_by_its_first_letters() -> None:
+    # It is stored in rows too: orders.dedicated_group and partitions.partition.
     order_id = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"
-    assert dedicated_group(order_id) == f"order-{order_id}"
-    assert dedicated_group(order_id).startswith(DEDICATED)
-    assert not Layout(4).group_of(order_id).startswith(DEDICATED)
+    assert dedicated_partition(order_id) == f"order-{order_id}"
+    assert dedicated_partition(order_id).startswith(DEDICATED)
+    assert partition_of(order_id) == str(787 % 64)
+
+
+def test_each_slice_is_in_one_partition() -> None:
+    assert sorted(slices_of(frozenset(map(str, range(PARTITIONS))))) == list(range(SLICES))
+    assert slices_of(frozenset(("63", "order-x"))) == list(range(63, SLICES, 64))

@@ -104,11 +104,12 @@ class Story:
             return refused
         raise AssertionError(f"{type(body).__name__} was not refused")
 
-    def answer(self, outcome: Outcome, *, of: type | None = None) -> Decision:
-        """Answer the oldest call out, or the oldest of a kind of request."""
+    def answer(self, outcome: Outcome, *, of: type | None = None, outdated: bool = False) -> Decision:
+        """Answer the oldest call out, or the oldest of a kind of request; what follows from it may be outdated."""
         call = next(each for each in self.calls if of is None or isinstance(each.request, of))
         self.calls.remove(call)
-        return self.says(CallAnswered(call.key, call.attempt, outcome), by=ActorType.PARTNER)
+        known = replace(self.known, is_outdated=outdated)
+        return self.says(CallAnswered(call.key, call.attempt, outcome), by=ActorType.PARTNER, known=known)
 
     def wakes(self, *, after_s: float | None = None) -> Decision:
         """Wake the order when it asks for that, or after so many seconds."""

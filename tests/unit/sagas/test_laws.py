@@ -12,6 +12,7 @@ from tests.unit.sagas.world import World
 LIKELY = ["calm"] * 20 + ["call"] * 20 + ["answer"] * 20 + ["pay"] * 16 + ["staff"] * 6 + ["due"] * 10
 RARE = ["repeat", "event", "decided", "time", "wake", "edit", "restart", "price", "ask_again"] * 2 + [
     "hold_lost",
+    "outdated",
     "scarce",
     "cancel",
 ]

@@ -26,6 +26,7 @@ from domain.calls import (
 from domain.commands import CallAnswered, ChangeQuantity, HoldLost, NewLine, Pay, PaymentRejected
 from domain.document import totals
 from domain.order import CancelReason, Customer, HoldState, Product, Status, StepState
+from domain.reference_data import ReferenceKind, ReferenceVersion
 from tests.unit.sagas.making import (
     ADDRESS,
     ASKING,
@@ -128,6 +129,68 @@ def test_a_total_just_below_the_limit_is_validated_and_one_above_it_is_not() -> 
         pen = replace(PEN, unit_price=price, tax_rate="0")
         story = Story(create, known=ASKING).fetched(pen)
         assert [isinstance(request, Hold) for request in story.requests] == ([True] if held else [])
+
+
+JUDGED_BY = (
+    ReferenceVersion(ReferenceKind.PRODUCT, "pen", 1),
+    ReferenceVersion(ReferenceKind.PRODUCT, "ink", 1),
+    ReferenceVersion(ReferenceKind.CUSTOMER, "c-1", 1),
+)
+
+
+def judged(story: Story) -> tuple[Status, tuple[ReferenceVersion, ...]]:
+    """What the order has become, and by what."""
+    return story.order.status, story.told.reference_versions
+
+
+def test_whatever_judges_an_order_says_by_which_versions_and_nothing_else_does() -> None:
+    story = Story(known=ASKING)
+    assert judged(story) == (Status.CREATED, ())
+    assert judged(story.fetched(PEN, INK)) == (Status.CREATED, ())
+    assert judged(story.held()) == (Status.VALIDATED, JUDGED_BY)
+    assert judged(story.pays()) == (Status.VALIDATED, ())
+    story = Story(known=ASKING).fetched(replace(PEN, sellable=False), INK)
+    assert judged(story) == (Status.CANCELLED, JUDGED_BY)
+
+
+def test_an_outdated_order_begins_anew_after_waits_that_grow_until_somebody_looks() -> None:
+    """Each round is asked of the partners themselves: only a first try is answered by a copy."""
+    story = Story()
+    waits_s = []
+    for round_ in range(1, RULES.step_attention_attempts + 1):
+        story.answer(HoldAnswered(story.order.revision, "held"), of=Hold, outdated=True)
+        order = story.order
+        assert (order.status, order.revision, order.products, order.fetched_customer) == (
+            Status.CREATED,
+            round_ + 1,
+            (),
+            None,
+        )
+        assert [step.state for step in order.steps] == [StepState.RETRYING] * 2
+        assert bool(order.attention) == (round_ == RULES.step_attention_attempts)
+        waits_s.append(min((step.next_try_at - story.now).total_seconds() for step in order.steps))
+        while any(step.state is StepState.RETRYING for step in story.order.steps):
+            story.wakes()
+        assert min(call.attempt for call in story.calls) > 1
+        story.fetched(PEN, INK)
+        assert isinstance(story.requests[0], Hold)
+        assert story.requests[0].revision == story.order.revision
+    assert waits_s == sorted(waits_s)
+    assert waits_s[-1] > 10 * waits_s[0]
+    story.held()
+    assert story.order.status is Status.VALIDATED
+    assert story.order.attention == ()
+
+
+def test_an_order_that_fails_by_what_is_outdated_is_judged_anew() -> None:
+    story = Story(known=ASKING)
+    story.answer(ProductsFetched((replace(PEN, sellable=False), INK)), of=FetchProducts)
+    story.answer(CustomerFetched(CUSTOMER), of=FetchCustomer, outdated=True)
+    assert story.order.status is Status.CREATED
+    while any(step.state is StepState.RETRYING for step in story.order.steps):
+        story.wakes()
+    assert set(story.requests) == {FetchProducts(("pen", "ink"), "EUR"), FetchCustomer("c-1")}
+    assert story.fetched(PEN, INK).held().order.status is Status.VALIDATED
 
 
 def test_a_customer_that_is_not_known_fails_the_validation() -> None:

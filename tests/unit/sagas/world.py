@@ -89,9 +89,9 @@ class World:
     def is_at_rest(self) -> bool:
         return self.order is not None and self.order.is_closed
 
-    def says(self, body: Body) -> None:
+    def says(self, body: Body, *, outdated: bool = False) -> None:
         """Decide on a message and take the decision for committed; a refusal is an answer too."""
-        letter = message(body, known=self.known)
+        letter = message(body, known=replace(self.known, is_outdated=outdated))
         try:
             decision = decide(self.order, letter, self.now, self.rules)
         except Refused:
@@ -112,6 +112,8 @@ class World:
         match action:
             case "answer":
                 self.do_answer(pick)
+            case "outdated":
+                self.do_answer(pick, outdated=True)
             case "repeat":
                 self.do_repeat(pick)
             case "event":
@@ -168,11 +170,11 @@ class World:
         else:
             self._answered(call, self.perform(call.request, mood))
 
-    def do_answer(self, pick: int) -> None:
+    def do_answer(self, pick: int, *, outdated: bool = False) -> None:
         if self.answers:
             answer = self.answers.pop(pick % len(self.answers))
             self.delivered.append(answer)
-            self.says(answer)
+            self.says(answer, outdated=outdated)
 
     def do_repeat(self, pick: int) -> None:
         if self.delivered:

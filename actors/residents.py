@@ -1,14 +1,15 @@
-"""The orders of one owner: which of them are in memory, and what follows once a decision is committed.
+"""The orders in a shard's memory, and what follows once a decision about one is committed.
 
-A group hosts its order actors. It hands their decisions to the committer, and after the commit, and only then, lets replies, events
-and calls leave. It gives up everything the moment somebody else owns its orders. How orders come into memory is in ``loading.py``.
+They host the order actors: they hand their decisions to the committer, and after the commit, and only then, let replies, events and
+calls leave. The orders of a partition leave memory as soon as it is not owned here any more. How orders come into memory is in
+``loading.py``, which partitions are owned in ``partitions.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from logging import INFO, WARNING
 
 import structlog
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 
 from actors.aside import SetAside
 from actors.commits import commit_of, outbound, reply_to
-from actors.committer import Committer, Proposal, Verdict
+from actors.committer import Committer, Lease, Proposal, Verdict
 from actors.deadlines import Deadlines
 from actors.errands import Errands, codes_of
 from actors.loading import Loading
@@ -31,7 +32,7 @@ from domain.calls import Call, CustomerFetched, ProductsFetched
 from domain.commands import Actor, ActorType, CallAnswered, CreateOrder, Message, RetryNow, Wake
 from domain.errors import Refused, Unavailable
 from domain.order import Order
-from domain.slices import DEDICATED
+from domain.slices import DEDICATED, dedicated_partition, partition_of
 from sagas.decision import Answer, Decision
 from sagas.stages import deadline, decide, resume
 from storage.snapshots import Commit, Loaded, StoredEvent
@@ -40,23 +41,18 @@ from supervised import supervised_once
 log = structlog.get_logger()
 
 
-class Group:
-    """The actors of one group of orders, under one epoch. It is the ``Host`` of its order actors."""
+class Residents:
+    """The order actors of a shard. They are the ``Host`` of each."""
 
-    def __init__(self, name: str, epoch: int, around: Surroundings, on_replaced: Callable[[Group], None]) -> None:
-        self.name = name
-        self.dedicated_order_id = name.removeprefix(DEDICATED) if name.startswith(DEDICATED) else None
-        horizon_s = around.limits.deadlines_ahead_s if self.dedicated_order_id is None else None
-        self.deadlines = Deadlines(around.clock.now, self.ring, horizon_s=horizon_s)
-        self.is_replaced = False
-        self._watches = Watches()
+    def __init__(self, lease: Lease, around: Surroundings) -> None:
+        self.deadlines = Deadlines(around.clock.now, self.ring, horizon_s=around.limits.deadlines_ahead_s)
+        self._lease = lease
         self._around = around
-        self._on_replaced = on_replaced
+        self._watches = Watches()
         self._actors: OrderedDict[str, OrderActor] = OrderedDict()
-        self._handing_over: dict[str, list[Letter]] = {}
+        self._of_partition: dict[str, dict[str, None]] = {}
+        self._held: dict[str, list[Letter]] = {}
         self._stale: dict[str, int] = {}
-        # Of a dedicated order: nothing is to be done for it, as it is closed, somewhere else, or set aside.
-        self._rests = False
         limits = around.limits
         self._aside = SetAside(
             around.store.set_aside,
@@ -67,35 +63,26 @@ class Group:
         )
         self._errands = Errands(around.store, self._aside, self._deliver, self._tell_if_ours)
         self._loading = Loading(
-            name,
             around.store.load,
             self._arrive,
             queue_max_messages=limits.queue_max_messages,
             batch_max_orders=limits.load_batch_max_orders,
         )
         self.committer = Committer(
-            group=name,
-            epoch=epoch,
+            lease=lease,
             store=around.store,
             policy=around.commit_policy,
-            on_replaced=self._be_replaced,
             failpoint=around.failpoint,
             counts=around.counts,
         )
-
-    def check(self) -> None:
-        """See by a flush whether the group is still ours: nobody tells who has nothing to write that it was replaced."""
-        if self.committer.is_idle:
-            self.committer.add(Proposal(None, lambda _verdict, _reason: None))
 
     # Letters come in.
 
     def accept(self, letter: Letter) -> None:
         """Let a message enter by the order's door. Whatever happens, the letter's sender is told."""
-        if self.is_replaced:
+        if not self._lease.owns(letter.order_id):
             letter.tell(Moved(""))
-            return
-        if codes_of(letter.message):
+        elif codes_of(letter.message):
             supervised_once("read-promotions", self._errands.read_promotions(letter), order_id=letter.order_id)
         elif isinstance(letter.message.body, RetryNow):
             supervised_once("take-up-again", self._errands.take_up_again(letter), order_id=letter.order_id)
@@ -132,32 +119,18 @@ class Group:
                 return
         self.wake(order_id)
 
-    def look_after(self) -> None:
-        """What the poll does for orders of slices, for a dedicated one: wake it if it is due, or not here although it should be.
-
-        Nobody repeats a wake that came to nothing, for instance as the database was away.
-        """
-        order_id = self.dedicated_order_id
-        if order_id is None or self._rests:
-            return
-        actor = self._actors.get(order_id)
-        if actor is not None and actor.is_idle:
-            self.ring(order_id)
-        elif actor is None and order_id not in self._loading:
-            self.wake(order_id)
-
     def _deliver(self, letter: Letter) -> None:
         order_id = letter.order_id
-        if self.is_replaced:
+        if not self._lease.owns(order_id):
             letter.tell(Moved(""))
-        elif (actor := self._actors.get(order_id)) is not None:
-            self._actors.move_to_end(order_id)
-            self._hand_in(actor, letter)
-        elif (waiting := self._handing_over.get(order_id)) is not None:
-            if len(waiting) < self._around.limits.mailbox_max_messages:
+        elif self._held and (waiting := self._held_with(order_id)) is not None:
+            if len(waiting) < self._around.limits.queue_max_messages:
                 waiting.append(letter)
             else:
                 letter.tell(Unavailable("order_busy", "the order is moving, and enough wait for it", overloaded=True))
+        elif (actor := self._actors.get(order_id)) is not None:
+            self._actors.move_to_end(order_id)
+            self._hand_in(actor, letter)
         elif (not_now := self._aside.reason(order_id)) is not None:
             letter.tell(not_now)
         elif self._may_be_new(letter):
@@ -172,7 +145,6 @@ class Group:
         return (
             isinstance(letter.message.body, CreateOrder)
             and not letter.message.body.discount_codes
-            and self.dedicated_order_id is None
             and letter.order_id not in self._stale
             and letter.order_id not in self._loading
         )
@@ -189,25 +161,24 @@ class Group:
 
     def _arrive(self, order_id: str, loaded: Loaded | None, letters: list[Letter]) -> None:
         """Make the actor of an order that was read, and hand it what has waited for it."""
-        if self.is_replaced or (
-            loaded is not None and loaded.dedicated_group != self._dedicated_name(order_id, loaded)
-        ):
-            self._rests = True
-            moved = Moved((loaded.dedicated_group if loaded is not None else None) or "")
+        partition = dedicated_partition(order_id)
+        if partition not in self._lease.mine:
+            partition = (loaded.dedicated_group if loaded is not None else None) or partition_of(order_id)
+        if partition not in self._lease.mine:
             for letter in letters:
-                letter.tell(moved)
+                letter.tell(Moved(""))
             return
-        if (waiting := self._handing_over.get(order_id)) is not None:
+        if (waiting := self._held.get(partition)) is not None:
             waiting.extend(letters)
             return
         if loaded is not None and loaded.undecodable is not None:
             self._put_aside(order_id, f"its snapshot can't be read: {loaded.undecodable}", letters)
             return
         order = loaded.order if loaded is not None else None
-        self._rests = order is None or order.is_closed
         keys = dict(loaded.keys) if loaded is not None else {}
         actor = OrderActor(order_id, order, keys, self, mailbox_max_messages=self._around.limits.mailbox_max_messages)
         self._actors[order_id] = actor
+        self._of_partition.setdefault(partition, {})[order_id] = None
         if loaded is not None and order is not None:
             # What the publisher remembers may be from an earlier ownership: the database knows what is still to be said.
             self._around.publisher.forget([order_id])
@@ -217,10 +188,6 @@ class Group:
         for letter in letters:
             self._hand_in(actor, letter)
         self._retire(actor)
-
-    def _dedicated_name(self, order_id: str, loaded: Loaded) -> str | None:
-        """What the row must say for this group to own the order."""
-        return self.name if self.dedicated_order_id == order_id and loaded.order is not None else None
 
     def _resume(self, actor: OrderActor, order: Order) -> None:
         """Make the calls again whose answers went to a process that is no more; their ids make repeats harmless."""
@@ -232,14 +199,13 @@ class Group:
         if again:
             send_again = self._around.calls.send_again
             self.committer.add(
-                Proposal(None, lambda verdict, _: send_again(again) if verdict is Verdict.COMMITTED else None)
+                Proposal(order.id, None, lambda verdict, _: send_again(again) if verdict is Verdict.COMMITTED else None)
             )
         self.deadlines.expect(actor.order_id, deadline(order))
 
     def _put_aside(self, order_id: str, why: str, letters: Iterable[Letter]) -> None:
         not_now = self._aside.put(order_id, why)
         self._around.counts.set_aside += 1
-        self._rests = True
         self._watches.set_aside(order_id)
         for letter in letters:
             letter.tell(not_now)
@@ -250,9 +216,9 @@ class Group:
     def decide(self, order: Order | None, message: Message) -> Decision:
         """Run the rules with what this shard knows. Raises ``Refused``."""
         around = self._around
-        if isinstance(message.body, CallAnswered):
+        if isinstance(message.body, CallAnswered) and not message.known.is_outdated:
             message = replace(message, body=self._learn(message.body))
-        known = around.catalogue.known(order, message, message.known.promotions, around.numbers.next)
+        known = around.reference_cache.known(order, message, around.numbers.next)
         decision = decide(order, replace(message, known=known), around.clock.now(), around.rules)
         if decision.order is not None and decision.order.number and (order is None or order.number is None):
             around.numbers.use()
@@ -262,10 +228,10 @@ class Group:
         """Keep copies of what a partner answered, and give the answer with what events have told of since."""
         match answered.outcome:
             case ProductsFetched(products, age_s):
-                products = self._around.catalogue.learn_products(products, age_s)
+                products = self._around.reference_cache.keep_products(products, age_s)
                 return replace(answered, outcome=ProductsFetched(products, age_s))
             case CustomerFetched(customer, age_s):
-                customer = self._around.catalogue.learn_customer(customer, age_s)
+                customer = self._around.reference_cache.keep_customer(customer, age_s)
                 return replace(answered, outcome=CustomerFetched(customer, age_s))
         return answered
 
@@ -276,10 +242,12 @@ class Group:
         def settle(verdict: Verdict, reason: str) -> None:
             if verdict is Verdict.COMMITTED:
                 self._follow(actor, letter, decision.calls, reply, commit)
+            elif verdict is Verdict.OUTDATED:
+                self._decide_again(actor, letter, commit)
             else:
                 self._undo(actor, letter, verdict, reason)
 
-        self.committer.add(Proposal(commit, settle))
+        self.committer.add(Proposal(commit.order.id, commit, settle))
 
     def confirm(self, letter: Letter, told: Refused | tuple[Order, Answer]) -> None:
         """Tell the sender what changes nothing, once the next flush has shown that the order is still ours."""
@@ -293,7 +261,7 @@ class Group:
         def settle(verdict: Verdict, reason: str) -> None:
             letter.tell(answer if verdict is Verdict.COMMITTED else not_told(verdict, reason))
 
-        self.committer.add(Proposal(None, settle))
+        self.committer.add(Proposal(letter.order_id, None, settle))
 
     def fail(self, actor: OrderActor, letter: Letter, error: Exception) -> None:
         """The rules could not cope with a message: nothing changed. Where nobody can send another one, the order is set aside."""
@@ -320,7 +288,8 @@ class Group:
         order = commit.order
         self._stale.pop(order.id, None)
         try:
-            around.calls.committed(order)
+            if self._actors.get(order.id) is actor:
+                around.calls.committed(order)
             if isinstance(letter.message.body, CallAnswered) and actor.order is not None:
                 around.calls.answered(actor.order, letter.message.body.key, letter.message.body.outcome)
             if commit.events:
@@ -336,7 +305,7 @@ class Group:
             actor.committed()
             self._retire(actor)
         if around.on_committed is not None:
-            around.on_committed(self.name, order)
+            around.on_committed(order)
 
     def _call(self, calls: tuple[Call, ...]) -> None:
         if calls:
@@ -364,6 +333,15 @@ class Group:
             case _:
                 letter.tell(not_told(verdict, reason, letter.message.body))
                 self._take_back(actor)
+
+    def _decide_again(self, actor: OrderActor, letter: Letter, commit: Commit) -> None:
+        """The order was judged by what is outdated: forget the copies, and decide on the message again with that known."""
+        for each in commit.reference_versions:
+            self._around.reference_cache.invalidate(each.kind, each.key)
+        letter.message = replace(letter.message, known=replace(letter.message.known, is_outdated=True))
+        log.info("order_outdated", order_id=actor.order_id, versions=commit.reference_versions)
+        self._take_back(actor)
+        self._deliver(letter)
 
     def _take_back(self, actor: OrderActor) -> None:
         """The decision will never be durable, and the order is what it was, if there is one."""
@@ -405,14 +383,13 @@ class Group:
     def _forget(self, actor: OrderActor) -> None:
         if self._actors.get(actor.order_id) is actor:
             del self._actors[actor.order_id]
+            self._leave_partition(actor.order_id)
             self._stale.pop(actor.order_id, None)
             self._around.calls.leave((actor.order_id,))
             self._around.publisher.leave((actor.order_id,))
 
     def passivate(self) -> int:
         """Let idle actors leave memory, those idle longest first; gives how many did."""
-        if self.dedicated_order_id is not None:
-            return 0  # there is nobody to make room for, and its deadlines are looked after in memory
         limits = self._around.limits
         too_old_s = self._around.monotonic() - limits.idle_s
         surplus = len(self._actors) - limits.resident_max_orders
@@ -445,43 +422,69 @@ class Group:
         for order_id, unpublished in events.items():
             self._around.publisher.offer(order_id, [outbound(event) for event in unpublished])
 
-    # Handing one order over to a process of its own.
+    # Partitions come and go.
 
-    async def hand_over(self, order_id: str, dedicate: Callable[[], Awaitable[None]]) -> None:
-        """Stop an order here, let ``dedicate`` change its owner, and send those who ask meanwhile to the new one."""
-        self._handing_over[order_id] = []
-        try:
-            actor = self._actors.get(order_id)
-            if actor is not None:
-                self._handing_over[order_id].extend(actor.leave())
-                del self._actors[order_id]
-            self._around.calls.forget((order_id,))
-            is_ours = await self.committer.settled() is Verdict.COMMITTED
-            # Not before: a commit that was under way has had its events offered, and they must not seem to be the first.
-            self._around.publisher.leave((order_id,))
-            if is_ours:
-                await dedicate()
-        finally:
-            self._watches.moved(order_id)
-            waiting = self._handing_over.pop(order_id)
-            for letter in waiting:
-                self._deliver(letter)
+    def adopt(self, partition: str) -> None:
+        """A partition is owned here from now on. An order that has become one of its own may be here already."""
+        order_id = partition.removeprefix(DEDICATED)
+        if order_id in self._actors:
+            self._leave_partition(order_id)
+            self._of_partition.setdefault(partition, {})[order_id] = None
+
+    def hold(self, partition: str) -> None:
+        """Stop the orders of a partition: what is asked of them waits from now on, what was begun is settled."""
+        held = self._held[partition] = []
+        for order_id in self._of_partition.get(partition, ()):
+            held.extend(self._actors.pop(order_id).leave())
+
+    def go_on(self, partition: str) -> None:
+        """Deliver what has waited: to the order, or back to its sender where it is owned elsewhere by now."""
+        self._drop(partition)
+        for letter in self._held.pop(partition, ()):
+            self._deliver(letter)
+
+    def release(self, partitions: frozenset[str], to: str) -> None:
+        """These partitions are not owned here any more, but by the process ``to``, if that is known: nothing of them stays."""
+
+        def is_lost(order_id: str) -> bool:
+            return dedicated_partition(order_id) in partitions or not self._lease.owns(order_id)
+
+        letters = self._loading.empty(is_lost)
+        for partition in sorted(partitions):
+            letters += self._drop(partition)
+            if held := self._held.get(partition):
+                letters += held
+                held.clear()
+        for letter in letters:
+            letter.tell(Moved(to))
+        self._watches.moved(is_lost, Moved(to))
+
+    def _drop(self, partition: str) -> list[Letter]:
+        """Let go of the orders of a partition; gives back what has waited for them."""
+        order_ids = self._of_partition.pop(partition, {})
+        self._around.calls.forget(order_ids)
+        self._around.publisher.leave(order_ids)
+        letters: list[Letter] = []
+        for order_id in order_ids:
+            self._stale.pop(order_id, None)
+            actor = self._actors.pop(order_id, None)
+            letters += actor.leave() if actor is not None else ()
+        return letters
+
+    def _leave_partition(self, order_id: str) -> None:
+        for partition in (partition_of(order_id), dedicated_partition(order_id)):
+            order_ids = self._of_partition.get(partition)
+            if order_ids is not None:
+                order_ids.pop(order_id, None)
+                if not order_ids:
+                    del self._of_partition[partition]
+
+    def _held_with(self, order_id: str) -> list[Letter] | None:
+        """Where messages to the order wait, while its partition is held."""
+        dedicated = dedicated_partition(order_id)
+        return self._held.get(dedicated if dedicated in self._lease.mine else partition_of(order_id))
 
     # The end.
-
-    def _be_replaced(self) -> None:
-        self.is_replaced = True
-        moved = Moved("")
-        self._around.calls.forget(self._actors)
-        for actor in self._actors.values():
-            for letter in actor.leave():
-                letter.tell(moved)
-        self._actors.clear()
-        for letter in self._loading.empty():
-            letter.tell(moved)
-        self._watches.moved_all()
-        self.deadlines.stop()
-        self._on_replaced(self)
 
     async def stop(self) -> None:
         """Finish what was begun; used when the process is asked to end."""

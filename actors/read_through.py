@@ -1,4 +1,4 @@
-"""A partner's calls, answered from copies where a fresh one is kept; what the partner answers itself is kept for the others.
+"""A partner's calls, answered from copies in Redis where a fresh one is kept; what the partner answers is kept for the others.
 
 It stands before the bulkhead: a copy is there also while the partner is not.
 """
@@ -8,27 +8,27 @@ from __future__ import annotations
 from actors.bulkhead import Caller
 from domain.calls import Call, CustomerFetched, FetchCustomer, FetchProducts, Outcome, ProductsFetched
 from domain.commands import CallAnswered
-from storage.copystore import CopyStore
+from storage.reference_data import ReferenceCopies
 
 
-class CopiesFirst:
+class ReadThrough:
     """Looks for a copy before it asks ``caller``."""
 
-    def __init__(self, caller: Caller, copies: CopyStore) -> None:
+    def __init__(self, caller: Caller, copies: ReferenceCopies) -> None:
         self._caller = caller
         self._copies = copies
 
     async def call(self, call: Call) -> CallAnswered:
-        """Give a copy, or what the partner answers."""
-        copy = await self._copy(call)
+        """Give a copy, or what the partner answers. Only the first try of a step takes a copy: it may be why there is another."""
+        copy = await self._copy(call) if call.attempt <= 1 else None
         if copy is not None:
             return CallAnswered(call.key, call.attempt, copy)
         answered = await self._caller.call(call)
         match answered.outcome:
             case ProductsFetched(products):
-                self._copies.keep_products(products)
+                await self._copies.keep_products(products)
             case CustomerFetched(customer):
-                self._copies.keep_customer(customer)
+                await self._copies.keep_customer(customer)
         return answered
 
     async def _copy(self, call: Call) -> Outcome | None:
