@@ -175,6 +175,7 @@ class Committer:
                 why = "the shard's lease is replaced again and again"
                 batch = self._settle_done(batch, result)
                 await self._lease.renew()
+                batch = self._own(batch)
                 if loop.time() <= give_up_s:
                     continue
             except StorageUnavailable as error:

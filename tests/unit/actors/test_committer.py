@@ -145,6 +145,14 @@ async def test_what_a_flush_had_committed_before_it_was_void_is_committed() -> N
     assert (verdicts["a"][0], verdicts["b"][0]) == (Verdict.COMMITTED, Verdict.MOVED)
 
 
+async def test_who_has_no_time_left_hears_all_the_same_that_the_order_is_owned_elsewhere() -> None:
+    store, verdicts = FakeStore(FlushResult(owned=False)), Verdicts()
+    committer = a_committer(store, FakeLease("a"), retry_for_s=0)
+    committer.add(verdicts.proposal("a"))
+    await committer.stop()
+    assert verdicts["a"][0] is Verdict.MOVED
+
+
 async def test_a_lease_that_is_replaced_again_and_again_ends_in_a_no() -> None:
     store, verdicts = FakeStore(*[FlushResult(owned=False)] * 50), Verdicts()
     committer = a_committer(store, retry_for_s=0)
