@@ -8,7 +8,6 @@ are handled as ever, so that what the checker says can be told apart.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import importlib.abc
 import importlib.machinery
 import sys
@@ -18,6 +17,8 @@ from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import msgspec
 
 # Mutant -> the customer whose orders it spoils, and the law by which it must be found.
 MUTANTS: dict[str, tuple[str, str]] = {
@@ -57,7 +58,7 @@ def spoil_payments(module: Any) -> None:
         outcome = await charge_once(self, order_id, asked)
         if asked.customer_id == customer("double_charge"):
             other = str(uuid.uuid5(uuid.NAMESPACE_OID, asked.payment_id))
-            await charge_once(self, order_id, dataclasses.replace(asked, payment_id=other))
+            await charge_once(self, order_id, msgspec.structs.replace(asked, payment_id=other))
         if asked.customer_id == customer("doubt_told_as_failure") and type(outcome).__name__ == "Unknown":
             from domain.calls import PaymentAnswered  # noqa: PLC0415 - not before the module is being spoilt
 
@@ -129,7 +130,7 @@ def spoil_store(module: Any) -> None:
             amiss += unchecked
         result = await flush_once(self, process, token, [commit for commit in commits if commit not in amiss])
         # A flush that is void as a whole would have what it wrote without a lease written again.
-        return dataclasses.replace(result, owned=result.owned or bool(unchecked), committed=result.committed | done)
+        return msgspec.structs.replace(result, owned=result.owned or bool(unchecked), committed=result.committed | done)
 
     module.OrderStore.flush = flush
 
@@ -141,9 +142,10 @@ def spoil_products(module: Any) -> None:
     async def perform(self: Any, order_id: str, request: Any) -> Any:
         if type(request).__name__ == "Hold":
             lines = [
-                dataclasses.replace(each, quantity=1) if each.sku == OVERSOLD_SKU else each for each in request.lines
+                msgspec.structs.replace(each, quantity=1) if each.sku == OVERSOLD_SKU else each
+                for each in request.lines
             ]
-            request = dataclasses.replace(request, lines=tuple(lines))
+            request = msgspec.structs.replace(request, lines=tuple(lines))
         return await perform_once(self, order_id, request)
 
     module.ProductClient.perform = perform
@@ -259,8 +261,8 @@ def slow_ownership(module: Any) -> None:
     """No fault in itself: routers look seldom who owns what, so that a shard which was replaced is really asked."""
     begin = module.Ownership.__init__
 
-    def seldom(self: Any, read_owners: Any, **named: Any) -> None:
-        begin(self, read_owners, **{**named, "read_every_s": 600.0})
+    def seldom(self: Any, *arguments: Any, **named: Any) -> None:
+        begin(self, *arguments, **{**named, "read_every_s": 600.0})
 
     module.Ownership.__init__ = seldom
 
