@@ -38,7 +38,7 @@ FILES = (
 SOUND = "load-customer-9100"
 REST_LIMIT_S = 30.0
 RACES_MAX = 5
-RACED = ("taken_without_token", "refusal_by_a_replaced_shard", "flush_without_lease")
+RACED = ("taken_without_token", "refusal_by_a_replaced_shard")
 SHIPPED = {"status": "shipped", "carrier": "SEUR", "tracking_number": "first-owner"}
 DELIVERED = {"status": "delivered"}
 
@@ -98,7 +98,7 @@ class Scripted(Client):
     async def refusal_by_a_replaced_shard(self) -> None:
         """Nothing by itself: see ``race_a_replaced_shard``."""
 
-    flush_without_lease = taken_without_token = refusal_by_a_replaced_shard
+    taken_without_token = refusal_by_a_replaced_shard
 
     async def doubt_told_as_failure(self) -> None:
         """Pay by a connection that breaks once the money is taken."""
@@ -191,11 +191,10 @@ async def race_a_replaced_shard(asker: Asker, database_url: str, blind: Path, or
         await _ask(asker, orders[unfenced], Wish("ship"), SHIPPED)
         for partition in partitions.values():
             await second.take([partition])
-        refused, unchecked = customer("refusal_by_a_replaced_shard"), customer("flush_without_lease")
+        refused = customer("refusal_by_a_replaced_shard")
         versions = {whose: await _ship(asker, second, orders[whose]) for whose in (refused, SOUND)}
         answers = [
             await _ask(asker, orders[refused], Wish("deliver"), DELIVERED, if_match=versions[refused]),
-            await _ask(asker, orders[unchecked], Wish("ship"), SHIPPED),
             # The last one: what is committed for it shows the shard that it was replaced.
             await _ask(asker, orders[SOUND], Wish("deliver"), DELIVERED, if_match=versions[SOUND]),
         ]

@@ -34,7 +34,6 @@ MUTANTS: dict[str, tuple[str, str]] = {
     "refusal_by_a_replaced_shard": ("load-customer-9010", "L8"),
     "doubt_told_as_failure": ("load-customer-9011", "L13"),
     "page_taken_for_a_word": ("load-customer-9012", "L14"),
-    "flush_without_lease": ("load-customer-9013", "L8"),
     "taken_without_token": ("load-customer-9014", "L8"),  # what takes breaks itself: see broken_build.py
 }
 OVERSOLD_SKU = "load-sku-9004"
@@ -42,7 +41,6 @@ EARLY_S = 3.0
 STALE_S = 3.0
 BEFORE_COMMIT_S = 0.2
 BLIND = Path(__file__).with_name("blind")
-ANY_LEASE = "select process::text, token::text from leases limit 1"
 
 
 def customer(mutant: str) -> str:
@@ -107,7 +105,7 @@ def spoil_publisher(module: Any) -> None:
 
 
 def spoil_store(module: Any) -> None:
-    """Say events before they are committed; say that creations are committed which are not; write without a lease of one's own."""
+    """Say events before they are committed; say that creations are committed which are not."""
     flush_once = module.OrderStore.flush
 
     async def flush(self: Any, process: str, token: str, commits: Sequence[Any]) -> Any:
@@ -122,15 +120,9 @@ def spoil_store(module: Any) -> None:
                 publishing.Publisher.latest.offer(commit.order.id, outbound)
             await asyncio.sleep(BEFORE_COMMIT_S)
         amiss = [c for c in commits if c.order.customer_id == customer("ghost") and c.base_version == 0]
-        unchecked = [c for c in commits if c.order.customer_id == customer("flush_without_lease")]
         done = {ghost.order.id for ghost in amiss}
-        if unchecked:
-            (lease,) = await self.database.fetch(ANY_LEASE)
-            done |= (await flush_once(self, lease["process"], lease["token"], unchecked)).committed
-            amiss += unchecked
         result = await flush_once(self, process, token, [commit for commit in commits if commit not in amiss])
-        # A flush that is void as a whole would have what it wrote without a lease written again.
-        return msgspec.structs.replace(result, owned=result.owned or bool(unchecked), committed=result.committed | done)
+        return msgspec.structs.replace(result, committed=result.committed | done)
 
     module.OrderStore.flush = flush
 

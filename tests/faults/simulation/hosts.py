@@ -57,6 +57,7 @@ START_FAILS = (StorageUnavailable, CommitUnknown)
 ROLES = dict(zip(shard_names(3), ("serving", "serving", "standby"), strict=True))
 ADDED = "order-shard-3"
 SEEN_EVERY_S = 2.0
+ASSIGN_AGAIN_S = 0.1
 ASK_TIMEOUT_S = 4.0
 RULES = Rules(
     payment_window_s=60.0,
@@ -203,7 +204,12 @@ class ShardHost:
         self._shard = OrderShard(process_id, name, store, Neighbours(peers), SHARD_POLICY, around)
         await self._publisher.start()
         await self._shard.start()
-        await store.assign_state(process_id, ROLES.get(name, "serving"))
+        while True:  # what has begun by now goes on: a second host of the same process would be another owner
+            try:
+                await store.assign_state(process_id, ROLES.get(name, "serving"))
+                break
+            except START_FAILS:
+                await asyncio.sleep(ASSIGN_AGAIN_S)
         world.loop.create_task(self._be_seen(store, process_id))
 
     async def _be_seen(self, store: StoreClient, process_id: str) -> None:
