@@ -19,6 +19,7 @@ from collections.abc import Sequence
 
 from aiormq.exceptions import AMQPError
 
+from local.endpoints import url_of
 from local.errors import LocalError
 from messaging.dead_letters import (
     LIST_MAX_LETTERS,
@@ -99,14 +100,7 @@ async def _resend(url: str, keys: Sequence[str] | None, limit: int) -> int:
 
 
 def _amqp_url(configured: Settings) -> str:
-    given = configured.amqp_url.get_secret_value()
-    if given:
-        return given
-    path = configured.state_dir / "endpoints.json"
-    try:
-        return str(json.loads(path.read_text())["amqp"])
-    except (OSError, ValueError, KeyError) as error:
-        raise LocalError(f"{path} does not say where RabbitMQ is; is the service running (./dev run)?") from error
+    return url_of(configured.amqp_url.get_secret_value(), configured.state_dir, "amqp", "RabbitMQ")
 
 
 def _limit(text: str) -> int:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from local.errors import LocalError
 from local.state import write_private
 
 FILE_NAME = "endpoints.json"
@@ -33,6 +34,21 @@ def endpoints(
 def write_endpoints(folder: Path, found: Mapping[str, str]) -> None:
     """Write the file whole, for its owner only: it holds passwords."""
     write_private(folder / FILE_NAME, json.dumps(dict(found), indent=1) + "\n")
+
+
+def url_of(given: str, folder: Path, key: str, what: str) -> str:
+    """Give the URL that a setting gives, else that of the running service whose state ``folder`` is. Raises ``LocalError``.
+
+    ``key`` is that of ``what`` in the file.
+    """
+    path = folder / FILE_NAME
+    try:
+        return given or str(json.loads(path.read_text())[key])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        variable = f"ORDERSVC_{key.upper()}_URL"
+        raise LocalError(
+            f"{path} does not say where {what} is; is the service running (./dev run)? {variable} names another one"
+        ) from error
 
 
 def remove_endpoints(folder: Path) -> None:

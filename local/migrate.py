@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 
 import asyncpg
 
+from local.endpoints import url_of
 from local.errors import LocalError
 from settings import Settings, settings_or_exit
 from storage.errors import MigrationFailed, StorageUnavailable, WrongSchema
@@ -46,16 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _database_url(configured: Settings) -> str:
-    given = configured.database_url.get_secret_value()
-    if given:
-        return given
-    path = configured.state_dir / "endpoints.json"
-    try:
-        return str(json.loads(path.read_text())["database"])
-    except (OSError, ValueError, KeyError) as error:
-        raise LocalError(
-            f"{path} does not say where PostgreSQL is: start the service (./dev run) or set ORDERSVC_DATABASE_URL"
-        ) from error
+    return url_of(configured.database_url.get_secret_value(), configured.state_dir, "database", "PostgreSQL")
 
 
 def _parser() -> argparse.ArgumentParser:

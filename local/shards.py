@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import count
 
 from actors.names import SHARD
+from local.endpoints import url_of
 from local.errors import LocalError
 from settings import Settings, settings_or_exit
 from storage.errors import StorageUnavailable
@@ -128,14 +128,7 @@ def _find(listed: Iterable[ListedShard], cell: str, name: str) -> None:
 
 
 def _database_url(config: Settings) -> str:
-    given = config.database_url.get_secret_value()
-    if given:
-        return given
-    path = config.state_dir / "endpoints.json"
-    try:
-        return str(json.loads(path.read_text())["database"])
-    except (OSError, ValueError, KeyError) as error:
-        raise LocalError(f"{path} does not say where PostgreSQL is; is the service running (./dev run)?") from error
+    return url_of(config.database_url.get_secret_value(), config.state_dir, "database", "PostgreSQL")
 
 
 def _parser() -> argparse.ArgumentParser:
