@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import structlog
 
 from actors.failpoints import Failpoint
+from actors.insisting import insist
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.snapshots import Commit, FlushResult, Loaded
 from supervised import supervised_once
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 
 class Verdict(Enum):
@@ -249,7 +249,10 @@ class Committer:
         await self._lease.renew()
         batch = self._own(batch)
         ids = [p.commit.order.id for p in batch if p.commit is not None]
-        stored: dict[str, Loaded] = await self._insist(lambda: self._store.load(ids)) if ids else {}
+        stored: dict[str, Loaded] = {}
+        if ids:
+            policy = self._policy
+            stored = await insist(lambda: self._store.load(ids), first_s=policy.retry_first_s, max_s=policy.retry_max_s)
         left: list[Proposal] = []
         for proposal in batch:
             if proposal.commit is not None and _stands(proposal.commit, stored.get(proposal.commit.order.id)):
@@ -259,15 +262,6 @@ class Committer:
             else:
                 left.append(proposal)
         return left
-
-    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        wait_s = self._policy.retry_first_s
-        while True:
-            try:
-                return await ask()
-            except (StorageUnavailable, CommitUnknown):
-                await asyncio.sleep(wait_s)
-                wait_s = min(wait_s * 2, self._policy.retry_max_s)
 
 
 def _stands(proposed: Commit, stored: Loaded | None) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -219,12 +220,16 @@ async def open_router(settings: Settings, peers: Peers, store: OrderStore) -> Ro
     return router
 
 
-async def once_reachable(open_: Callable[[], Awaitable[T]]) -> T:
-    """What ``open_`` gives, once PostgreSQL is there; other errors than ``StorageUnavailable`` pass through."""
+async def once_reachable(open_: Callable[[], Awaitable[T]], *, within_s: float = math.inf) -> T:
+    """What ``open_`` gives, once PostgreSQL is there. Raises ``StorageUnavailable`` when it is away for longer than ``within_s``."""
+    loop = asyncio.get_running_loop()
+    give_up_s = loop.time() + within_s
     while True:
         try:
             return await open_()
         except StorageUnavailable as error:
+            if loop.time() > give_up_s:
+                raise
             log.warning("database_awaited", error=str(error))
             await asyncio.sleep(DATABASE_RETRY_EVERY_S)
 

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
+from actors.insisting import insist
 from actors.names import SHARD
 from domain.slices import DEDICATED, dedicated_partition, partition_of
 from storage.errors import CommitUnknown, StorageUnavailable
@@ -167,13 +168,7 @@ class OwnedPartitions:
         self._set(await self._insist(lambda: self._store.owned(self.process)), "")
 
     async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        wait_s = self._policy.retry_first_s
-        while True:
-            try:
-                return await ask()
-            except (StorageUnavailable, CommitUnknown):
-                await asyncio.sleep(wait_s)
-                wait_s = min(wait_s * 2, self._policy.retry_max_s)
+        return await insist(ask, first_s=self._policy.retry_first_s, max_s=self._policy.retry_max_s)
 
     def _set(self, mine: frozenset[str], to: str) -> None:
         lost, gained = self._mine - mine, mine - self._mine

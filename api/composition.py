@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from actors.composition import directory_of, make_peers, open_router, open_router_store, pool_limits_of
+from actors.composition import directory_of, make_peers, once_reachable, open_router, open_router_store, pool_limits_of
 from actors.logs import set_up_logs
 from actors.names import SHARD
 from actors.peers import Peers
@@ -33,7 +33,6 @@ from settings import Settings, settings
 from storage.answers import Answers
 from storage.cache import Cache
 from storage.cursor_keys import cursor_keys
-from storage.errors import StorageUnavailable
 from storage.migrate import check_schema
 from storage.promotions import Promotions
 from storage.queries import Queries
@@ -42,7 +41,6 @@ from supervised import on_failure
 
 APPLICATION_NAME = "api"
 DATABASE_WAIT_MAX_S = 60.0
-DATABASE_RETRY_S = 0.5
 # Of a client that waits for its order when the process is asked to end; less than uvicorn gives us.
 LAST_WAIT_MAX_S = 8.0
 
@@ -137,17 +135,7 @@ def _when_asked_to_end(do: Callable[[], None]) -> None:
 
 
 async def _insist(open_: Callable[[], Awaitable[T]]) -> T:
-    """Open what needs PostgreSQL; raises ``StorageUnavailable`` when that stays away for ``DATABASE_WAIT_MAX_S``."""
-    loop = asyncio.get_running_loop()
-    give_up_s = loop.time() + DATABASE_WAIT_MAX_S
-    while True:
-        try:
-            return await open_()
-        except StorageUnavailable as error:
-            if loop.time() > give_up_s:
-                raise
-            log.warning("database_awaited", error=str(error))
-            await asyncio.sleep(DATABASE_RETRY_S)
+    return await once_reachable(open_, within_s=DATABASE_WAIT_MAX_S)
 
 
 def _checks(
