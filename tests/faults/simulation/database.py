@@ -242,16 +242,19 @@ class MemoryStore:
         return ""
 
     def _broken(self, commit: Commit) -> str:
-        """The constraint that the commit would break beside its own row; that of the number comes first, as the row does."""
+        """The constraint that the commit would break beside its own row.
+
+        That of the number comes first, as the row does; PostgreSQL fills the other tables from the last to the first.
+        """
         order_id, number = commit.order.id, commit.order.number
         if number is not None and any(row.number == number for key, row in self.rows.items() if key != order_id):
             return "order_number_is_given_once"
+        if self.ledger.get(order_id, set()) & {entry.transaction_id for entry in commit.ledger}:
+            return "money_is_entered_once"
         if commit.message_id in self.inbox.get(order_id, {}):
             return INBOX_CONSTRAINT
         if any((order_id, event.sequence) in self.events for event in commit.events):
             return "order_seq_is_unique"
-        if self.ledger.get(order_id, set()) & {entry.transaction_id for entry in commit.ledger}:
-            return "money_is_entered_once"
         return ""
 
     def _claim(self, commits: Sequence[Commit]) -> dict[str, str]:
@@ -411,7 +414,7 @@ def _broken_row(commit: Commit) -> str:
         return "amounts_are_not_negative"
     if commit.order.is_closed and (commit.deadline is not None or _is_running(commit)):
         return "closed_orders_wait_for_nothing"
-    return ""
+    return "" if commit.order.version >= 1 else "version_begins_at_1"
 
 
 def _is_running(commit: Commit) -> bool:

@@ -45,7 +45,7 @@ NO_COPIES = ReferenceCopies(
     QuietRedis("redis://127.0.0.1:1/0"), product_max_age_s=0, customer_max_age_s=0, currencies=("EUR",)
 )
 CODES = (*(promotion.code for promotion in PROMOTIONS), "NONE")
-STEPS = 120
+STEPS = 200
 COLUMNS = "select id::text, check_at, deadline, is_running, is_open, set_aside from orders"
 
 
@@ -80,14 +80,14 @@ class Twins:
             process = await add_process(self.real, name)
             self.model.register(process, name, "serving")
             await self.renew(process)
-        await self._take(min(self.tokens), None, list(PARTITION_NAMES))
+        await self._take(next(iter(self.tokens)), None, list(PARTITION_NAMES))
 
     async def step(self) -> None:
         """Let one thing happen to both, and compare what they say."""
         self.at = await self.real.now()
         acts: list[tuple[Callable[[], Any], int]] = [
-            (self.flush, 24), (self.take, 2), (self.renew, 4), (self.give, 3), (self.split, 3), (self.merge, 2), (self.mark, 2),
-            (self.aside, 2), (self.raise_version, 2),
+            (self.flush, 28), (self.take, 2), (self.renew, 7), (self.give, 5), (self.split, 5), (self.merge, 5), (self.mark, 2),
+            (self.assign, 2), (self.aside, 2), (self.raise_version, 2),
         ]  # fmt: skip
         act, _ = self.random.choices(acts, [weight for _, weight in acts])[0]
         await act()
@@ -96,8 +96,8 @@ class Twins:
     async def take(self) -> None:
         """Take some of what one owns, or of what it does not own any more."""
         owners = self.model.owners()
-        former = self.random.choice([*sorted(self.tokens), None])
-        process = self.random.choice([each for each in sorted(self.tokens) if each != former])
+        former = self.random.choice([*self.tokens, None])
+        process = self.random.choice([each for each in self.tokens if each != former])
         names = [*self.random.sample(sorted(owners), len(owners) // 2), "none of this name"]
         await self._take(process, former, names)
 
@@ -107,14 +107,14 @@ class Twins:
         self.verdicts.add("taken" if taken else "not taken")
 
     async def renew(self, process: str | None = None) -> None:
-        process = process or self.random.choice(sorted(self.tokens))
+        process = process or self.random.choice(list(self.tokens))
         tokens = await self.real.renew(process), self.model.renew(process)
         self.tokens.setdefault(process, []).append(tokens)
 
     async def give(self) -> None:
         """Mostly what the giver owns."""
         process, (real, model) = self._lease()
-        to = self.random.choice([each for each in sorted(self.tokens) if each != process])
+        to = self.random.choice([each for each in self.tokens if each != process])
         owned = sorted(self.model.owned(process))
         if owned and self.random.random() < 0.9:
             names = self.random.sample(owned, min(3, len(owned)))
@@ -126,18 +126,19 @@ class Twins:
             self.verdicts.add("given" if is_given else "not given")
 
     async def split(self) -> None:
-        process, (real, model) = self._lease()
+        """Mostly by who owns the order's partition."""
         order_id = self.random.choice([*sorted(self.known), str(UUID(int=1))])
+        process, (real, model) = self._lease(self.model.owner_of_order(order_id))
         is_split = await self.real.split(process, real, order_id)
         assert is_split == self.model.split(process, model, order_id)
         self.verdicts.add("split" if is_split else "not split")
 
     async def merge(self) -> None:
-        process, (real, model) = self._lease()
-        dedicated = [
-            order_id for order_id in sorted(self.known) if dedicated_partition(order_id) in self.model.owners()
-        ]
+        """Mostly by who owns the order's partition."""
+        owners = self.model.owners()
+        dedicated = [order_id for order_id in sorted(self.known) if dedicated_partition(order_id) in owners]
         order_id = self.random.choice([*(dedicated or sorted(self.known)), str(UUID(int=1))])
+        process, (real, model) = self._lease(owners.get(dedicated_partition(order_id)))
         is_merged = await self.real.merge(process, real, order_id)
         assert is_merged == self.model.merge(process, model, order_id)
         self.verdicts.add("merged" if is_merged else "not merged")
@@ -196,9 +197,10 @@ class Twins:
             verdict = "outdated" if order_id in told.outdated else verdict
             self.verdicts.add("committed" if order_id in told.committed else verdict if told.owned else "not owned")
 
-    def _lease(self) -> tuple[str, tuple[str, str]]:
-        """Give a process with its token, or with one that it had."""
-        process = self.random.choice(sorted(self.tokens))
+    def _lease(self, owner: str | None = None) -> tuple[str, tuple[str, str]]:
+        """Give a process, mostly the owner if one is named, with its token, or with one that it had."""
+        is_owner = owner is not None and self.random.random() < 0.7
+        process = owner if is_owner else self.random.choice(list(self.tokens))
         tokens = self.tokens[process]
         return process, tokens[-1] if self.random.random() < 0.85 else self.random.choice(tokens)
 
