@@ -263,12 +263,12 @@ def asks_again_under_another_id() -> Iterator[None]:
 
     def anew(self: PeersDouble, name: str, method: str, *arguments: Any) -> Any:
         if method == "deliver":
-            group, take, letter = arguments
+            (letter,) = arguments
             if id(letter) in sent:
                 order_id, message = decode_letter(letter)
                 letter = encode_letter(order_id, replace(message, id=f"{message.id}-again"))
             sent[id(letter)] = letter
-            arguments = (group, take, letter)
+            arguments = (letter,)
         return send(self, name, method, *arguments)
 
     with patch.object(PeersDouble, "send", anew):
