@@ -17,6 +17,7 @@ from messaging import topology
 from messaging.bridge import EventBridge
 from messaging.dead_letters import (
     LISTED_BODY_MAX_BYTES,
+    READ_AHEAD_MAX_LETTERS,
     count_dead_letters,
     find_dead_letter,
     list_dead_letters,
@@ -129,6 +130,32 @@ async def test_what_fails_again_comes_back(dead: str) -> None:
     letters = await list_dead_letters(dead)
     assert sorted(letter.body for letter in letters) == POISON
     assert {letter.exchange for letter in letters} == {"paymentsvc.events"}
+
+
+async def test_more_of_them_than_are_read_ahead_are_all_met_once(amqp_url: str) -> None:
+    count = 2 * READ_AHEAD_MAX_LETTERS + 50
+    async with await aio_pika.connect(amqp_url) as connection:
+        await topology.declare(connection)
+        channel = await connection.channel()
+        exchange = await channel.get_exchange(topology.DEAD, ensure=False)
+        for number in range(count):
+            await exchange.publish(aio_pika.Message(f"letter {number}".encode()), "PagoConfirmado")
+    bodies = {f"letter {number}".encode() for number in range(count)}
+    listed = await list_dead_letters(amqp_url, limit=1000)
+    assert (len(listed), {letter.body for letter in listed}) == (count, bodies)
+    found = await find_dead_letter(amqp_url, listed[-1].key)
+    assert found is not None
+    assert found.body == listed[-1].body
+    assert await resend_dead_letters(amqp_url, None, limit=READ_AHEAD_MAX_LETTERS + 50) == READ_AHEAD_MAX_LETTERS + 50
+    assert await count_dead_letters(amqp_url) == READ_AHEAD_MAX_LETTERS
+
+
+async def test_those_that_somebody_else_looks_at_are_not_waited_for(dead: str) -> None:
+    async with await aio_pika.connect(dead) as connection:
+        channel = await connection.channel()
+        held = await (await channel.get_queue(topology.DEAD_LETTERS, ensure=False)).get()
+        assert len(await list_dead_letters(dead)) == 2
+        await held.reject(requeue=True)
 
 
 async def command_line(folder: Path, *arguments: str) -> tuple[int, str, str]:
