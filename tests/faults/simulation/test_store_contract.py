@@ -199,10 +199,10 @@ class Twins:
 
     def _lease(self, owner: str | None = None) -> tuple[str, tuple[str, str]]:
         """Give a process, mostly the owner if one is named, with its token, or with one that it had."""
-        is_owner = owner is not None and self.random.random() < 0.7
-        process = owner if is_owner else self.random.choice(list(self.tokens))
-        tokens = self.tokens[process]
-        return process, tokens[-1] if self.random.random() < 0.85 else self.random.choice(tokens)
+        if owner is None or self.random.random() >= 0.7:
+            owner = self.random.choice(list(self.tokens))
+        tokens = self.tokens[owner]
+        return owner, tokens[-1] if self.random.random() < 0.85 else self.random.choice(tokens)
 
     def _commit(self, *, is_claiming: bool) -> Commit:
         """A new order, the next version of one, or something that is wrong in one way."""
