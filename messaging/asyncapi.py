@@ -1,4 +1,4 @@
-"""The AsyncAPI 3 document of both directions: what is published, requested and consumed, where, and in which shape.
+"""The AsyncAPI 3.1 document of both directions: what is published, requested and consumed, where, and in which shape.
 
 Built from the topology and the schemas, so that it can't tell anything else than they do. Served as ``/asyncapi.json``.
 """
@@ -9,6 +9,7 @@ from typing import Any
 
 from messaging import schemas, topology
 from messaging.envelope import CONTENT_TYPE
+from messaging.event_properties import ATTRIBUTES, HEADER_PREFIX
 
 Json = dict[str, Any]
 
@@ -21,23 +22,60 @@ DESCRIPTION = (
 )
 
 
+HEADERS = "CloudEventHeaders"
+SUMMARIES = {
+    "PedidoCreado": "an order was created",
+    "PedidoActualizado": "something visible of an order changed that has no event of its own",
+    "PedidoConfirmado": "an order is paid in full and has its number",
+    "PedidoCancelado": "an order is cancelled, and its money and stock are settled",
+    "PagoRecibido": "a payment was confirmed",
+    "PedidoEnviado": "a shipment left",
+    "PedidoEntregado": "the last shipment arrived",
+    "SolicitudNotificacion": "a customer is to be told something",
+    "PagoConfirmado": "PaymentSvc has the money of a payment",
+    "PagoRechazado": "PaymentSvc did not get the money of a payment",
+    "InventarioActualizado": "a product's stock, price or name changed, or holds of it were lost",
+    "ClienteActualizado": "a customer's name, status or addresses changed",
+}
+CONTACT = {"name": "The operators of this OrderSvc"}
+SERVER = {
+    "host": "{host}",
+    "protocol": "amqp",
+    "description": "The RabbitMQ that the service and its partners share.",
+    "variables": {"host": {"default": "localhost:5672", "description": "Host and port, as your operators tell them."}},
+    "bindings": {"amqp": {}},
+}
+TAGS = {
+    "published": "Events that OrderSvc publishes, and its requests to NotificationSvc.",
+    "consumed": "Events of its partners that OrderSvc consumes.",
+}
+
+
 def build(version: str = "1.0.0") -> Json:
     """Give the document as JSON values; a new one each time."""
     sent = dict.fromkeys(schemas.PUBLISHED, (topology.EVENTS, "topic"))
     sent |= dict.fromkeys(schemas.REQUESTED, (topology.NOTIFICATIONS, "direct"))
     received = {name: (exchange, "topic") for name, exchange in topology.CONSUMED.items()}
     return {
-        "asyncapi": "3.0.0",
-        "info": {"title": "OrderSvc", "version": version, "description": DESCRIPTION},
+        "asyncapi": "3.1.0",
+        "id": "urn:ordersvc:events",
+        "info": {
+            "title": "OrderSvc",
+            "version": version,
+            "description": DESCRIPTION,
+            "contact": CONTACT,
+            "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        },
+        "servers": {"rabbitmq": SERVER},
         "defaultContentType": CONTENT_TYPE,
         "channels": {name: _channel(name, *where) for name, where in (sent | received).items()},
         "operations": {
-            **{f"publish{name}": _operation(name, "send") for name in sent},
-            **{f"consume{name}": _operation(name, "receive") for name in received},
+            **{f"publish{name}": _operation(name, "send", "published") for name in sent},
+            **{f"consume{name}": _operation(name, "receive", "consumed") for name in received},
         },
         "components": {
-            "messages": {name: _message(name) for name in sent | received},
-            "schemas": schemas.message_schemas(),
+            "messages": {name: _message(name, is_sent=name in sent) for name in sent | received},
+            "schemas": {**schemas.SCHEMAS, HEADERS: _headers()},
         },
     }
 
@@ -58,9 +96,12 @@ def _channel(name: str, exchange: str, kind: str) -> Json:
     }
 
 
-def _operation(name: str, action: str) -> Json:
+def _operation(name: str, action: str, tag: str) -> Json:
     operation: Json = {
         "action": action,
+        "title": name,
+        "summary": f"{'Published' if action == 'send' else 'Consumed'}: {SUMMARIES[name]}",
+        "tags": [{"name": tag}],
         "channel": {"$ref": f"#/channels/{name}"},
         "messages": [{"$ref": f"#/channels/{name}/messages/{name}"}],
     }
@@ -69,10 +110,21 @@ def _operation(name: str, action: str) -> Json:
     return operation
 
 
-def _message(name: str) -> Json:
-    return {
+def _message(name: str, *, is_sent: bool) -> Json:
+    message: Json = {
         "name": name,
         "title": name,
+        "summary": SUMMARIES[name],
         "contentType": CONTENT_TYPE,
-        "payload": {"$ref": f"#/components/schemas/{name}"},
+        "payload": schemas.ref(name),
     }
+    if is_sent:
+        message["headers"] = schemas.ref(HEADERS)
+        message["bindings"] = {"amqp": {"messageType": name, "bindingVersion": "0.3.0"}}
+    return message
+
+
+def _headers() -> Json:
+    """The headers of what is sent: the attributes once more, for brokers that route by them."""
+    names = [f"{HEADER_PREFIX}{name}" for name in ATTRIBUTES]
+    return {"type": "object", "properties": {name: {"type": "string"} for name in names}}

@@ -1,23 +1,25 @@
 """A channel for publishing many messages at little cost: frames are written in batches, confirms come by a callback.
 
 aiormq's own ``basic_publish`` needs a task and four futures a message, some 85 microseconds of CPU; an event costs
-about 25 here, its confirm included. Two places are replaced in which aiormq's channel handles confirms and returned
-messages; all else is left to it.
+about 25 here, its confirm included. Properties come encoded. Two places are replaced in which aiormq's channel
+handles confirms and returned messages; all else is left to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from struct import pack
 
 import pamqp.frame
 from aiormq.abc import AbstractConnection, ChannelFrame, ConfirmationFrameType
 from aiormq.channel import Channel
 from pamqp import commands as spec
 from pamqp.body import ContentBody
+from pamqp.constants import FRAME_END_CHAR, FRAME_HEADER
 from pamqp.header import ContentHeader
 
-DELIVERY_PERSISTENT = 2
+CONTENT_HEADER_BYTES = 12  # class, weight and the size of the body, before the properties
 
 OnConfirm = Callable[[int, bool, bool], None]
 
@@ -43,23 +45,18 @@ class ConfirmChannel(Channel):
         self.delivery_tag += len(frames)
         await self.write_queue.put(ChannelFrame(payload=b"".join(frames), should_close=False))
 
-    def message_frames(
-        self, *, exchange: str, routing_key: str, content_type: str, message_id: str, body: bytes
-    ) -> bytes:
-        """The frames of one persistent, mandatory message."""
+    def message_frames(self, *, exchange: str, routing_key: str, properties: bytes, body: bytes) -> bytes:
+        """The frames of one mandatory message; ``properties`` are encoded (AMQP 0-9-1, 4.2.6.1)."""
         number = self.number
-        header = ContentHeader(
-            properties=spec.Basic.Properties(
-                content_type=content_type, delivery_mode=DELIVERY_PERSISTENT, message_id=message_id
-            ),
-            body_size=len(body),
-        )
         most = self.max_content_size
         parts = [body[start : start + most] for start in range(0, len(body), most)]
         return b"".join(
             (
                 _publish_frame(exchange, routing_key, number),
-                pamqp.frame.marshal(header, number),
+                pack(">BHI", FRAME_HEADER, number, CONTENT_HEADER_BYTES + len(properties)),
+                pack(">HHQ", spec.Basic.frame_id, 0, len(body)),
+                properties,
+                FRAME_END_CHAR,
                 *(pamqp.frame.marshal(ContentBody(part), number) for part in parts),
             )
         )

@@ -103,14 +103,6 @@ def encode_notice(order_id: str, event: Event) -> bytes | None:
     )
 
 
-def id_of(body: bytes) -> str:
-    """The ``id`` within an envelope, or an empty text where there is none."""
-    try:
-        return _decode_id(body).id
-    except msgspec.DecodeError:
-        return ""
-
-
 def _padded(sequence: int) -> str:
     return str(sequence).zfill(SEQUENCE_DIGITS)
 
@@ -258,12 +250,7 @@ class _Structured(_Attributes, kw_only=True):
     data_base64: bytes | None = None
 
 
-class _Identified(msgspec.Struct):
-    id: str
-
-
 _decode_structured = msgspec.json.Decoder(_Structured).decode
-_decode_id = msgspec.json.Decoder(_Identified).decode
 _decode_values = msgspec.json.Decoder(float_hook=number).decode
 _traceparent = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 

@@ -18,7 +18,8 @@ from aio_pika.abc import AbstractConnection
 from messaging import topology
 from messaging.backlog import Backlog, Line, Outbound
 from messaging.confirms import ConfirmChannel, open_confirm_channel
-from messaging.envelope import CONTENT_TYPE, NOTICE_TYPE, id_of
+from messaging.envelope import NOTICE_TYPE
+from messaging.event_properties import encode_properties
 from messaging.link import Link, LinkPolicy
 from supervised import awaited, note_failure, supervised
 
@@ -204,8 +205,7 @@ class Publisher:
                     channel.message_frames(
                         exchange=exchange,
                         routing_key=routing_key,
-                        content_type=CONTENT_TYPE,
-                        message_id=id_of(body),
+                        properties=encode_properties(body),
                         body=body,
                     )
                     for exchange, routing_key, body in _messages(event)

@@ -17,6 +17,7 @@ from messaging.backlog import Outbound
 from tests.queues import EARS
 
 POLL_S = 0.01
+TIME = "2026-11-24T10:15:30.123Z"
 
 
 async def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
@@ -30,7 +31,8 @@ def outbound(order_id: str, *sequences: int, notice: bool = False) -> list[Outbo
     """Events of an order, each with a notice if wanted; small, but with what a publisher looks at."""
 
     def body(source: str, sequence: int) -> bytes:
-        return json.dumps({"id": f"{source}-{sequence}", "source": source, "sequence": sequence}).encode()
+        attributes = {"id": f"{source}-{sequence}", "source": source, "type": "PedidoActualizado", "time": TIME}
+        return json.dumps({**attributes, "correlationid": order_id, "sequence": str(sequence)}).encode()
 
     return [
         Outbound(
@@ -55,7 +57,7 @@ class Ears:
         """Keep one message."""
         envelope: dict[str, Any] = json.loads(message.body)
         self.messages.append(message)
-        self.sequences[envelope["source"]].append(envelope["sequence"])
+        self.sequences[envelope["source"]].append(int(envelope["sequence"]))
         await message.ack()
 
     def first_deliveries(self) -> dict[str, list[int]]:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -66,7 +67,7 @@ async def test_events_of_each_order_arrive_in_sequence_with_their_notices_and_ar
     assert (publisher.published, publisher.returned, publisher.retried) == (150, 0, 0)
 
 
-async def test_a_message_outlives_a_restart_and_carries_its_id_and_type(amqp_url: str) -> None:
+async def test_a_message_outlives_a_restart_and_carries_its_attributes_as_properties(amqp_url: str) -> None:
     async with listening(amqp_url) as ears, publishing(amqp_url, Marks()) as publisher:
         publisher.offer("o-1", outbound("o-1", 1))
         await until(lambda: ears.has_heard(1))
@@ -75,6 +76,16 @@ async def test_a_message_outlives_a_restart_and_carries_its_id_and_type(amqp_url
     assert message.message_id == "o-1-1"
     assert message.delivery_mode == 2
     assert (message.exchange, message.routing_key) == ("ordersvc.events", "PedidoActualizado")
+    assert (message.type, message.app_id, message.correlation_id) == ("PedidoActualizado", "ordersvc", "o-1")
+    assert message.timestamp == datetime(2026, 11, 24, 10, 15, 30, tzinfo=UTC)
+    assert message.headers == {
+        "cloudEvents_id": "o-1-1",
+        "cloudEvents_source": "o-1",
+        "cloudEvents_type": "PedidoActualizado",
+        "cloudEvents_time": "2026-11-24T10:15:30.123Z",
+        "cloudEvents_correlationid": "o-1",
+        "cloudEvents_sequence": "1",
+    }
 
 
 async def test_a_body_of_many_frames_arrives_whole(amqp_url: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from domain.commands import ActorType, Deliver
 from domain.events import Event
 from messaging.asyncapi import build
-from messaging.envelope import CONTENT_TYPE, encode_event, encode_notice, id_of
+from messaging.envelope import CONTENT_TYPE, encode_event, encode_notice
 from sagas.decision import Decision
 from tests.acceptance.broker import Heard
 from tests.acceptance.published import faults_of
@@ -25,7 +25,7 @@ def message(exchange: str, routing_key: str, body: bytes) -> Heard:
     return Heard(
         exchange=exchange,
         routing_key=routing_key,
-        message_id=id_of(body),
+        message_id=json.loads(body)["id"],
         content_type=CONTENT_TYPE,
         delivery_mode=2,
         headers={},

@@ -17,7 +17,6 @@ from messaging.envelope import (
     encode_event,
     encode_notice,
     event_id,
-    id_of,
     notice_id,
 )
 
@@ -112,11 +111,6 @@ def test_ids_are_the_same_each_time_and_differ_between_orders_sequences_and_stre
     assert event_id(ORDER_ID, 4) == "1870c4f9-ab55-5c29-8867-6f7b9f79e9a7"
     other = ORDER_ID.replace("0", "1")
     assert len({event_id(ORDER_ID, 4), event_id(ORDER_ID, 5), event_id(other, 4), notice_id(ORDER_ID, 4)}) == 4
-
-
-def test_the_id_is_found_in_an_envelope_and_nothing_in_other_bytes() -> None:
-    assert id_of(encode_event(ORDER_ID, event())) == event_id(ORDER_ID, 4)
-    assert id_of(b"\xff") == ""
 
 
 def test_a_confirmation_is_read_with_its_types() -> None:
