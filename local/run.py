@@ -42,6 +42,7 @@ async def serve(config: Settings) -> None:
         with contextlib.suppress(asyncio.CancelledError, LocalError):
             await running
         await service.stop()
+        say("everything is down")
         clear()  # a download in a thread, which nothing else can cut short
 
 
