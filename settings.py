@@ -1,6 +1,6 @@
 """The only reader of the environment: every setting, its default, its unit, the range it must lie in.
 
-Variables have the prefix ``ORDERSVC_`` (spec.md, "Settings"); an empty one is one that is not set. A secret may be in a file, which
+Variables have the prefix ``ORDERSVC_`` (docs/contract.md); an empty one is one that is not set. A secret may be in a file, which
 ``ORDERSVC_<NAME>_FILE`` names. A URL that is given is used as it stands; ``./dev run`` fills in the ones that are not. Everything is
 checked before anything is started: see ``settings``.
 """
@@ -211,7 +211,7 @@ class Settings(BaseSettings):
     partner_attempts_max: Count = 3
     breaker_failures_max: Count = 20
     breaker_reset_s: Wait = 2.0
-    inbox_keep_days: int = Field(default=7, ge=7, le=36_500)  # keys are kept 7 days (spec.md, "Conventions")
+    inbox_keep_days: int = Field(default=7, ge=7, le=36_500)  # keys are kept 7 days (docs/contract.md, "Conventions")
     statistics_cache_s: Age = 5.0
     order_block_numbers: Count = 500
     http_under_way_max_requests: Count = 1024

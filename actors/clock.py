@@ -1,4 +1,4 @@
-"""The database's clock, as this process estimates it: never ahead of it, so that no deadline fires early (faults.md, L11)."""
+"""The database's clock, as this process estimates it: never ahead of it, so that no deadline fires early (docs/faults.md, L11)."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class ServiceFailedError(RuntimeError):
 
 
 class Endpoints(msgspec.Struct, frozen=True):
-    """What the service writes when it is ready (spec.md, "Running it"). ``token`` is an admin's."""
+    """What the service writes when it is ready (docs/contract.md, "Running it"). ``token`` is an admin's."""
 
     api: str
     database: str

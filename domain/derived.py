@@ -179,7 +179,7 @@ def may_pay(order: Order, now: datetime, *, payment_attempts_max: int) -> bool:
 
 
 def allowed(order: Order, now: datetime, *, payment_attempts_max: int) -> tuple[str, ...]:
-    """Give the commands that are legal now, in the order of spec.md's list."""
+    """Give the commands that are legal now, in the order of docs/contract.md's list."""
     commands: list[str] = []
     if order.status in (Status.CREATED, Status.VALIDATED) and in_flight(order) is None:
         commands += EDITS

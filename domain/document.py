@@ -1,4 +1,4 @@
-"""The order as the world sees it: one place translates the internal value into the JSON documents of spec.md.
+"""The order as the world sees it: one place translates the internal value into the JSON documents of docs/contract.md.
 
 Gives plain dicts of texts, integers, lists and None; it decides nothing and hides everything that is internal.
 """
@@ -72,7 +72,7 @@ STAGE_AHEAD: dict[Status, Stage] = {
 
 
 def represent(order: Order) -> Json:
-    """Give the order's document (spec.md, "REST"); amounts in minor units, times RFC 3339 UTC with milliseconds."""
+    """Give the order's document (docs/contract.md, "REST"); amounts in minor units, times RFC 3339 UTC with milliseconds."""
     customer = order.customer
     sums = totals(order)
     return {

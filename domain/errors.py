@@ -36,7 +36,7 @@ class FieldError(msgspec.Struct, frozen=True):
 class Refused(OrderSvcError):
     """The rules say no; nothing was changed and nothing is remembered.
 
-    ``allowed``: the commands legal now, for ``illegal_transition`` (spec.md, "The seven stages"). ``current_version``:
+    ``allowed``: the commands legal now, for ``illegal_transition`` (docs/contract.md, "The seven stages"). ``current_version``:
     for ``version_conflict``.
     """
 

@@ -1,4 +1,4 @@
-"""Pricing: from lines, promotions and tax rates to amounts that add up to the last minor unit (spec.md, "Words").
+"""Pricing: from lines, promotions and tax rates to amounts that add up to the last minor unit (docs/contract.md, "Money").
 
 Works on integers of minor units only. It neither asks for prices nor judges whether they are known.
 """

@@ -15,7 +15,7 @@ FILE_NAME = "endpoints.json"
 def endpoints(
     environment: Mapping[str, str], *, api: str, token: str, ray_dashboard: str, ray_token_file: str
 ) -> dict[str, str]:
-    """The content of the file; spec.md names its keys. ``environment`` is that of the service's processes."""
+    """The content of the file; docs/contract.md names its keys. ``environment`` is that of the service's processes."""
     return {
         "api": api,
         "amqp": environment["ORDERSVC_AMQP_URL"],

@@ -28,7 +28,7 @@ def make_token(
     issuer: str = "",
     audience: str = "",
 ) -> str:
-    """A JWT (HS256) with the claims of spec.md, "Access"; ``ttl_s`` seconds from now it is worth nothing."""
+    """A JWT (HS256) with the claims of docs/contract.md, "Access"; ``ttl_s`` seconds from now it is worth nothing."""
     now_s = int(time.time())
     claims: dict[str, str | int] = {"sub": subject, "scope": scope, "iat": now_s, "exp": now_s + ttl_s}
     if customer:

@@ -1,4 +1,4 @@
-"""What each operation of the partners may answer, as contracts/partners.openapi.yaml says: the one place that knows it.
+"""What each operation of the partners may answer, as contracts/partners.yaml says: the one place that knows it.
 
 A table and nothing else. What it does not name was not said by the partner (partners/answers.py).
 """

@@ -1,4 +1,4 @@
-"""The partners' JSON, shape by shape (contracts/partners.openapi.yaml), and the few values that several shapes share.
+"""The partners' JSON, shape by shape (contracts/partners.yaml), and the few values that several shapes share.
 
 Types are checked strictly: a boolean or a fraction is no amount, a text no number; but 3, 3.0 and 3e0 are one number.
 Bodies that we send are encoded here too; the same value always gives the same bytes, since a repeat must be the same

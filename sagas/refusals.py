@@ -1,4 +1,4 @@
-"""How the plot says no: refusals with the codes of spec.md, each made in one place."""
+"""How the plot says no: refusals with the codes of docs/contract.md, each made in one place."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ select count(*) from gone
 
 
 class InboxPruning:
-    """Forgets messages that were handled long ago; the answer of a creation is kept as long as the order (spec.md, "The
-    fine print").
+    """Forgets messages that were handled long ago; the answer of a creation is kept as long as the order (docs/contract.md,
+    "Conventions").
     """
 
     def __init__(self, database: Database, *, keep_days: int, messages_at_once: int = 5000) -> None:

@@ -1,4 +1,4 @@
-"""Figures over many orders: how many, what they earned, how long their stages took (spec.md, "Statistics").
+"""Figures over many orders: how many, what they earned, how long their stages took (docs/contract.md, "Statistics").
 
 From one moment: what ``figures.py`` has counted of whole days, and the orders that are not counted. What is
 made of them is JSON. An order counts at the time it was created.

@@ -1,4 +1,4 @@
-"""Lists by the time of the last change, as contracts/partners.openapi.yaml says: the newest last, 200 a page."""
+"""Lists by the time of the last change, as contracts/partners.yaml says: the newest last, 200 a page."""
 
 from __future__ import annotations
 

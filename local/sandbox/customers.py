@@ -1,4 +1,4 @@
-"""UserSvc: customers and their addresses, as contracts/partners.openapi.yaml says. State and rules only."""
+"""UserSvc: customers and their addresses, as contracts/partners.yaml says. State and rules only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PaymentSvc: charges, refunds and what became of them, as contracts/partners.openapi.yaml says.
+"""PaymentSvc: charges, refunds and what became of them, as contracts/partners.yaml says.
 
 State and rules only: no network and no clock of its own. Every change is handed to ``keep`` before its answer is given.
 What a charge or refund comes to is decided outside and handed in as a plan.

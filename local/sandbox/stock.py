@@ -1,4 +1,4 @@
-"""ProductSvc: products, prices and the stock held for orders, as contracts/partners.openapi.yaml says.
+"""ProductSvc: products, prices and the stock held for orders, as contracts/partners.yaml says.
 
 State and rules only: no network and no clock of its own. Every change is handed to ``keep`` before its answer is given.
 """

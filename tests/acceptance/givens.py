@@ -1,4 +1,4 @@
-"""What there is before a test's request: orders in each situation that spec.md names, promotions, tokens.
+"""What there is before a test's request: orders in each situation that docs/contract.md names, promotions, tokens.
 
 Each is made over HTTP, as clients, staff and partners would make it; the sandbox's tokens and knobs do the rest. A given
 is a dict of names that a request's path and body may use, such as ``{order}`` and ``{item}``.

@@ -185,7 +185,7 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
 
 @schemathesis.hook
 def filter_failure(context: HookContext, failure: Any, case: Case[Any], response: Response) -> bool:
-    """DELETE of an order is CancelarPedido: it stays, and is shown as cancelled (spec.md, "Commands")."""
+    """DELETE of an order is CancelarPedido: it stays, and is shown as cancelled (docs/contract.md, "Commands")."""
     if type(failure).__name__ != "UseAfterFree" or not case.path.startswith("/api/orders/{order_id}"):
         return True
     order = ask("GET", f"/api/orders/{case.path_parameters['order_id']}")

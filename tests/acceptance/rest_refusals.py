@@ -1,4 +1,4 @@
-"""The refusals that spec.md names, each provoked once; a refusal changes nothing, so rows may share what they are given."""
+"""The refusals that docs/contract.md names, each provoked once; a refusal changes nothing, so rows may share what they are given."""
 
 from __future__ import annotations
 

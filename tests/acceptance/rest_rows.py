@@ -1,4 +1,4 @@
-"""spec.md's REST table, row by row: one ``Row`` is one request and its answer. The refusals are in ``rest_refusals.py``."""
+"""docs/contract.md's REST table, row by row: one ``Row`` is one request and its answer. The refusals are in ``rest_refusals.py``."""
 
 from __future__ import annotations
 

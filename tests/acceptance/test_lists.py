@@ -1,4 +1,4 @@
-"""Lists and figures over HTTP (spec.md, "Queries"): each filter and sort, cursors, and what a customer's token gets to see."""
+"""Lists and figures over HTTP (contract.md, "Queries"): each filter and sort, cursors, and what a customer's token gets to see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every row of spec.md's REST table, and every refusal that it names, over HTTP against the running service."""
+"""Every row of docs/contract.md's REST table, and every refusal that it names, over HTTP against the running service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What spec.md says of ``Idempotency-Key`` ("Conventions", "The fine print"), over HTTP: repeats that answer as at first.
+"""What docs/contract.md says of ``Idempotency-Key`` ("Conventions"), over HTTP: repeats that answer as at first.
 
 What comes at once is in ``test_life.py``.
 """

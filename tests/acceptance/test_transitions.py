@@ -1,5 +1,5 @@
 """Every status and every command, over HTTP: what happens, or 409 ``illegal_transition`` with exactly the commands that are
-legal (spec.md, "The seven stages").
+legal (docs/contract.md, "The seven stages").
 
 Each status is held by what the partners do: ``created`` by an edit that can't be validated, ``confirmed`` by a ProductSvc
 that does not say whether the hold is firm, ``cancelling`` by a PaymentSvc that does not say whether the money went back.
@@ -30,7 +30,7 @@ LEGAL = {
     "cancelling": [],
     "cancelled": [],
 }
-# Repeating these is a success that changes nothing (spec.md, "Shipments").
+# Repeating these is a success that changes nothing (docs/contract.md, "Shipments").
 REPEATED = {"delivered": ["deliver"], "cancelling": ["cancel"], "cancelled": ["cancel"]}
 # What a legal command is answered with, and the status that the answer shows.
 BECOMES = {

@@ -19,7 +19,7 @@ NOT_NOW_MAX_S = 15.0
 SETTLED_S = 15.0
 FINAL = frozenset(("delivered", "cancelled"))
 WAIT_FOR_SOMEBODY = frozenset(("prepared", "shipped"))
-# What one commit may make of an order of each status (spec.md, "The seven stages"; what runs by itself may run through).
+# What one commit may make of an order of each status (docs/contract.md, "The seven stages"; what runs by itself may run through).
 NEXT: dict[str | None, frozenset[str]] = {
     None: frozenset(("created",)),
     "created": frozenset(("created", "validated", "paid", "confirmed", "cancelling", "cancelled")),

@@ -15,7 +15,7 @@ ENDS_AS = {
     "ship": {"prepared", "shipped", "delivered"},
 }
 EDITS = frozenset(("add", "quantity", "remove"))
-# Rejections that are not PaymentSvc's word: what comes after them is late money (spec.md, "Payments").
+# Rejections that are not PaymentSvc's word: what comes after them is late money (docs/contract.md, "Payments").
 NOT_A_WORD = frozenset(("never_made", "settled_outside"))
 
 

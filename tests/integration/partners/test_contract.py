@@ -1,4 +1,4 @@
-"""contracts/partners.openapi.yaml over HTTP: every operation, every status and code, the lists, against any partners.
+"""contracts/partners.yaml over HTTP: every operation, every status and code, the lists, against any partners.
 
 Through our clients, which take nothing that the contract does not describe; what they never ask for, in plain requests.
 """

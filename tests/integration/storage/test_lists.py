@@ -1,4 +1,4 @@
-"""Every filter with every sort, on orders as unequal as a shop's: right, and by an index (spec.md, "Queries")."""
+"""Every filter with every sort, on orders as unequal as a shop's: right, and by an index (docs/contract.md, "Queries")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The document of spec.md, key by key."""
+"""The document of docs/contract.md, key by key."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ SUCCESSES: dict[str, dict[str, Any]] = {
     "GET_REFUND": REFUND,
     "GET_CUSTOMER": CUSTOMER,
 }
-# The codes of contracts/partners.openapi.yaml, written down a second time: what is named anywhere is tried everywhere.
+# The codes of contracts/partners.yaml, written down a second time: what is named anywhere is tried everywhere.
 REFUSALS = {
     "FETCH_PRODUCTS": set[tuple[int, str]](),
     "PUT_HOLD": {

@@ -1,4 +1,4 @@
-"""The laws that hold for every single decision, whatever was decided: L5 and L6 of faults.md, and that parts add up."""
+"""The laws that hold for every single decision, whatever was decided: L5 and L6 of docs/faults.md, and that parts add up."""
 
 from __future__ import annotations
 

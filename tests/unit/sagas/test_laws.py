@@ -1,4 +1,4 @@
-"""The laws of faults.md over random lives of an order: partners fail in every way, then the faults stop."""
+"""The laws of docs/faults.md over random lives of an order: partners fail in every way, then the faults stop."""
 
 from __future__ import annotations
 
