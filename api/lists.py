@@ -65,7 +65,7 @@ class OrderQuery(BaseModel):
 
 
 class StatisticsQuery(BaseModel):
-    """ObtenerEstadísticasPedidos. ``from`` left out: 30 days before ``to``; ``to`` left out: now."""
+    """ObtenerEstadísticasPedidos. ``from`` left out: the beginning of the day 30 days before ``to``; ``to`` left out: now."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -153,7 +153,9 @@ class ListEndpoints:
 
     async def _reckon(self, name: str, query: StatisticsQuery, caller: Caller) -> bytes:
         until = query.until or datetime.now(UTC)
-        since = query.since or max(FIRST + DEFAULT_SPAN, until) - DEFAULT_SPAN
+        since = query.since or (max(FIRST + DEFAULT_SPAN, until) - DEFAULT_SPAN).replace(
+            hour=0, minute=0, second=0, microsecond=0
+        )
         _check_span(since, until, query.bucket)
         async with self._statistics_slots.slot(caller.customer_id or caller.subject):
             document: dict[str, Any] = await self._queries.statistics(

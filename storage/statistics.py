@@ -6,7 +6,7 @@ made of them is JSON. An order counts at the time it was created.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from typing import Any
@@ -43,22 +43,25 @@ _COUNTED_HOURS = """
     where hour >= $3 and hour < $4 and date_trunc('day', hour, 'UTC') not in (select day from figures_stale)"""
 _COUNTED_DAYS = "day >= $3 and day < $4 and day not in (select day from figures_stale)"
 # Orders of the days cut in two by the span; then, of whole days, those that are not counted: the open ones, those closed
-# lately, and all of stale days.
+# lately, and all of stale days. $4 lies behind $2 where the last day is whole but not over.
 _CHOSEN = f"""
     select {COLUMNS} from orders where created_at >= $1 and created_at < $3{{of_customer}}
     union all
     select {COLUMNS} from orders where created_at >= $4 and created_at < $2{{of_customer}}
     union all
-    select {COLUMNS} from orders where is_open and created_at >= $3 and created_at < $4
+    select {COLUMNS} from orders where is_open and created_at >= $3 and created_at < least($2, $4)
     union all
     select {COLUMNS} from orders
-    where not is_open and {CLOSED_AT} > $6 and created_at >= $3 and created_at < $4
+    where not is_open and {CLOSED_AT} > $6 and created_at >= $3 and created_at < least($2, $4)
     union all
     select o.* from figures_stale s, lateral (
         select {COLUMNS} from orders
         where created_at >= s.day and created_at < s.day + interval '1 day'
             and not is_open and {CLOSED_AT} <= $6
     ) o where s.day >= $3 and s.day < $4"""  # noqa: S608
+# What is counted was closed until then, and so created before: the day in which a span ends is whole where the span ends later, and
+# its orders need not be read. Most spans end now, on a day that may have a million.
+ALL_BEFORE = f"select until <= $1 from ({COUNTED_UNTIL}) counted"  # noqa: S608
 # Only names of this file go into the text; values are arguments.
 STATISTICS = f"""
 with chosen as materialized ({_CHOSEN}
@@ -140,15 +143,19 @@ async def read_statistics(
     are counted already are rounded, off by at most 1.6 %. ``buckets`` and ``groups`` are empty where they were not
     asked for; the caller bounds the buckets, and all groups beyond ``GROUPS_MAX`` are one. Raises ``StorageUnavailable``.
     """
-    days, of_customer, customer = _whole_days(since, until), "", list[str]()
-    if customer_id is not None:  # nothing is counted by customer
-        days, of_customer, customer = (until, until), " and customer_id = $7", [customer_id]
+    of_customer, customer = "", list[str]()
+    if customer_id is not None:
+        of_customer, customer = " and customer_id = $7", [customer_id]
     statement = STATISTICS.format(groups=_groups(group_by), of_customer=of_customer)
     async with database.connection() as lent:
         with certain():
             async with lent.transaction(isolation="repeatable_read", readonly=True):
                 # A value, so that the planner sees how few orders were closed since.
                 counted_until = await lent.fetchval(COUNTED_UNTIL)
+                is_all_before: bool = await lent.fetchval(ALL_BEFORE, until)
+                days = (until, until)
+                if customer_id is None:  # nothing is counted by customer
+                    days = _whole_days(since, _end_of_day(until) if is_all_before else until)
                 row = await lent.fetchrow(statement, since, until, *days, bucket, counted_until, *customer)
     if row is None:
         raise AssertionError("a select without from gives one row")
@@ -184,6 +191,12 @@ def _whole_days(since: datetime, until: datetime) -> tuple[datetime, datetime]:
     if first < since:
         first += timedelta(days=1)
     return (first, end) if first < end else (until, until)
+
+
+def _end_of_day(at: datetime) -> datetime:
+    """The first midnight of UTC that is not before it; the time itself on the last day that there is."""
+    begin = _day(at)
+    return at if begin == at or begin.date() == date.max else begin + timedelta(days=1)
 
 
 def _day(at: datetime) -> datetime:

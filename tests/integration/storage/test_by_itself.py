@@ -132,7 +132,7 @@ FOR_A_CALLER = {
     "loading.REPLY", "promotions.FIND", "promotions.PAGE", "promotions.DELETE", "promotions.USED", "promotions.CREATE",
     "queries.BY_IDS", "queries.TIMELINE", "queries.LEDGER", "shards.ADD", "shards.ASSIGN", "shards.LISTED",
     "snapshots.TAKE_UP_AGAIN", "snapshots.HAS_ORDER",
-    "statistics.STATISTICS", "statistics.NO_GROUPS",
+    "statistics.ALL_BEFORE", "statistics.STATISTICS", "statistics.NO_GROUPS",
 }  # fmt: skip
 # Parts of statements, and what is run once on empty tables.
 NOT_RUN = {

@@ -110,6 +110,28 @@ async def test_an_order_closed_now_is_counted_once_it_is_certain_that_all_are_th
     assert await stale(sql) == 0
 
 
+async def test_the_day_that_is_not_over_is_read_from_the_counts_where_the_span_ends_after_them(
+    store: OrderStore, lease: Lease, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """Reading all orders of today took longer than a statement may, once there were fifty thousand."""
+    begun = await store.now()
+    orders = [an_order(created_at=begun) for _ in range(3)]
+    await store.flush(*lease, [a_commit(order) for order in orders])
+    await store.flush(*lease, [closed(order, await store.now(), paid=500) for order in orders[:2]])
+    counted_at = await store.now()
+    assert await figures.count_closed(10, counted_after_s=0) == 2
+    since = begun.replace(hour=0, minute=0, second=0, microsecond=0)
+
+    async def count(until: datetime) -> object:
+        return (await queries.statistics(since=since, until=until))["orders"]
+
+    later = await store.now() + timedelta(seconds=1)
+    assert await count(later) == 3
+    await sql.execute("update figures_by_hour set orders = orders + 10")
+    assert await count(later) == 13, "the orders were read, not the counts"
+    assert await count(counted_at) == 3, "a span that ends before the counts do is read from the orders"
+
+
 async def test_money_that_comes_after_an_order_was_counted_shows_at_once_and_is_counted_later(
     store: OrderStore, lease: Lease, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
