@@ -213,6 +213,9 @@ class EventBridge:
             with suppress(Exception):  # the channel is gone, and with it the message is back in the inbox
                 await channels.incoming.basic_nack(message.delivery_tag or 0, requeue=True)
             self._unanswered.given_back(work)
+        except asyncio.CancelledError:  # the channel is gone
+            self._unanswered.given_back(work)
+            raise
         finally:
             self._unanswered.end(work)
             if not self.at_work:

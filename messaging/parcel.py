@@ -37,8 +37,8 @@ _BY_US = ("", topology.DEAD)  # the exchanges by which we send parcels ourselves
 
 
 def attempt_of(message: Arrived) -> int:
-    """How often the message has been sent to wait; 0 where the header is absent or makes no sense."""
-    value = message.headers.get(ATTEMPT)
+    """How often the message has been sent to wait; 0 where the header is absent, makes no sense, or is somebody else's."""
+    value = message.headers.get(ATTEMPT) if message.exchange in _BY_US else None
     if isinstance(value, bool) or not isinstance(value, int):
         return 0
     return min(max(value, 0), ATTEMPTS_READ_MAX)
@@ -100,11 +100,15 @@ def _before_death(deaths: Any) -> tuple[str, str]:
 def _sent_on(message: Arrived, ours: dict[str, Any]) -> Message:
     """A copy that outlives a restart. Not copied: a time to live, which would make it vanish; a user id, which
     RabbitMQ would check against ours; a priority.
+
+    Each header has a bound, be it one that is ours by its name: all of them have to fit into one frame, and one that
+    does not ends the connection, at each redelivery again.
     """
     origin = {
-        ORIGINAL_EXCHANGE: exchange_of(message),
+        ORIGINAL_EXCHANGE: _short(exchange_of(message)),
         ORIGINAL_ROUTING_KEY: routing_key_of(message),
-        FIRST_RECEIVED: text_of(message, FIRST_RECEIVED) or datetime.now(UTC).isoformat(timespec="milliseconds"),
+        FIRST_RECEIVED: _short(text_of(message, FIRST_RECEIVED))
+        or datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
     return Message(
         message.body,

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import aio_pika
 from aio_pika.abc import AbstractChannel
+from pamqp.common import FieldValue
 
 from messaging import topology
 from tests.fuzz.edges import TIMES, Edges, Raw, write
@@ -16,6 +17,11 @@ from tests.fuzz.findings import Findings
 from tests.fuzz.world import World
 
 STRUCTURED = "application/cloudevents+json"
+FRAME_MAX_BYTES = 131_072
+HEADERS = (
+    "x-first-received", "x-original-exchange", "x-original-routing-key", "x-attempt", "x-reason", "x-detail", "x-death",
+    "x-delivery-count", "cloudEvents_id", "cloudEvents:type", "CC", "BCC", "k",
+)  # fmt: skip
 BODIES = (
     b"",
     b"\xff\xfe",
@@ -69,7 +75,7 @@ class Events:
         if self._rng.random() < 0.1:
             envelope["time"] = self._rng.choice(TIMES)
         envelope = self._edges.spoilt(schema, envelope, self._rng.choice((0, 1, 1, 1, 2)))
-        message = self._message(envelope)
+        message = self._with_odd_header(self._message(envelope))
         place = await self._channel.get_exchange(exchange, ensure=False)
         await place.publish(message, kind)
         self.sent += 1
@@ -97,6 +103,15 @@ class Events:
         }
         headers = {name: _storable(value) for name, value in headers.items()}
         return aio_pika.Message(_bytes(data), headers=headers, content_type="application/json", message_id=message_id)
+
+    def _with_odd_header(self, message: aio_pika.Message) -> aio_pika.Message:
+        """Now and then a header of a name that means something here, as large as a frame allows, or of another type."""
+        if self._rng.random() < 0.1:
+            name = self._rng.choice(HEADERS)
+            room = FRAME_MAX_BYTES - 1024 - sum(len(str(each)) + len(key) + 16 for key, each in message.headers.items())
+            values: tuple[FieldValue, ...] = ("x" * max(room, 0), "", 5, -1, True, None, ["x"])
+            message.headers = {**message.headers, name: self._rng.choice(values)}
+        return message
 
     def _about_ours(self, data: Any) -> Any:
         ids = self._world.ids() if self._world.orders else {}

@@ -152,6 +152,12 @@ PROPERTIES: dict[str, tuple[int, bytes]] = {
     "original_key_long": (
         raw.HEADERS, raw.long(raw.short(b"x-original-routing-key") + b"S" + raw.long(b"x" * 1000)),
     ),
+    **{
+        f"{name}_fills_the_frame": (
+            raw.HEADERS, raw.long(raw.short(name.encode()) + b"S" + raw.long(b"x" * (130_995 - len(name)))),
+        )
+        for name in ("x-first-received", "x-original-exchange", "x-original-routing-key", "x-reason", "cloudEvents-", "k")
+    },
     "original_exchange": (
         raw.HEADERS, raw.long(raw.short(b"x-original-exchange") + b"F" + raw.nested(2)),
     ),

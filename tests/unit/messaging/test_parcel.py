@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, cast
 
+import pamqp.encode
 import pytest
 from aio_pika import DeliveryMode
 
@@ -84,4 +85,21 @@ def test_a_detail_is_short_and_can_be_written() -> None:
     ("header", "attempts"), [(None, 0), (3, 3), (-1, 0), ("3", 0), (True, 0), (10**12, parcel.ATTEMPTS_READ_MAX)]
 )
 def test_attempts_are_read_from_the_header_unless_it_makes_no_sense(header: object, attempts: int) -> None:
-    assert parcel.attempt_of(received({"x-attempt": header})) == attempts
+    assert parcel.attempt_of(received({"x-attempt": header}, exchange="")) == attempts
+
+
+def test_attempts_that_a_partner_tells_of_are_not_ours() -> None:
+    """Its event would be set aside the first time that it can't be handled."""
+    assert parcel.attempt_of(received({"x-attempt": 5})) == 0
+
+
+@pytest.mark.parametrize("exchange", ["", "ordersvc.dead", "paymentsvc.events"])
+@pytest.mark.parametrize("name", ["x-first-received", "x-original-exchange", "x-original-routing-key", "x-reason", "k"])
+def test_what_is_sent_on_fits_into_a_frame_whatever_came(name: str, exchange: str) -> None:
+    headers = {name: "x" * 130_950, "cloudEvents_id": "e" * 20_000}
+    for sent in (
+        parcel.to_wait(received(headers, exchange=exchange), 1, "r", "d" * 1000),
+        parcel.to_set_aside(received(headers, exchange=exchange), "r", "d" * 1000),
+        parcel.to_try_anew(received(headers, exchange=exchange)),
+    ):
+        assert len(pamqp.encode.field_table(sent.headers)) < 30_000
