@@ -16,7 +16,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractQueue
 from aiormq.abc import DeliveredMessage
 
-from messaging import parcel, topology
+from messaging import modes, parcel, topology
 from messaging.arrived import Arrived, arrived
 from messaging.decoding import tolerate_any_properties
 from messaging.link import LinkPolicy
@@ -130,7 +130,12 @@ async def _ack(channel: AbstractChannel, message: Arrived) -> None:
 
 
 def _key(message: Arrived) -> str:
-    return hashlib.blake2b(message.body, digest_size=KEY_BYTES, person=b"dead letter").hexdigest()
+    """In binary mode two events may have the same body: there the attributes belong to the content."""
+    content = message.body
+    if modes.is_binary(message.content_type, message.headers):
+        attributes = modes.attributes_of(message.content_type, message.headers)
+        content += repr(sorted(attributes.items())).encode(errors="replace")
+    return hashlib.blake2b(content, digest_size=KEY_BYTES, person=b"dead letter").hexdigest()
 
 
 def _letter(message: Arrived, body_max_bytes: int | None = None) -> DeadLetter:

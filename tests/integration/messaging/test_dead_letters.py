@@ -11,6 +11,7 @@ from pathlib import Path
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
+from pamqp.common import FieldValue
 
 from local.state import write_private
 from messaging import topology
@@ -148,6 +149,22 @@ async def test_more_of_them_than_are_read_ahead_are_all_met_once(amqp_url: str) 
     assert found.body == listed[-1].body
     assert await resend_dead_letters(amqp_url, None, limit=READ_AHEAD_MAX_LETTERS + 50) == READ_AHEAD_MAX_LETTERS + 50
     assert await count_dead_letters(amqp_url) == READ_AHEAD_MAX_LETTERS
+
+
+async def test_two_events_in_binary_mode_with_one_body_are_two(amqp_url: str) -> None:
+    """Resending the one would have sent the other as well."""
+    async with await aio_pika.connect(amqp_url) as connection:
+        await topology.declare(connection)
+        channel = await connection.channel()
+        exchange = await channel.get_exchange(topology.DEAD, ensure=False)
+        for event_id in ("e-1", "e-2"):
+            headers: dict[str, FieldValue] = {"cloudEvents_id": event_id, "cloudEvents_type": "PagoConfirmado"}
+            await exchange.publish(aio_pika.Message(b"{}", headers=headers), "PagoConfirmado")
+    first, second = await list_dead_letters(amqp_url)
+    assert first.key != second.key
+    assert await resend_dead_letters(amqp_url, [second.key]) == 1
+    (left,) = await list_dead_letters(amqp_url)
+    assert left.key == first.key
 
 
 async def test_those_that_somebody_else_looks_at_are_not_waited_for(dead: str) -> None:
