@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from babel.numbers import list_currencies
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -65,6 +66,15 @@ def _host(text: str) -> str:
         if not HOST_NAME.fullmatch(text):
             raise ValueError("is neither an IP address (IPv6 without brackets) nor a host name") from None
     return text
+
+
+def _known_currencies(prices: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    known = list_currencies()
+    for method, of_method in prices.items():
+        for currency in of_method:
+            if currency not in known:
+                raise ValueError(f"{currency} of the method {method!r} is no ISO 4217 currency")
+    return prices
 
 
 def _has_standard(prices: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
@@ -169,6 +179,7 @@ class Settings(BaseSettings):
         NoDecode,
         BeforeValidator(_from_json),
         AfterValidator(_has_standard),
+        AfterValidator(_known_currencies),
     ] = Field(default_factory=lambda: SHIPPING_PRICES_DEFAULT)
     shipping_tax_rate: Rate = "0.2100"
     product_cache_s: Age = 30
@@ -312,7 +323,14 @@ def look_at_names(environment: Mapping[str, str]) -> tuple[list[str], list[str]]
     refused, ignored = [], []
     for variable in sorted(environment):
         name = variable.upper().removeprefix(PREFIX)
-        if not variable.upper().startswith(PREFIX) or name in known or name.startswith(FOREIGN):
+        if (
+            not variable.upper().startswith(PREFIX)
+            or (name in known and variable.isupper())
+            or name.startswith(FOREIGN)
+        ):
+            continue
+        if name in known:
+            refused.append(f"{variable}: settings are written in capitals, {PREFIX}{name}")
             continue
         meant = _alike(name, known)
         if name in RETIRED:

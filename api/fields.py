@@ -96,7 +96,7 @@ def _fraction(text: str) -> str:
 _NO_NUL = r"^[^\x00]*$"
 _SURROGATE = re.compile("[\ud800-\udfff]")  # half a character; JSON can write it
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
+NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=IDENTIFIER_MAX_CHARACTERS, pattern=NO_CONTROL)]
 # A UUID is compared without case, and written in lower case.

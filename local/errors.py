@@ -12,7 +12,7 @@ class NotReady(LocalError):
 
 
 class NotUsable(LocalError):
-    """A folder that can't be made or written."""
+    """What a setting names can't be used: a folder that can't be made or written, an address that nothing can listen on."""
 
 
 class Taken(LocalError):

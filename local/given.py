@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from local.children import answers
@@ -24,6 +26,7 @@ def given_urls(config: Settings) -> dict[str, str]:
         "PRODUCT_URL": config.product_url,
         "PAYMENT_URL": config.payment_url,
         "USER_URL": config.user_url,
+        "JWKS_URL": config.jwks_url,
         "RAY_ADDRESS": ray if not ray or "://" in ray else f"ray://{ray}",
     }
     return {name: url for name, url in urls.items() if url}
@@ -43,6 +46,9 @@ async def check_given(urls: dict[str, str]) -> None:
 
 
 async def _complaint(name: str, url: str) -> str:
+    if name == "JWKS_URL" and urlsplit(url).scheme in ("", "file"):
+        path = Path(urlsplit(url).path)
+        return "" if os.access(path, os.R_OK) and path.is_file() else f"ORDERSVC_{name}: no file can be read at {path}"
     try:
         host, port = host_and_port(url)
     except ValueError:

@@ -6,6 +6,7 @@ What it starts is private to its state folder. It knows what needs what, and not
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import Coroutine
@@ -14,14 +15,14 @@ from typing import Any, Protocol
 
 from local.children import Child
 from local.endpoints import announcement, endpoints, remove_endpoints, write_endpoints
-from local.errors import LocalError, Taken
+from local.errors import LocalError, NotUsable, Taken
 from local.given import check_given, given_urls
 from local.postgres import PostgreSQL
 from local.program import Program, is_healthy, listens, said_ready
 from local.rabbitmq import RabbitMQ
 from local.ray_node import RayNode
 from local.speech import say
-from local.state import PROJECT, State, is_free, write_private
+from local.state import PROJECT, State, listening_fault, write_private
 from local.tokens import make_token
 from local.valkey import Valkey
 from settings import SECRETS, Settings
@@ -79,11 +80,7 @@ class Service:
         """Start everything, then write where it is. Raises ``LocalError``."""
         began_s = time.monotonic()
         remove_endpoints(self._state.folder)
-        if not is_free(self._config.http_port, self._config.http_host):
-            raise Taken(
-                f"port {self._config.http_port} on {self._config.http_host} is taken: stop what listens there, "
-                "or set ORDERSVC_HTTP_PORT to another one"
-            )
+        self._check_port()
         await check_given(self._given)
         self._settle_own()
         await _side_by_side(self._start_database(), self._start_redis(), self._start_messages(), self._start_ray())
@@ -101,6 +98,20 @@ class Service:
     async def keep(self) -> None:
         """Start again whatever dies, for as long as this is not cancelled."""
         await asyncio.gather(*(self._keep(part) for part in self._running))
+
+    def _check_port(self) -> None:
+        host, port = self._config.http_host, self._config.http_port
+        fault = listening_fault(port, host)
+        if fault is None:
+            return
+        if fault.errno == errno.EADDRINUSE:
+            raise Taken(
+                f"port {port} on {host} is taken: stop what listens there, or set ORDERSVC_HTTP_PORT to another one"
+            )
+        raise NotUsable(
+            f"nothing can listen on port {port} of {host} ({fault.strerror}): set ORDERSVC_HTTP_HOST to an address of this "
+            "machine, and ORDERSVC_HTTP_PORT to a port that you may use"
+        )
 
     async def stop(self) -> None:
         """End everything that was started: first what serves others, last what keeps the data."""

@@ -65,14 +65,19 @@ def plain_cache_folder() -> Path:
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen on the port now. A closed server's connections in TIME_WAIT do not count."""
+    return listening_fault(port, host) is None
+
+
+def listening_fault(port: int, host: str) -> OSError | None:
+    """What keeps a server from listening there now; its ``errno`` is ``EADDRINUSE`` where somebody else does."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OSError:
-        return False
-    return True
+    except OSError as fault:
+        return fault
+    return None
 
 
 def port_range(ephemeral: str) -> range:
@@ -100,8 +105,9 @@ class State:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            raise NotUsable(f"the state folder {self.folder} can't be used: {error.strerror}") from None
+        except (OSError, RecursionError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "its path is too long"
+            raise NotUsable(f"the state folder {self.folder} can't be used: {reason}") from None
         self._lock_file: int | None = None
         self._ports_given: dict[str, int] = {}
         self._elsewhere: Path | None = None

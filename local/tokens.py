@@ -61,6 +61,9 @@ def main() -> int:
     except FileNotFoundError:
         print(f"no key in {config.state_dir}: start the service there first, or set ORDERSVC_JWT_KEY", file=sys.stderr)
         return 2
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"the key in {config.state_dir} can't be read (ORDERSVC_STATE_DIR): {error}", file=sys.stderr)
+        return 2
     print(
         make_token(
             key,

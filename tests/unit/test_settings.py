@@ -196,6 +196,19 @@ def test_a_misspelt_variable_is_refused_with_the_one_that_is_meant(
     assert f"ORDERSVC_{meant} " in line
 
 
+@pytest.mark.parametrize("variable", ["ordersvc_http_port", "ORDERSVC_http_port", "ordersvc_jwt_key_file"])
+def test_a_setting_in_small_letters_is_refused(variable: str) -> None:
+    """Some of them had an effect and some had none."""
+    (line,), _ = look_at_names({variable: "5"})
+    assert line == f"{variable}: settings are written in capitals, {variable.upper()}"
+
+
+def test_shipping_prices_are_in_currencies_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = wrong(monkeypatch, SHIPPING_PRICES='{"standard": {"ERU": 490}}')
+    assert line == "ORDERSVC_SHIPPING_PRICES: ERU of the method 'standard' is no ISO 4217 currency"
+    assert wrong(monkeypatch, SHIPPING_PRICES='{"standard": {"KWD": 490}}') == []
+
+
 def test_variables_of_others_are_let_be_and_unknown_ones_are_warned_about() -> None:
     others = {
         "ORDERSVC_PORT": "tcp://10.0.0.1:80",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.errors import NotUsable
-from local.state import State, cache_folder, is_free, plain_cache_folder
+from local.state import State, cache_folder, is_free, listening_fault, plain_cache_folder
 
 AWKWARD = ("two words", "O'Neill", 'the "big" one', "órdenes", "注文", "a$b`c", "line\nbreak", "x" * 190)
 
@@ -88,3 +89,15 @@ def test_ports_are_looked_at_on_addresses_of_both_families() -> None:
             port = listening.getsockname()[1]
             assert not is_free(port, host)
         assert is_free(port, host)
+
+
+@pytest.mark.parametrize("host", ["256.256.256.256", "10.99.99.99", "2001:db8::1"])
+def test_a_host_that_is_not_this_machine_is_told_from_a_port_that_is_taken(host: str) -> None:
+    fault = listening_fault(18_999, host)
+    assert fault is not None
+    assert fault.errno != errno.EADDRINUSE
+
+
+def test_a_path_that_is_too_deep_is_no_state_folder(tmp_path: Path) -> None:
+    with pytest.raises(NotUsable, match="can't be used"):
+        State(tmp_path / "/".join("d" * 2000))

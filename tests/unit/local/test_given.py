@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
-from local.given import given_urls, host_and_port
+from local.errors import NotReady
+from local.given import check_given, given_urls, host_and_port
 from settings import Settings
 
 
@@ -27,3 +30,14 @@ def test_a_url_without_a_port_means_the_usual_one(url: str, expected: tuple[str,
 def test_a_port_that_is_no_number_is_an_error() -> None:
     with pytest.raises(ValueError, match="could not be cast"):
         host_and_port("redis://cache:port/0")
+
+
+async def test_a_key_set_that_is_a_file_has_to_be_one_that_can_be_read(tmp_path: Path) -> None:
+    """Every token was refused, and everything else said that all is well."""
+    path = tmp_path / "keys.json"
+    for location in (str(path), f"file://{path}"):
+        with pytest.raises(NotReady, match=f"ORDERSVC_JWKS_URL: no file can be read at {path}"):
+            await check_given({"JWKS_URL": location})
+    path.write_text("{}")
+    await check_given({"JWKS_URL": str(path)})
+    await check_given({"JWKS_URL": f"file://{path}"})
