@@ -22,7 +22,6 @@ from actors.directory import Directory
 from actors.link import CallFailed, ProcessGone, TooManyCalls
 from actors.names import shard_names
 from actors.ownership import Ownership
-from actors.partitions import SERVING, STANDBY
 from actors.peers import Peers
 from actors.router import Router, RouterLimits
 from actors.surroundings import GroupLimits
@@ -40,7 +39,7 @@ from storage.errors import StorageUnavailable
 from storage.figures import Figures
 from storage.housekeeping import InboxPruning
 from storage.postgres import PoolLimits, open_database
-from storage.processes import Processes
+from storage.processes import Processes, ProcessState
 from storage.redis import QuietRedis
 from storage.reference_data import ReferenceCopies
 from storage.snapshots import OrderStore
@@ -72,10 +71,13 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-def roles_of(settings: Settings) -> dict[str, str]:
+def roles_of(settings: Settings) -> dict[str, ProcessState]:
     """What each shard of the cell is to do."""
     serving = min(settings.shards, settings.shards_serving or max(1, (os.cpu_count() or 1) // 2))
-    return {name: SERVING if k < serving else STANDBY for k, name in enumerate(shard_names(settings.shards))}
+    return {
+        name: ProcessState.SERVING if k < serving else ProcessState.STANDBY
+        for k, name in enumerate(shard_names(settings.shards))
+    }
 
 
 def group_limits_of(settings: Settings) -> GroupLimits:

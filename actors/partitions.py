@@ -21,12 +21,11 @@ from actors.names import SHARD
 from domain.slices import DEDICATED, dedicated_partition, partition_of
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.ownership import ListedProcess
+from storage.processes import ProcessState
 from supervised import supervised
 
 log = structlog.get_logger()
 T = TypeVar("T")
-
-STARTING, SERVING, STANDBY = "starting", "serving", "standby"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,11 +215,12 @@ class OwnedPartitions:
 
     async def _take_lost(self, owners: Mapping[str, str | None]) -> None:
         there = self._there()
+        leaves_to_others = self._leaves_to_others()
         of_process = {row.process: row for row in self._rows.values()}
         lost: dict[str | None, list[str]] = {}
         for partition, process in owners.items():
             row = of_process.get(process or "")
-            if row is None and self._leaves_to_others():
+            if row is None and leaves_to_others:
                 continue
             if (row is None or self._is_gone(row)) and first(partition, there) == self._name:
                 lost.setdefault(process, []).append(partition)
@@ -243,23 +243,27 @@ class OwnedPartitions:
         own = self._rows.get(self._name)
         return (
             own is not None
-            and own.state == STANDBY
+            and own.state == ProcessState.STANDBY
             and any(
-                row.name.startswith(SHARD) and row.state == STARTING and row.started_s < self._policy.start_within_s
+                row.name.startswith(SHARD)
+                and row.state == ProcessState.STARTING
+                and row.started_s < self._policy.start_within_s
                 for row in self._rows.values()
             )
         )
 
     async def _give_away(self) -> None:
         """Give away, one by one, what another shard comes first for."""
+        there = self._there()
         for partition in sorted(self._mine):
-            to = first(partition, self._there())
+            to = first(partition, there)
             if to is None or to == self._name or not self._is_steady(to):
                 continue
             await self._give(partition, self._rows[to])
             await asyncio.sleep(self._policy.give_pause_s)
             if self._look_now.is_set():
                 return
+            there = self._there()
 
     async def _give(self, partition: str, to: ListedProcess) -> None:
         async def give() -> bool:
@@ -363,7 +367,11 @@ class OwnedPartitions:
         return row.seen_s > policy.seen_stale_s and reads_s >= policy.seen_stale_s
 
     def _there(self) -> list[ListedProcess]:
-        return [row for row in self._rows.values() if row.state in (SERVING, STANDBY) and not self._is_gone(row)]
+        return [
+            row
+            for row in self._rows.values()
+            if row.state in (ProcessState.SERVING, ProcessState.STANDBY) and not self._is_gone(row)
+        ]
 
 
 def first(partition: str, there: Sequence[ListedProcess]) -> str | None:
@@ -376,7 +384,7 @@ def first(partition: str, there: Sequence[ListedProcess]) -> str | None:
     shards = [row for row in there if row.name.startswith(SHARD)]
     if not shards:
         return None
-    return max(shards, key=lambda row: (row.state == SERVING, weight(partition, row.name))).name
+    return max(shards, key=lambda row: (row.state == ProcessState.SERVING, weight(partition, row.name))).name
 
 
 @lru_cache(maxsize=65_536)

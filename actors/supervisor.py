@@ -20,11 +20,11 @@ from actors.names import SHARD
 from actors.peers import SILENT, Peers
 from domain.slices import DEDICATED, dedicated_partition
 from storage.errors import CommitUnknown, StorageUnavailable
+from storage.processes import ProcessState
 from supervised import note_failure, supervised, supervised_once
 
 log = structlog.get_logger()
 
-DRAINING = "draining"
 COUNTS = ("replaced_total", "lost_total", "storms_total", "held_back_total")
 ALERTS = ("restart_storm", "hung_process", "process_not_up", "supervisor_round_failed", "credentials_refused")
 
@@ -139,14 +139,15 @@ class Supervisor:
         """End the process of an order that is closed."""
         name = dedicated_partition(order_id)
         self._dedicated.discard(name)
-        self._end(name)
+        self._forget(name)
+        self._processes.end(name)
 
-    def _end(self, name: str) -> None:
+    def _forget(self, name: str) -> None:
+        """Look after a process no more."""
         self._peers.forget(name)
         self._losses.pop(name, None)
         self._missing.pop(name, None)
         self._starting.pop(name, None)
-        self._processes.end(name)
 
     async def adopt_dedicated(self) -> None:
         """Read which shards are asked for, and watch again over dedicated processes that an earlier supervisor started, whether
@@ -177,7 +178,7 @@ class Supervisor:
 
     def _expected(self) -> list[str]:
         """The names of all processes that must be there."""
-        shards = [name for name, role in self._roles.items() if role != DRAINING]
+        shards = [name for name, role in self._roles.items() if role != ProcessState.DRAINING]
         return [*shards, *self._processes.names(), *sorted(self._dedicated)]
 
     async def _start_all(self, names: Sequence[str]) -> None:
@@ -287,14 +288,14 @@ class Supervisor:
         except (StorageUnavailable, CommitUnknown) as error:
             log.warning("roles_not_read", error=str(error))
             return
-        added = [name for name, role in roles.items() if role != DRAINING and name not in self._roles]
-        added += [name for name, role in self._roles.items() if role == DRAINING != roles.get(name, DRAINING)]
+        added = [name for name, role in roles.items() if role != ProcessState.DRAINING and name not in self._roles]
+        added += [name for name, role in self._roles.items() if role == ProcessState.DRAINING != roles.get(name, role)]
         self._roles = roles
         await self._start_all(added)
         for name, role in roles.items():
-            if role == DRAINING and name not in owning and name in self._processes.alive():
+            if role == ProcessState.DRAINING and name not in owning and name in self._processes.alive():
                 log.info("shard_drained", shard=name)
-                self._peers.forget(name)
+                self._forget(name)
                 await asyncio.get_running_loop().run_in_executor(None, self._processes.end, name)
 
     async def _read_roles(self) -> dict[str, str]:

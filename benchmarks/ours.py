@@ -22,7 +22,6 @@ import structlog
 import uvloop
 
 from actors import composition
-from actors.partitions import SERVING
 from actors.peers import Peers
 from actors.processes.hosting import hosted
 from actors.processes.ray_processes import NAMESPACE
@@ -35,6 +34,7 @@ from domain.commands import Actor, ActorType, Body, CreateOrder, Message, NewLin
 from domain.errors import OrderSvcError
 from settings import Settings, settings_of_process
 from storage.migrate import migrate
+from storage.processes import ProcessState
 from storage.shards import Shards
 from storage.snapshots import OrderStore
 
@@ -151,7 +151,7 @@ async def _share_out(config: Settings, store: OrderStore) -> None:
     roles = composition.roles_of(config)
     for name, role in roles.items():
         await Shards(store.database).add(config.cell, name, role)
-    while not all(roles.get(owner or "") == SERVING for owner in (await store.owner_names()).values()):
+    while not all(roles.get(owner or "") == ProcessState.SERVING for owner in (await store.owner_names()).values()):
         await asyncio.sleep(LOOK_EVERY_S)
 
 

@@ -22,7 +22,8 @@ from local.errors import LocalError
 from settings import Settings, settings_or_exit
 from storage.errors import StorageUnavailable
 from storage.postgres import PoolLimits, open_database
-from storage.shards import DRAINING, SERVING, STANDBY, ListedShard, Shards
+from storage.processes import ProcessState
+from storage.shards import ListedShard, Shards
 
 GONE_AFTER_S = 15.0
 HEADINGS = ("cell", "node", "shard", "state", "partitions", "seen")
@@ -57,7 +58,11 @@ def table(shards: Iterable[ListedShard]) -> list[str]:
 
 def free_name(shards: Iterable[ListedShard], cell: str) -> str:
     """The name of the lowest number that no shard of the cell has; one that was drained and is gone has none."""
-    taken = {shard.name for shard in shards if shard.cell == cell and (shard.role != DRAINING or _is_there(shard))}
+    taken = {
+        shard.name
+        for shard in shards
+        if shard.cell == cell and (shard.role != ProcessState.DRAINING or _is_there(shard))
+    }
     return next(name for name in (f"{SHARD}{k}" for k in count()) if name not in taken)
 
 
@@ -68,8 +73,8 @@ def owners_without(shards: Iterable[ListedShard], cell: str, name: str) -> list[
         for shard in shards
         if (shard.cell, shard.name) != (cell, name)
         and _is_there(shard)
-        and shard.state in (SERVING, STANDBY)
-        and shard.role != DRAINING
+        and shard.state in (ProcessState.SERVING, ProcessState.STANDBY)
+        and shard.role != ProcessState.DRAINING
     ]
 
 
@@ -96,7 +101,7 @@ async def _do(asked: argparse.Namespace, database_url: str, cell: str) -> list[s
             case "list":
                 return table(await shards.listed())
             case "add":
-                return await _add(shards, cell, STANDBY if asked.standby else SERVING)
+                return await _add(shards, cell, ProcessState.STANDBY if asked.standby else ProcessState.SERVING)
             case _:
                 return await _drain(shards, cell, asked.name)
     finally:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from storage.postgres import Database
+from storage.processes import ProcessState
 
-SERVING, STANDBY, DRAINING = "serving", "standby", "draining"
 # The latest incarnation of each shard, and the shards that are to be there and are not.
 LISTED = """
 with latest as (
@@ -60,4 +60,4 @@ class Shards:
 
     async def drain(self, cell: str, name: str) -> None:
         """Have a shard give away what it owns, and end."""
-        await self._database.fetch(ASSIGN, cell, name, DRAINING)
+        await self._database.fetch(ASSIGN, cell, name, ProcessState.DRAINING)

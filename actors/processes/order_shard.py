@@ -139,7 +139,7 @@ class OrderShard(Process):
         await self._shard.start()
 
     def _state(self) -> ProcessState:
-        return ProcessState(composition.roles_of(self.config).get(self.name, ProcessState.SERVING))
+        return composition.roles_of(self.config).get(self.name, ProcessState.SERVING)
 
     def _started(self) -> None:
         self._shard.partitions.look_soon()
