@@ -9,11 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from struct import pack
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import aio_pika
 import msgspec
+import pamqp.frame
+from pamqp.commands import Basic
+from pamqp.constants import FRAME_END_CHAR, FRAME_HEADER
+from pamqp.header import ContentHeader
 
 from messaging import link, publisher, topology
 from tests.faults.simulation.loop import OWNER, Process
@@ -36,6 +41,14 @@ class Frame(msgspec.Struct, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _frame = msgspec.msgpack.Decoder(Frame)
+
+
+def _message_id(properties: bytes) -> str:
+    """As pamqp reads it in a content header."""
+    payload = pack(">HHQ", Basic.frame_id, 0, 0) + properties
+    _, _, header = pamqp.frame.unmarshal(pack(">BHI", FRAME_HEADER, 1, len(payload)) + payload + FRAME_END_CHAR)
+    assert isinstance(header, ContentHeader)
+    return header.properties.message_id or ""
 
 
 class Broker:
@@ -127,10 +140,8 @@ class Channel:
     def closing(self) -> asyncio.Future[None]:
         return self._connection.closing
 
-    def message_frames(
-        self, *, exchange: str, routing_key: str, content_type: str, message_id: str, body: bytes
-    ) -> bytes:
-        return _encode(Frame(exchange, routing_key, message_id, body))
+    def message_frames(self, *, exchange: str, routing_key: str, properties: bytes, body: bytes) -> bytes:
+        return _encode(Frame(exchange, routing_key, _message_id(properties), body))
 
     async def send(self, frames: list[bytes]) -> None:
         """Write; what is written arrives in order, unless the connection ends before."""
