@@ -79,6 +79,8 @@ SHARED: dict[str, Schema] = {
             "discount": AMOUNT,
             "tax": AMOUNT,
             "total": AMOUNT,
+            "shipped": COUNT,
+            "delivered": COUNT,
         }
     ),
     "Totals": _object(

@@ -126,6 +126,19 @@ def test_every_message_of_whole_lives_is_valid_against_its_schema() -> None:
         assert faults(of_message(message["type"]), message) == [], message["type"]
 
 
+def test_nothing_is_written_that_the_schemas_do_not_name() -> None:
+    """What they leave out, classes that are generated from them leave out as well."""
+
+    def closed(value: Any) -> Any:
+        if isinstance(value, dict):
+            inner = {name: closed(each) for name, each in value.items()}
+            return {**inner, "additionalProperties": False} if "properties" in value else inner
+        return [closed(each) for each in value] if isinstance(value, list) else value
+
+    for message in written([*life_to_delivery().decisions, *life_to_cancellation().decisions]):
+        assert faults(closed(of_message(message["type"])), message) == [], message["type"]
+
+
 def test_the_schemas_refuse_what_is_not_as_agreed() -> None:
     schema = of_message("PedidoCreado")
     (created, *_), *_ = [written([decision]) for decision in life_to_delivery().decisions]
