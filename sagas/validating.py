@@ -195,8 +195,10 @@ def _refused(draft: Draft, step: Step, said: Declined) -> None:
     if draft.order.status is Status.CREATED and said.code != "hold_released":
         _fail(draft, errors, reason)
         return
+    # Until the confirmation it is a validation that fails as the first would have.
+    is_early = draft.order.status in (Status.CREATED, Status.VALIDATED)
     draft.change(validation_errors=errors)
-    compensation.cancel(draft, CancelReason.OUT_OF_STOCK, by_itself=True)
+    compensation.cancel(draft, reason if is_early else CancelReason.OUT_OF_STOCK, by_itself=True)
 
 
 def _fail(

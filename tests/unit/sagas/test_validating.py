@@ -302,11 +302,17 @@ def test_a_validated_order_asks_for_a_lost_hold_again_and_stays_validated_with_i
     assert story.order.expires_at == expires_at
 
 
-def test_a_lost_hold_that_is_refused_cancels_a_validated_order() -> None:
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [("out_of_stock", CancelReason.OUT_OF_STOCK), ("invalid_request", CancelReason.VALIDATION_FAILED)],
+)
+def test_a_lost_hold_that_is_refused_cancels_a_validated_order_as_a_first_validation_that_fails(
+    code: str, reason: CancelReason
+) -> None:
     story = validated()
     story.says(HoldLost("pen"))
-    story.answer(Declined(409, "out_of_stock"))
-    assert (story.order.status, story.order.cancel_reason) == (Status.CANCELLING, CancelReason.OUT_OF_STOCK)
+    story.answer(Declined(409, code))
+    assert (story.order.status, story.order.cancel_reason) == (Status.CANCELLING, reason)
 
 
 def test_a_hold_that_is_lost_while_it_is_asked_for_is_asked_for_with_a_higher_revision() -> None:
