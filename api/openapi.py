@@ -5,6 +5,7 @@ It is made once, when it is first asked for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -29,10 +30,11 @@ Amounts are int64 minor units of the order's currency. Times are RFC 3339 UTC. E
 (RFC 9457) with a `code`. Repeat what was not answered with the same `Idempotency-Key`: it happens once.
 """
 _REF = "#/components/schemas/{model}"
+_REFERRED = re.compile(_REF.format(model=r"(\w+)"))
 _UUID: Json = {"type": "string", "format": "uuid"}
 _TEXT: Json = {"type": "string"}
 
-_TAG: Json = {"anyOf": [{"type": "string", "const": "*"}, {"type": "string", "pattern": '^"[1-9][0-9]{0,17}"$'}]}
+_TAG: Json = {"type": "string", "pattern": r'^(\*|"[1-9][0-9]{0,17}")$', "examples": ['"7"']}
 _TAGS: Json = {"type": "string", "examples": ['"7"']}
 # Bare, or a structured-field string (RFC 8941) without escapes.
 _KEY_INSIDE = KEY_MAX_CHARACTERS - 2
@@ -84,7 +86,7 @@ def openapi_document(operations: Iterable[Operation], shipping_prices: Mapping[s
         for status in operation.success if links else ():
             document["responses"][str(status)]["links"] = links
         paths.setdefault(operation.path, {})[operation.method.lower()] = document
-    return {
+    document: Json = {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION, "description": DESCRIPTION},
         "servers": [{"url": "/"}],
@@ -103,6 +105,20 @@ def openapi_document(operations: Iterable[Operation], shipping_prices: Mapping[s
             },
         },
     }
+    _widen(document)
+    return document
+
+
+def _widen(node: Any) -> None:
+    """Say of every integer in the document that it has 64 bits: generated code would have 32 for some amounts."""
+    if isinstance(node, dict):
+        if node.get("type") == "integer":
+            node.setdefault("format", "int64")
+        for each in node.values():
+            _widen(each)
+    elif isinstance(node, list):
+        for each in node:
+            _widen(each)
 
 
 def _operation(operation: Operation) -> Json:
@@ -140,7 +156,10 @@ def _query_parameters(operation: Operation) -> list[Json]:
         return []
     schema = operation.query.model_json_schema(by_alias=True, ref_template=_REF)
     parameters: list[Json] = []
+    in_path = path_parameters(operation)
     for name, of_field in schema["properties"].items():
+        if name in in_path:
+            continue
         kept = {key: value for key, value in of_field.items() if key != "title"}
         options = [option for option in kept.get("anyOf", []) if option != {"type": "null"}]
         if len(options) == 1:  # A parameter is there or it is not; it is never null.
@@ -270,5 +289,22 @@ def _schemas(operations: tuple[Operation, ...]) -> Json:
         wanted += [(each.model, "serialization") for each in operation.success.values() if each.model is not None]
     _, document = models_json_schema(list(dict.fromkeys(wanted)), by_alias=True, ref_template=_REF)  # type: ignore[arg-type]
     schemas: Json = document["$defs"]
+    asked = _with_parts(schemas, [model.__name__ for model, mode in wanted if mode == "validation"])
+    for name in schemas.keys() - asked:  # members may be added to what is answered
+        if schemas[name].get("additionalProperties") is False:
+            del schemas[name]["additionalProperties"]
+    schemas["ProblemDocument"]["properties"]["code"]["x-extensible-enum"] = sorted(CODES)
     queries = {operation.query.__name__ for operation in operations if operation.query is not None}
     return {name: schema for name, schema in sorted(schemas.items()) if name not in queries}
+
+
+def _with_parts(schemas: Json, names: Iterable[str]) -> set[str]:
+    """The names of schemas, and of all that they are made of."""
+    found: set[str] = set()
+    left = list(names)
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += _REFERRED.findall(str(schemas[name]))
+    return found
