@@ -135,19 +135,19 @@ class Supervisor:
         await asyncio.wait_for(self._peers.get(name).found.wait(), self._policy.start_within_s)
         return True
 
-    def dismiss(self, order_id: str) -> None:
+    async def dismiss(self, order_id: str) -> None:
         """End the process of an order that is closed."""
         name = dedicated_partition(order_id)
         self._dedicated.discard(name)
-        self._forget(name)
-        self._processes.end(name)
+        await self._end(name)
 
-    def _forget(self, name: str) -> None:
-        """Look after a process no more."""
+    async def _end(self, name: str) -> None:
+        """Look after a process no more, and end it. Ray is asked in a thread, which holds up nothing else."""
         self._peers.forget(name)
         self._losses.pop(name, None)
         self._missing.pop(name, None)
         self._starting.pop(name, None)
+        await asyncio.get_running_loop().run_in_executor(None, self._processes.end, name)
 
     async def adopt_dedicated(self) -> None:
         """Read which shards are asked for, and watch again over dedicated processes that an earlier supervisor started, whether
@@ -295,8 +295,7 @@ class Supervisor:
         for name, role in roles.items():
             if role == ProcessState.DRAINING and name not in owning and name in self._processes.alive():
                 log.info("shard_drained", shard=name)
-                self._forget(name)
-                await asyncio.get_running_loop().run_in_executor(None, self._processes.end, name)
+                await self._end(name)
 
     async def _read_roles(self) -> dict[str, str]:
         return {**self._settings_roles, **await self._store.shard_roles(self._cell)}
@@ -312,7 +311,7 @@ class Supervisor:
             log.warning("dedicated_orders_not_read", error=str(error))
             return
         for name in superfluous & self._superfluous:
-            self.dismiss(name.removeprefix(DEDICATED))
+            await self.dismiss(name.removeprefix(DEDICATED))
             log.info("dedicated_process_ended", name=name)
         self._superfluous = superfluous
 

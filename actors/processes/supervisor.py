@@ -52,7 +52,7 @@ class Supervisor(Process):
 
     async def dismiss(self, order_id: str) -> None:
         """End the process of an order that is closed."""
-        self._watcher.dismiss(order_id)
+        await self._watcher.dismiss(order_id)
 
     async def report(self) -> dict[str, Any]:
         """Everything that operators and the metrics want to know."""

@@ -380,7 +380,7 @@ class SupervisorHost(RoutingHost):
         return await self._watcher.dedicate(order_id)
 
     async def dismiss(self, order_id: str) -> None:
-        self._watcher.dismiss(order_id)
+        await self._watcher.dismiss(order_id)
 
 
 class ApiHost(RoutingHost):

@@ -182,7 +182,7 @@ async def test_the_process_of_an_order_that_is_closed_meanwhile_is_not_started_a
     supervisor = a_supervisor(world, storm_losses_max=0, storm_wait_first_s=0.001)
     await supervisor.dedicate("o")
     world.on_lost("order-o", "ended")  # type: ignore[misc]
-    supervisor.dismiss("o")
+    await supervisor.dismiss("o")
     await until(lambda: not supervisor._tasks)
     assert world.running == {SHARD}
 
@@ -207,7 +207,7 @@ async def test_there_are_no_more_dedicated_processes_than_may_be() -> None:
     world = World()
     supervisor = a_supervisor(world)
     assert [await supervisor.dedicate(order_id) for order_id in ("a", "b", "c")] == [True, True, False]
-    supervisor.dismiss("a")
+    await supervisor.dismiss("a")
     assert await supervisor.dedicate("c")
     assert world.running == {SHARD, "order-b", "order-c"}
 
@@ -332,7 +332,7 @@ async def test_alerts_are_counted_for_ever_and_nothing_is_kept_of_processes_that
     for number in range(300):
         await supervisor.dedicate(f"o-{number}")
         world.on_lost(f"order-o-{number}", "ended")  # type: ignore[misc]
-        supervisor.dismiss(f"o-{number}")
+        await supervisor.dismiss(f"o-{number}")
     assert supervisor.report()["alerts"]["restart_storm"] == 300
     assert supervisor._losses == {}
 
