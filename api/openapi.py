@@ -81,11 +81,11 @@ def openapi_document(operations: Iterable[Operation], shipping_prices: Mapping[s
     listed = tuple(operations)
     paths: dict[str, Json] = {}
     for operation in listed:
-        document = _operation(operation)
+        described = _operation(operation)
         links = links_of(operation, listed)
         for status in operation.success if links else ():
-            document["responses"][str(status)]["links"] = links
-        paths.setdefault(operation.path, {})[operation.method.lower()] = document
+            described["responses"][str(status)]["links"] = links
+        paths.setdefault(operation.path, {})[operation.method.lower()] = described
     document: Json = {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION, "description": DESCRIPTION},
