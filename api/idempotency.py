@@ -66,15 +66,21 @@ class MessageIds:
 
 
 def message_ids_of(subject: str, customer_id: str | None, method: str, path: str, key: str) -> MessageIds:
-    """Derive a message's id, however the ids and the code in its path are written, and those that the first release derived.
+    """Derive a message's id, however the ids and the code in its path and a key that is a UUID are written, and those that were
+    derived before.
 
-    That took the path as it was written, and no notice of the token's customer.
+    The first release took the path as it was written, and no notice of the token's customer; a key was taken as it was written.
     """
-    plain = canonical_path(path)
-    own = message_id_for(subject, method, plain, key, customer_id)
-    paths = (plain,) if plain == path else (plain, path)
-    former = (message_id_for(subject, method, each, key) for each in paths)
-    return MessageIds(own, tuple(each for each in former if each != own))
+    plain, plain_key = canonical_path(path), canonical_key(key)
+    own = message_id_for(subject, method, plain, plain_key, customer_id)
+    former = [message_id_for(subject, method, p, k) for k in (plain_key, key) for p in (plain, path)]
+    former.append(message_id_for(subject, method, plain, key, customer_id))
+    return MessageIds(own, tuple(each for each in dict.fromkeys(former) if each != own))
+
+
+def canonical_key(key: str) -> str:
+    """Write a key that is a UUID in lower case; another one stays as it is."""
+    return as_uuid(key) or key
 
 
 def canonical_path(path: str) -> str:

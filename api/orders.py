@@ -17,7 +17,7 @@ from api.conditions import is_unmodified, require_version
 from api.door import Door, Wish, require
 from api.exchange import Answer, Incoming, etag, json_answer
 from api.fields import Note
-from api.idempotency import order_id_for
+from api.idempotency import canonical_key, order_id_for
 from api.order_ids import order_id_of
 from api.parameters import read_query
 from api.problems import Problem
@@ -68,14 +68,17 @@ class OrderEndpoints:
     async def _id_of_new(self, wish: Wish) -> str:
         """The id of the order that is to be made.
 
-        The first release took no notice of the token's customer: an order of that customer which it made with the key is
-        the one that is meant, so that no repeat makes a second one.
+        The first release took no notice of the token's customer, and a key that is a UUID was taken as it was written: an order
+        that was made so with the key is the one that is meant, so that no repeat makes a second one.
         """
-        caller, key = wish.caller, wish.key or ""
-        former = order_id_for(caller.subject, key)
-        if caller.customer_id is None or await self._reader.is_of(former, caller.customer_id):
-            return former
-        return order_id_for(caller.subject, key, caller.customer_id)
+        subject, customer_id, key = wish.caller.subject, wish.caller.customer_id, wish.key or ""
+        plain = canonical_key(key)
+        former = [order_id_for(subject, key), order_id_for(subject, key, customer_id)] if plain != key else []
+        former += [order_id_for(subject, plain)] if customer_id is not None else []
+        for order_id in former:
+            if await self._reader.is_of(order_id, customer_id):
+                return order_id
+        return order_id_for(subject, plain, customer_id)
 
     async def _check_version(self, asked: Incoming, order_id: str) -> None:
         """Before it is made an order has no version that ``If-Match`` could name; after that, a repeat is a replay."""

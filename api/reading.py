@@ -48,10 +48,10 @@ class OrderReader:
         """Tell whether there is such an order, whosever it is."""
         return await self._queries.order(order_id) is not None
 
-    async def is_of(self, order_id: str, customer_id: str) -> bool:
-        """Tell whether there is such an order and it is the customer's."""
+    async def is_of(self, order_id: str, customer_id: str | None) -> bool:
+        """Tell whether there is such an order and it is the customer's; anybody's where none is named."""
         order = await self._queries.order(order_id)
-        return order is not None and order.customer_id == customer_id
+        return order is not None and customer_id in (None, order.customer_id)
 
     async def shown(self, order_id: str, caller: Caller, how: Callable[[Order], dict[str, Any]] | None = None) -> Shown:
         """Give the order's document, or what ``how`` makes of the order, encoded; raises as ``order`` does."""

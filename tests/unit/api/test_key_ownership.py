@@ -113,6 +113,45 @@ async def test_a_key_belongs_to_the_customer_of_the_token_too(method: str, path:
     assert messages[0].former_ids[0] == messages[2].id
 
 
+UUID_KEY = "0198f7a2-aaaa-7aa0-9a0e-2f8f6d3c1bff"
+
+
+@pytest.mark.parametrize("by", [token("admin"), token(customer_id="c-1001")])
+@pytest.mark.parametrize(
+    ("method", "path", "body"), [("POST", "/api/orders", {**NEW, "customer_id": "c-1001"}), COMMANDS[0], COMMANDS[-2]]
+)
+async def test_a_key_that_is_a_uuid_is_the_same_in_capitals(method: str, path: str, body: Any, by: str) -> None:
+    """UUIDs are compared without case wherever one is taken: the second was another order, or another charge."""
+    asked = [
+        await sent(method, written(path, str), written(body, str), key=how(UUID_KEY), by=by)
+        for how in (str.lower, str.upper, mixed)
+    ]
+    assert len({order_id for order_id, _ in asked}) == 1
+    assert len({message.id for _, message in asked}) == 1
+
+
+async def test_a_key_that_is_no_uuid_has_its_case() -> None:
+    asked = [await sent("POST", "/api/orders", NEW, key=key, by=token(customer_id="c-1001")) for key in ("Key", "key")]
+    assert len({message.id for _, message in asked}) == 2
+
+
+@pytest.mark.parametrize("customer_id", [None, "c-1001"])
+async def test_a_repeat_of_a_key_in_capitals_meets_what_was_made_while_keys_were_taken_as_they_were_written(
+    customer_id: str | None,
+) -> None:
+    capital = UUID_KEY.upper()
+    for made in {order_id_for("tester", capital), order_id_for("tester", capital, customer_id)}:
+        world = World()
+        world.queries.keep(replace(an_order(), id=made))
+        by = token(customer_id=customer_id) if customer_id else token("admin")
+        await world.ask("POST", "/api/orders", json={**NEW, "customer_id": "c-1001"}, key=capital, token=by)
+        ((order_id, message),) = world.router.asked
+        assert order_id == made
+        for customer in {None, customer_id}:
+            former = message_id_for("tester", "POST", "/api/orders", capital, customer)
+            assert former in message.former_ids
+
+
 async def test_a_shared_gateway_makes_an_order_for_each_customer_under_one_key() -> None:
     """Behind a gateway with one ``sub``, the same key and body showed one customer the other's order."""
     orders = [
