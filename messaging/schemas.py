@@ -68,7 +68,11 @@ SHARED: dict[str, Schema] = {
     "CancelReason": _one_of(CancelReason),
     "ChangedPart": _one_of(CHANGES),
     "NotificationTemplate": _one_of(Template),
-    "NotificationParams": {"type": "object", "description": "What the text of the template needs."},
+    "NotificationParams": {
+        "type": "object",
+        "additionalProperties": True,
+        "description": "What the text of the template needs.",
+    },
     "Item": _object(
         {
             "id": TEXT,
