@@ -107,7 +107,7 @@ Uuid = Annotated[
     WithJsonSchema({"type": "string", "format": "uuid"}),
 ]
 # The id of a part of an order: a UUID of ours, compared without case.
-PartId = Annotated[Identifier, AfterValidator(str.lower), Field(json_schema_extra={"format": "uuid"})]
+PartId = Annotated[Identifier, AfterValidator(str.lower), WithJsonSchema({"type": "string", "format": "uuid"})]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=TEXT_MAX_CHARACTERS, pattern=NO_CONTROL)]
 Note = Annotated[str, StringConstraints(min_length=1, max_length=NOTE_MAX_CHARACTERS, pattern=_NO_NUL)]
 CODE_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{CODE_MAX_CHARACTERS - 1}}}$"
