@@ -20,7 +20,7 @@ STRUCTURED = "application/cloudevents+json"
 FRAME_MAX_BYTES = 131_072
 HEADERS = (
     "x-first-received", "x-original-exchange", "x-original-routing-key", "x-attempt", "x-reason", "x-detail", "x-death",
-    "x-delivery-count", "cloudEvents_id", "cloudEvents:type", "CC", "BCC", "k",
+    "x-delivery-count", "cloudEvents_id", "cloudEvents:type", "k",
 )  # fmt: skip
 BODIES = (
     b"",
