@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,3 +75,11 @@ def broker(place: tuple[dict[str, str], Path]) -> Iterator[Broker]:
 def shop(place: tuple[dict[str, str], Path], broker: Broker) -> Shop:
     """A client of that service. Whoever uses it is listened to."""
     return Shop(*place)
+
+
+@pytest.fixture(scope="module")
+def document(shop: Shop) -> Any:
+    """The OpenAPI document as the service serves it."""
+    status, described, _ = shop.ask("GET", "/openapi.json")
+    assert status == 200
+    return described

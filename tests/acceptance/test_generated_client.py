@@ -21,13 +21,6 @@ PACKAGE = "generated_client"
 
 
 @pytest.fixture(scope="module")
-def document(shop: Shop) -> Any:
-    status, described, _ = shop.ask("GET", "/openapi.json")
-    assert status == 200
-    return described
-
-
-@pytest.fixture(scope="module")
 def generated(document: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package that openapi-python-client makes of the document as it is served."""
     folder = tmp_path_factory.mktemp("client")

@@ -44,13 +44,6 @@ class Trial:
 
 
 @pytest.fixture(scope="module")
-def document(shop: Shop) -> Any:
-    status, described, _ = shop.ask("GET", "/openapi.json")
-    assert status == 200
-    return described
-
-
-@pytest.fixture(scope="module")
 def trials(shop: Shop, broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trial]:
     """An admin's trial and a customer's, side by side."""
     message_id = str(uuid4())
