@@ -9,7 +9,7 @@ import asyncio
 import errno
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,7 +70,14 @@ class Service:
         self._ray = RayNode(state, self._environment)
         sandbox_port = state.port("sandbox")
         self._sandbox_url = f"http://127.0.0.1:{sandbox_port}"
-        self._sandbox = self._program("sandbox", ["local.sandbox", "--port", str(sandbox_port)], listens(sandbox_port))
+        self._sandbox_environment: dict[str, str] = {}  # filled before its start
+        self._sandbox = Program(
+            "sandbox",
+            ["local.sandbox", "--port", str(sandbox_port)],
+            listens(sandbox_port),
+            state=self._state,
+            environment=self._sandbox_environment,
+        )
         self._api_url = f"http://{_host_of(config.http_host)}:{config.http_port}"
         self._actors = self._program("actors", ["actors.runtime"], said_ready)
         self._api = self._program("api", ["api"], is_healthy(f"{self._api_url}/health/ready"))
@@ -160,6 +167,7 @@ class Service:
             await self._bring_up(self._rabbitmq)
             self._set_secret("AMQP_URL", self._rabbitmq.url)
         if not {"PRODUCT_URL", "PAYMENT_URL", "USER_URL"} <= self._given.keys():
+            self._sandbox_environment.update(sandbox_environment(self._environment))
             await self._bring_up(self._sandbox)
 
     async def _start_ray(self) -> None:
@@ -233,6 +241,15 @@ class Service:
 
     def _secret_file(self, name: str) -> Path:
         return self._state.subfolder("secrets") / name.lower()
+
+
+def sandbox_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The service's environment as partners may see it: of the secrets, RabbitMQ's alone.
+
+    The files of the others need not be there yet when the sandbox starts, beside the servers.
+    """
+    others = {f"ORDERSVC_{name.upper()}_FILE" for name in SECRETS if name != "amqp_url"}
+    return {name: value for name, value in environment.items() if name not in others}
 
 
 def _host_of(listened: str) -> str:
