@@ -48,6 +48,35 @@ def supervised(
     return _start(name, _keep(name, work, restarts, fields))
 
 
+def every(
+    name: str,
+    every_s: float,
+    step: Callable[[], Awaitable[object]],
+    *,
+    expected: tuple[type[Exception], ...] = (),
+    on_failed: Callable[[Exception], None] | None = None,
+    **fields: object,
+) -> asyncio.Task[None]:
+    """Do a step again and again, ``every_s`` after the one before has ended, whatever comes of each.
+
+    ``expected``: what a step may raise now and then, which is logged only. Anything else is a failure, and ``on_failed`` gets it.
+    """
+
+    async def rounds() -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                await step()
+            except expected as error:
+                log.warning("step_put_off", task=name, error=str(error), **fields)
+            except Exception as error:  # noqa: BLE001 - a step that fails is followed by another
+                note_failure(name, error, **fields)
+                if on_failed is not None:
+                    on_failed(error)
+
+    return _start(name, _keep(name, rounds, RESTARTS, fields))
+
+
 def supervised_once(name: str, work: Coroutine[Any, Any, None], **fields: object) -> asyncio.Task[None]:
     """Do a piece of work that nobody waits for, once; a failure is logged and counted."""
 

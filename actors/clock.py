@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
@@ -52,12 +51,3 @@ class DatabaseClock:
 
     def _at(self, monotonic_s: float) -> datetime:
         return self._base + timedelta(seconds=(monotonic_s - self._base_s) * (1 - DRIFT_MAX))
-
-    async def keep(self, every_s: float, on_error: Callable[[Exception], None]) -> None:
-        """Synchronise for ever; a reading that fails keeps the last one."""
-        while True:
-            await asyncio.sleep(every_s)
-            try:
-                await self.synchronise()
-            except Exception as error:  # noqa: BLE001 - whatever fails, the loop must go on; the error is reported
-                on_error(error)

@@ -6,7 +6,6 @@ Together with ``runtime.py`` this is one of the two places where collaborators a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,11 +18,12 @@ from actors.chores import Chore
 from actors.committer import CommitPolicy
 from actors.dedicated import DedicatedPolicy
 from actors.directory import Directory
-from actors.link import CallFailed, ProcessGone, TooManyCalls
 from actors.names import shard_names
 from actors.ownership import Ownership
 from actors.peers import Peers
+from actors.reference_cache import CachePolicy
 from actors.router import Router, RouterLimits
+from actors.shard import ShardPolicy
 from actors.surroundings import GroupLimits
 from domain.calls import Partner
 from messaging.bridge import BridgeLimits, Deliver, EventBridge
@@ -43,7 +43,6 @@ from storage.processes import Processes, ProcessState
 from storage.redis import QuietRedis
 from storage.reference_data import ReferenceCopies
 from storage.snapshots import OrderStore
-from supervised import supervised_once
 
 ROUTER_POOL_MAX_CONNECTIONS = 2
 OWNERS_READ_EVERY_S = 1.0
@@ -80,19 +79,29 @@ def roles_of(settings: Settings) -> dict[str, ProcessState]:
     }
 
 
-def group_limits_of(settings: Settings) -> GroupLimits:
-    """Bounds of a shard's groups."""
-    return GroupLimits(
-        mailbox_max_messages=settings.mailbox_max_messages,
-        queue_max_messages=settings.shard_queue_max_messages,
-        resident_max_orders=settings.shard_resident_max_orders,
-        idle_s=settings.actor_idle_s,
+def shard_policy_of(settings: Settings) -> ShardPolicy:
+    """Bounds and waits of a shard, and of what it is made of."""
+    return ShardPolicy(
+        resume_max_orders_per_s=settings.resume_max_orders_per_s,
+        sweep_every_s=settings.publisher_sweep_every_s,
+        order_block_numbers=settings.order_block_numbers,
+        rules=rules_of(settings),
+        orders=GroupLimits(
+            mailbox_max_messages=settings.mailbox_max_messages,
+            queue_max_messages=settings.shard_queue_max_messages,
+            resident_max_orders=settings.shard_resident_max_orders,
+            idle_s=settings.actor_idle_s,
+        ),
+        commits=CommitPolicy(batch_max_orders=settings.flush_max_orders, retry_for_s=settings.commit_timeout_s),
+        reference_cache=CachePolicy(
+            product_max_age_s=settings.product_cache_s, customer_max_age_s=settings.customer_cache_s
+        ),
+        dedicated=DedicatedPolicy(
+            mode=settings.dedicated_policy,
+            min_total=settings.dedicated_min_total,
+            customers=frozenset(settings.dedicated_customers),
+        ),
     )
-
-
-def commit_policy_of(settings: Settings) -> CommitPolicy:
-    """Bounds of a group commit."""
-    return CommitPolicy(batch_max_orders=settings.flush_max_orders, retry_for_s=settings.commit_timeout_s)
 
 
 def pool_limits_of(settings: Settings, max_connections: int) -> PoolLimits:
@@ -109,15 +118,6 @@ def publisher_limits_of(settings: Settings) -> PublisherLimits:
     return PublisherLimits(
         queue_max_events=settings.publisher_queue_max_events,
         confirms_in_flight_max=settings.publisher_confirms_in_flight_max,
-    )
-
-
-def dedicated_policy_of(settings: Settings) -> DedicatedPolicy:
-    """Which orders get a process of their own."""
-    return DedicatedPolicy(
-        mode=settings.dedicated_policy,
-        min_total=settings.dedicated_min_total,
-        customers=frozenset(settings.dedicated_customers),
     )
 
 
@@ -180,36 +180,6 @@ def make_peers(settings: Settings, directory: Directory, *, max_peers: int = 204
         max_peers=max_peers,
         calls_max=settings.rpc_max_calls,
     )
-
-
-class PeerNeighbours:
-    """The other shards as ``partitions.py`` is to see them."""
-
-    def __init__(self, peers: Peers) -> None:
-        self._peers = peers
-
-    def is_up(self, name: str) -> bool:
-        """Whether its connection stands; looks for it from now on."""
-        try:
-            return self._peers.get(name).is_up
-        except ProcessGone:
-            return False
-
-    def forget(self, name: str) -> None:
-        """Look for it no more."""
-        self._peers.forget(name)
-
-    def tell_to_look(self, name: str) -> None:
-        """Tell a shard that something changed about who owns what; it sees it by itself otherwise, a little later."""
-        supervised_once("tell-to-look", self._call(name, "look"), shard=name)
-
-    def ask_to_split(self, name: str, order_id: str) -> None:
-        """Ask a shard to make an order of its own a partition of one."""
-        supervised_once("ask-to-split", self._call(name, "split", order_id), shard=name)
-
-    async def _call(self, name: str, method: str, *arguments: object) -> None:
-        with contextlib.suppress(CallFailed, ProcessGone, TooManyCalls):
-            await self._peers.get(name).call(method, *arguments)
 
 
 async def open_router(settings: Settings, peers: Peers, store: OrderStore) -> Router:

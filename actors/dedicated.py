@@ -10,13 +10,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
 from actors.link import CallFailed, ProcessGone
+from actors.names import SUPERVISOR
+from actors.partitions import OwnedPartitions
+from actors.peers import Peer
 from domain.document import totals
 from domain.order import Order
-from supervised import supervised_once
+from domain.slices import dedicated_partition
+from supervised import supervised, supervised_once
+
+SUPERVISOR_WITHIN_S = 10
+STARTED_WITHIN_S = 30
+GONE_HOME_WITHIN_S = 30
 
 log = structlog.get_logger()
 
@@ -38,29 +47,47 @@ class DedicatedPolicy:
         return 0 < self.min_total <= totals(order).total
 
 
+class DedicatedPeers(Protocol):
+    """The part of ``peers.Peers`` that finds the supervisor."""
+
+    def get(self, name: str) -> Peer: ...
+
+
 class DedicatedOrders:
-    """Gets orders of this shard processes of their own, a bounded number at a time."""
+    """Gets orders of this shard processes of their own, a bounded number at a time, and ends them when their orders are closed."""
 
     def __init__(
         self,
         policy: DedicatedPolicy,
-        start: Callable[[str], Awaitable[bool]],
+        name: str,
+        partitions: OwnedPartitions,
+        peers: DedicatedPeers,
+        stop_publishing: Callable[[], Awaitable[None]],
         *,
         at_once_max: int = 2,
         waiting_max_orders: int = 1000,
         refused_wait_s: float = 5.0,
     ) -> None:
-        """``start(order_id)`` makes the process, False if there may be no more."""
+        """``name`` and ``partitions`` are those of this shard."""
         self._policy = policy
-        self._start = start
+        self._name = name
+        self._partitions = partitions
+        self._peers = peers
+        self._stop_publishing = stop_publishing
         self._slots = asyncio.Semaphore(at_once_max)
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._waiting_max_orders = waiting_max_orders
         self._refused_wait_s = refused_wait_s
         self._not_before_s = 0.0
 
-    def consider(self, order: Order) -> None:
-        """An order was committed here: get it a process of its own if the policy says so and there is room."""
+    def committed(self, order: Order) -> None:
+        """An order was committed here: get it a process of its own, or end the one that it has, if it is time for that."""
+        if dedicated_partition(order.id) not in self._partitions.mine:
+            self._consider(order)
+        elif order.is_closed and self._name == dedicated_partition(order.id):
+            supervised("go-home", lambda: self._go_home(order.id))
+
+    def _consider(self, order: Order) -> None:
         if order.id in self._under_way or not self._policy.wants(order):
             return
         loop = asyncio.get_running_loop()
@@ -72,9 +99,26 @@ class DedicatedOrders:
     async def _move(self, order_id: str) -> None:
         async with self._slots:
             try:
-                if not await self._start(order_id):
+                supervisor = await self._supervisor(SUPERVISOR_WITHIN_S)
+                if not await asyncio.wait_for(supervisor.call("dedicate", order_id), STARTED_WITHIN_S):
                     self._not_before_s = asyncio.get_running_loop().time() + self._refused_wait_s
                     return
                 log.info("order_gets_a_process", order_id=order_id)
             except (ProcessGone, CallFailed, TimeoutError) as error:
                 log.warning("order_not_dedicated", order_id=order_id, error=str(error))
+
+    async def _go_home(self, order_id: str) -> None:
+        """The order of this process is closed: once it is back in the partition of its slice, the process ends.
+
+        What keeps it from that is seen to by the supervisor.
+        """
+        self._partitions.look_soon()
+        await asyncio.wait_for(self._partitions.emptied.wait(), GONE_HOME_WITHIN_S)
+        await self._stop_publishing()  # what can't be said now is found unpublished by the shard that has it then
+        supervisor = await self._supervisor(GONE_HOME_WITHIN_S)
+        await supervisor.call("dismiss", order_id)
+
+    async def _supervisor(self, within_s: float) -> Peer:
+        supervisor = self._peers.get(SUPERVISOR)
+        await asyncio.wait_for(supervisor.found.wait(), within_s)
+        return supervisor

@@ -14,15 +14,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-import structlog
-
 from actors.link import Endpoint
 from storage.errors import StorageUnavailable
 from storage.processes import ProcessRow, ProcessState
+from supervised import every
 
 SEEN_EVERY_S = 2.0
-
-log = structlog.get_logger()
 
 
 class ProcessTable(Protocol):
@@ -72,14 +69,9 @@ class OwnRow:
         self.row = replace(self.row, state=state, host=host or self.row.host, port=port or self.row.port)
         await self._table.write(self.row)
 
-    async def keep(self) -> None:
-        """Say every ``SEEN_EVERY_S`` that the process lives, for ever."""
-        while True:
-            await asyncio.sleep(SEEN_EVERY_S)
-            try:
-                await self._table.write(self.row)
-            except StorageUnavailable as error:
-                log.warning("own_row_not_written", error=str(error))
+    def keep(self) -> asyncio.Task[None]:
+        """Say every ``SEEN_EVERY_S`` that the process lives, until the task is cancelled."""
+        return every("own-row", SEEN_EVERY_S, lambda: self._table.write(self.row), expected=(StorageUnavailable,))
 
     async def remove(self) -> None:
         """Leave the directory; where the database is away, the row is pruned some time."""

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from actors.link import ProcessGone
 from actors.names import SHARD
 from actors.peers import Peers
 from actors.router import Router
@@ -20,9 +19,7 @@ from messaging.bridge import NOT_YET
 from messaging.envelope import InboundEvent
 from messaging.inbound import Letter, ReferenceChanged, hear
 from storage.errors import StorageUnavailable
-from supervised import supervised_once
 
-TELL_WITHIN_S = 1.0
 LETTERS_TOGETHER_MAX = 64
 
 
@@ -68,14 +65,8 @@ class Inbound:
             raise Unavailable("version_not_committed", str(error)) from error
         for name in self._peers.up():
             if name.startswith(SHARD):
-                supervised_once("tell-shard", self._tell(name, change), shard=name)
-
-    async def _tell(self, shard: str, change: ReferenceChanged) -> None:
-        try:
-            async with asyncio.timeout(TELL_WITHIN_S):
-                await self._peers.get(shard).call("reference_changed", change)
-        except (ProcessGone, TimeoutError):
-            return  # a flush tells it, should it have a copy
+                # One that does not hear of it, and has a copy, hears of it at a flush.
+                self._peers.notify(name, "reference_changed", change)
 
 
 def _failure(failures: Sequence[tuple[Letter, BaseException]], letters: int) -> BaseException:

@@ -9,6 +9,8 @@ from domain.calls import Partner
 
 BULKHEAD = "bulkhead-"
 SHARD = "order-shard-"
+SUPERVISOR = "supervisor"
+BRIDGE = "event-bridge"
 
 
 def bulkhead_of(partner: Partner) -> str:

@@ -9,7 +9,7 @@ import structlog
 
 from actors.names import SHARD
 from domain.slices import dedicated_partition, partition_of
-from supervised import awaited, supervised
+from supervised import awaited, every
 
 log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ class Ownership:
     async def start(self) -> None:
         """Read the owners, and go on reading them now and then."""
         await self.refresh()
-        self._keeper = supervised("read-owners-again", self._keep)
+        self._keeper = every("read-owners-again", self._read_every_s, self.refresh)
 
     async def stop(self) -> None:
         """Stop reading owners."""
@@ -65,8 +65,3 @@ class Ownership:
                     self._forget(name)
         finally:
             self._reading = None
-
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(self._read_every_s)
-            await self.refresh()

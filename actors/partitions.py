@@ -60,13 +60,12 @@ class PartitionStore(Protocol):
     async def closed(self, partitions: Collection[str]) -> Sequence[str]: ...
 
 
-class Neighbours(Protocol):
+class PartitionPeers(Protocol):
     """The other shards, by name. ``is_up`` also begins to look for one that is not known; the others wait for nothing."""
 
     def is_up(self, name: str) -> bool: ...
     def forget(self, name: str) -> None: ...
-    def tell_to_look(self, name: str) -> None: ...
-    def ask_to_split(self, name: str, order_id: str) -> None: ...
+    def notify(self, name: str, method: str, *arguments: object) -> None: ...
 
 
 class Orders(Protocol):
@@ -96,7 +95,7 @@ class OwnedPartitions:
         process: str,
         name: str,
         store: PartitionStore,
-        neighbours: Neighbours,
+        peers: PartitionPeers,
         orders: Orders,
         policy: PartitionPolicy,
         monotonic: Callable[[], float],
@@ -107,7 +106,7 @@ class OwnedPartitions:
         self.emptied = asyncio.Event()  # once it has let go of the last partition that it had
         self._name = name
         self._store = store
-        self._neighbours = neighbours
+        self._peers = peers
         self._orders = orders
         self._policy = policy
         self._monotonic = monotonic
@@ -236,7 +235,7 @@ class OwnedPartitions:
         owner = owners.get(partition_of(order_id))
         for row in self._rows.values():
             if row.process == owner:
-                self._neighbours.ask_to_split(row.name, order_id)
+                self._peers.notify(row.name, "split", order_id)
 
     def _leaves_to_others(self) -> bool:
         """Whether this shard stands by, and another one that may serve is about to start: what has no owner is left to that one."""
@@ -271,7 +270,7 @@ class OwnedPartitions:
 
         await self._let_go(partition, give, to.name)
         if partition not in self._mine:
-            self._neighbours.tell_to_look(to.name)
+            self._peers.notify(to.name, "look")  # it sees it by itself otherwise, a little later
 
     async def _merge_closed(self) -> None:
         """Give closed orders that have a partition to themselves back to the partition of their slice."""
@@ -334,14 +333,14 @@ class OwnedPartitions:
         for name in (set(self._up_since_s) | set(self._down)) - set(latest):
             self._up_since_s.pop(name, None)
             self._down.pop(name, None)
-            self._neighbours.forget(name)
+            self._peers.forget(name)
         for name in latest:
             if name != self._name:
                 self._note_link(name)
 
     def _note_link(self, name: str) -> None:
         now_s = self._monotonic()
-        if self._neighbours.is_up(name):
+        if self._peers.is_up(name):
             self._up_since_s.setdefault(name, now_s)
             self._down.pop(name, None)
         elif name not in self._down:

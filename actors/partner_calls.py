@@ -28,23 +28,25 @@ from supervised import note_failure
 log = structlog.get_logger()
 
 
+Perform = Callable[[Partner, bytes], asyncio.Future[bool]]
+"""Hands an encoded call to the partner's bulkhead and gives whether that has taken it; raises ``ProcessGone`` and ``TooManyCalls``
+where it was not handed over."""
+
+
 class BulkheadCalls:
     """Sends calls to the bulkhead of their partner."""
 
     def __init__(
         self,
-        perform: Callable[[Partner, bytes], asyncio.Future[bool]],
+        perform: Perform,
         not_sent: Callable[[Call, str], None],
         ask_again: Callable[[str, Partner], None],
         find: Callable[[str], Order | None],
         now: Callable[[], datetime],
     ) -> None:
-        """``perform`` hands an encoded call to the partner's bulkhead and gives whether that has taken it; raises ``ProcessGone`` and
-        ``TooManyCalls`` where it was not handed over.
-
-        ``ask_again`` tells an order (by its id) to make its call to the partner, if it still waits to. ``find`` gives the last
-        commit of an order that is in memory here; one that is not is somebody else's, or comes back by its own deadline. ``now``
-        is the database's clock.
+        """``not_sent`` gets a call that was not handed over, and why; ``ask_again`` an order's id and the partner to which it is
+        to make its call, if it still waits to. ``find`` gives the last commit of an order that is in memory here; one that is not
+        is somebody else's, or comes back by its own deadline. ``now`` is the database's clock.
         """
         self._perform = perform
         self._not_sent = not_sent

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import structlog
 
-from actors.link import CALLS_MAX, Endpoint, ProcessGone, RpcConnection
+from actors.link import CALLS_MAX, Endpoint, ProcessGone, RpcConnection, TooManyCalls
 from storage.errors import StorageUnavailable
 from supervised import supervised
 
@@ -197,6 +198,11 @@ class Peers:
         """The names of those that are up."""
         return [name for name, peer in self._peers.items() if peer.is_up]
 
+    def notify(self, name: str, method: str, *arguments: object) -> None:
+        """Call a method of a process without waiting for it. Where that is gone, or has too much to do, nothing is called."""
+        with suppress(ProcessGone, TooManyCalls):
+            self.get(name).send(method, *arguments).add_done_callback(_nobody_waits)
+
     def forget(self, name: str) -> None:
         """Look for it no more, and drop it."""
         peer = self._peers.pop(name, None)
@@ -245,3 +251,10 @@ class Peers:
     def _found(self, name: str) -> None:
         if self.on_found is not None:
             self.on_found(name)
+
+
+def _nobody_waits(done: asyncio.Future[Any]) -> None:
+    """For a future that nobody waits for: its failure is looked at, else asyncio complains."""
+    error = None if done.cancelled() else done.exception()
+    if error is not None and not isinstance(error, ProcessGone):
+        log.warning("notification_failed", error=str(error))

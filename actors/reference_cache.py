@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
@@ -29,6 +29,15 @@ from messaging.inbound import ReferenceChanged
 
 FACTS = tuple(field.name for field in fields(ReferenceChanged) if field.name != "changed")
 V = TypeVar("V", Product, Customer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachePolicy:
+    """``max_entries``: so many products and so many customers at most, each of which may be used for so many seconds."""
+
+    product_max_age_s: float = 30.0
+    customer_max_age_s: float = 30.0
+    max_entries: int = 20_000
 
 
 class _Copies(Generic[V]):
@@ -99,16 +108,9 @@ def _bound(entries: OrderedDict[str, Any], key: str, max_entries: int) -> None:
 class ReferenceCache:
     """What a shard knows of products (by sku and currency) and customers."""
 
-    def __init__(
-        self,
-        *,
-        product_max_age_s: float,
-        customer_max_age_s: float,
-        max_entries: int,
-        monotonic: Callable[[], float],
-    ) -> None:
-        self._products: _Copies[Product] = _Copies(max_entries, product_max_age_s, monotonic)
-        self._customers: _Copies[Customer] = _Copies(max_entries, customer_max_age_s, monotonic)
+    def __init__(self, policy: CachePolicy, monotonic: Callable[[], float]) -> None:
+        self._products: _Copies[Product] = _Copies(policy.max_entries, policy.product_max_age_s, monotonic)
+        self._customers: _Copies[Customer] = _Copies(policy.max_entries, policy.customer_max_age_s, monotonic)
 
     def keep_products(self, products: Iterable[Product], age_s: float) -> tuple[Product, ...]:
         """Keep what ProductSvc answered ``age_s`` seconds ago, and give it with what events have told since."""

@@ -16,8 +16,8 @@ import ray
 from actors import composition
 from actors.link import CallFailed, ProcessGone
 from actors.logs import set_up_logs
+from actors.names import SUPERVISOR
 from actors.peers import SILENT, Peers
-from actors.processes.process import SUPERVISOR
 from actors.processes.ray_processes import NAMESPACE, RayProcesses
 from settings import Settings, settings_or_exit
 from storage.errors import WrongSchema

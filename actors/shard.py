@@ -12,21 +12,34 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+import msgspec
 import structlog
 
+from actors.clock import DatabaseClock
+from actors.committer import CommitPolicy
+from actors.dedicated import DedicatedOrders, DedicatedPeers, DedicatedPolicy
+from actors.failpoints import Failpoint
+from actors.link import AnsweredLater, Methods
 from actors.mailbox import Letter, RemoteEnvelope
-from actors.partitions import Neighbours, OwnedPartitions, PartitionPolicy, PartitionStore
+from actors.names import bulkhead_of
+from actors.numbers import OrderNumbers
+from actors.partitions import OwnedPartitions, PartitionPeers, PartitionPolicy, PartitionStore
+from actors.partner_calls import BulkheadCalls, Perform
+from actors.reference_cache import CachePolicy, ReferenceCache
 from actors.residents import Residents
-from actors.surroundings import GroupStore, Surroundings
+from actors.surroundings import GroupLimits, GroupStore, Publisher, Surroundings
 from actors.watches import shown
 from actors.wire import Moved, Unreadable, decode_letter, encode_told
 from domain.calls import Call, NotSent, Partner
 from domain.commands import Actor, ActorType, AskAgain, CallAnswered, Message
 from domain.errors import Unavailable
 from domain.order import Order
+from domain.slices import DEDICATED
+from messaging.inbound import ReferenceChanged
+from sagas.decision import Rules
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.unreadable import unreadable_rows
-from supervised import supervised
+from supervised import every, supervised
 
 log = structlog.get_logger()
 
@@ -46,7 +59,13 @@ class ShardPolicy:
     sweep_max_orders: int = 1000
     sweep_older_than_s: float = 5.0
     read_again_s: float = 0.2
+    order_block_numbers: int = 500
+    rules: Rules = field(default_factory=Rules)
+    orders: GroupLimits = field(default_factory=GroupLimits)
+    commits: CommitPolicy = field(default_factory=CommitPolicy)
     partitions: PartitionPolicy = field(default_factory=PartitionPolicy)
+    reference_cache: CachePolicy = field(default_factory=CachePolicy)
+    dedicated: DedicatedPolicy = field(default_factory=DedicatedPolicy)
 
 
 class ShardStore(GroupStore, PartitionStore, Protocol):
@@ -60,6 +79,16 @@ class ShardStore(GroupStore, PartitionStore, Protocol):
         self, partitions: frozenset[str], older_than_s: float, limit: int
     ) -> Sequence[str]: ...
     async def unpublished(self, order_ids: Sequence[str]) -> dict[str, Any]: ...
+    async def mark_published(self, events: Sequence[tuple[str, int]]) -> None: ...
+    async def now(self) -> datetime: ...
+    async def take_numbers(self, count: int) -> int: ...
+
+
+class ShardPeers(PartitionPeers, DedicatedPeers, Protocol):
+    """The other processes (``peers.Peers``)."""
+
+    on_found: Callable[[str], None] | None
+    on_lost: Callable[[str, str], None] | None
 
 
 class OrderShard:
@@ -69,23 +98,42 @@ class OrderShard:
         self,
         process: str,
         name: str,
+        *,
         store: ShardStore,
-        neighbours: Neighbours,
+        peers: ShardPeers,
         policy: ShardPolicy,
-        around: Callable[[OrderShard], Surroundings],
+        publisher: Publisher,
+        perform: Perform,
+        failpoint: Failpoint,
+        monotonic: Callable[[], float],
     ) -> None:
-        """``process`` is the id of this incarnation in the table ``processes``, ``name`` what it is called there.
-
-        ``around`` makes what the orders share, given the shard (for the calls' refusals and the hook after commits).
-        """
+        """Its parts are made here; see ``make_shard.py``."""
         self.name = name
         self._store = store
         self._policy = policy
-        self._around = around(self)
-        self.partitions = OwnedPartitions(
-            process, name, store, neighbours, self, policy.partitions, self._around.monotonic
+        clock = DatabaseClock(store.now, monotonic)
+        calls = BulkheadCalls(perform, self.not_sent, self.ask_again, self.find, clock.now)
+        self.partitions = OwnedPartitions(process, name, store, peers, self, policy.partitions, monotonic)
+        dedicated = DedicatedOrders(policy.dedicated, name, self.partitions, peers, publisher.stop)
+        self._around = Surroundings(
+            shard=name,
+            store=store,
+            publisher=publisher,
+            calls=calls,
+            clock=clock,
+            reference_cache=ReferenceCache(policy.reference_cache, monotonic),
+            numbers=OrderNumbers(store.take_numbers, block=policy.order_block_numbers),
+            rules=policy.rules,
+            limits=policy.orders,
+            commit_policy=policy.commits,
+            failpoint=failpoint,
+            monotonic=monotonic,
+            on_committed=dedicated.committed,
         )
         self._residents = Residents(self.partitions, self._around)
+        self._bulkheads = {bulkhead_of(partner): partner for partner in Partner}
+        peers.on_found = self._found
+        peers.on_lost = lambda lost, _: self.partitions.link_changed(lost)
         self._to_resume: set[str] = set()
         self._resume_now = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -94,14 +142,15 @@ class OrderShard:
 
     async def start(self) -> None:
         """Get what is needed for orders, and begin to take partitions and to watch over them. Raises ``StorageUnavailable``."""
+        policy = self._policy
+        await self._around.publisher.start()
         await self._around.clock.synchronise()
         await self._around.numbers.fill()
         await self.partitions.start()
-        clock = self._around.clock
-        self._spawn("resume", self._resume)
-        self._spawn("poll", self._poll)
-        self._spawn("sweep", self._sweep)
-        self._spawn("clock", lambda: clock.keep(self._policy.clock_every_s, self._clock_failed))
+        self._spawn(supervised("resume", self._resume, shard=self.name))
+        self._every("poll", policy.poll_every_s, self._poll)
+        self._every("sweep", policy.sweep_every_s, self._sweep)
+        self._every("clock", policy.clock_every_s, self._around.clock.synchronise)
 
     async def stop(self) -> None:
         """Finish what was begun, take nothing new."""
@@ -109,6 +158,7 @@ class OrderShard:
         for task in list(self._tasks):
             task.cancel()
         await self._residents.stop()
+        await self._around.publisher.stop()
 
     # What its partitions ask of it (``partitions.Orders``).
 
@@ -136,6 +186,21 @@ class OrderShard:
         await self._residents.committer.settled()
 
     # What others call.
+
+    def methods(self) -> Methods:
+        """What other processes may call, by name."""
+        return {
+            "deliver": AnsweredLater(self.deliver),
+            "watch": self.watch,
+            "look": self.partitions.look_soon,
+            "split": self.partitions.split,
+            "reference_changed": self.reference_changed,
+            "passivate": self.passivate,
+        }
+
+    def reference_changed(self, change: dict[str, Any]) -> None:
+        """An event told of a product or a customer; ``change`` are the fields of a ``ReferenceChanged``."""
+        self._around.reference_cache.change(msgspec.convert(change, ReferenceChanged))
 
     def deliver(self, answer: Callable[[bytes], None], letter: bytes) -> None:
         """Deliver a message of another process to an order; ``answer`` gets what its sender is told, encoded."""
@@ -177,7 +242,7 @@ class OrderShard:
 
     def statistics(self) -> dict[str, float]:
         """Figures for the metrics, by name."""
-        counts = self._around.counts
+        counts, calls = self._around.counts, self._around.calls
         return {
             "partitions": len(self.partitions.mine),
             "resident_orders": self._residents.resident,
@@ -190,6 +255,9 @@ class OrderShard:
             "poisoned_total": counts.poisoned,
             "set_aside_total": counts.set_aside,
             "clock_behind_max_seconds": self._around.clock.behind_max_s,
+            "calls_unanswered": calls.unanswered,
+            "orders_held_back": calls.held_back,
+            **self._around.publisher.statistics(),
             **unreadable_rows(),
         }
 
@@ -239,38 +307,31 @@ class OrderShard:
 
     async def _poll(self) -> None:
         """Bring the deadlines of the next seconds into memory, and let idle actors leave it."""
-        while True:
-            await asyncio.sleep(self._policy.poll_every_s)
-            self.passivate()
-            if self._is_busy() or not (mine := self.partitions.mine):
-                continue
-            try:
-                due = await self._store.due(mine, self._policy.poll_ahead_s, self._policy.poll_max_orders)
-            except (StorageUnavailable, CommitUnknown) as error:
-                log.warning("deadlines_not_read", shard=self.name, error=str(error))
-                continue
-            for order_id, deadline in due:
-                self._residents.deadlines.expect(order_id, deadline)
+        self.passivate()
+        if self._is_busy() or not (mine := self.partitions.mine):
+            return
+        for order_id, deadline in await self._store.due(mine, self._policy.poll_ahead_s, self._policy.poll_max_orders):
+            self._residents.deadlines.expect(order_id, deadline)
 
     async def _sweep(self) -> None:
         """Offer the publisher again whatever has stayed unpublished."""
         policy = self._policy
-        while True:
-            await asyncio.sleep(policy.sweep_every_s)
-            if not (mine := self.partitions.mine):
-                continue
-            try:
-                ids = await self._store.unpublished_orders(mine, policy.sweep_older_than_s, policy.sweep_max_orders)
-                unpublished = await self._store.unpublished(ids) if ids else {}
-            except (StorageUnavailable, CommitUnknown) as error:
-                log.warning("unpublished_not_read", shard=self.name, error=str(error))
-                continue
-            self._residents.publish_again(unpublished)
+        if not (mine := self.partitions.mine):
+            return
+        ids = await self._store.unpublished_orders(mine, policy.sweep_older_than_s, policy.sweep_max_orders)
+        self._residents.publish_again(await self._store.unpublished(ids) if ids else {})
 
-    def _clock_failed(self, error: Exception) -> None:
-        log.warning("clock_not_read", error=str(error))
+    def _found(self, name: str) -> None:
+        """There is a connection to another process: a bulkhead, which may be a new one, or a shard."""
+        if name in self._bulkheads:
+            self._around.calls.repeat(self._bulkheads[name])
+        elif name.startswith(DEDICATED):
+            self.partitions.link_changed(name)
 
-    def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        task = supervised(name, work, shard=self.name)
+    def _every(self, name: str, every_s: float, step: Callable[[], Awaitable[None]]) -> None:
+        expected = (StorageUnavailable, CommitUnknown)
+        self._spawn(every(name, every_s, step, expected=expected, shard=self.name))
+
+    def _spawn(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

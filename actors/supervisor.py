@@ -21,7 +21,7 @@ from actors.peers import SILENT, Peers
 from domain.slices import DEDICATED, dedicated_partition
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.processes import ProcessState
-from supervised import note_failure, supervised, supervised_once
+from supervised import every, note_failure, supervised_once
 
 log = structlog.get_logger()
 
@@ -267,27 +267,15 @@ class Supervisor:
             await self._start(name)
 
     def _every(self, name: str, every_s: float, step: Callable[[], Awaitable[None]]) -> None:
-        """Do something again and again, whatever comes of it and of the other things that are done so."""
+        def failed(error: Exception) -> None:
+            self.alert("supervisor_round_failed", f"{name}: {type(error).__name__}: {error}")
 
-        async def rounds() -> None:
-            while True:
-                await asyncio.sleep(every_s)
-                try:
-                    await step()
-                except Exception as error:  # noqa: BLE001 - a round that fails is followed by another
-                    note_failure(name, error)
-                    self.alert("supervisor_round_failed", f"{name}: {type(error).__name__}: {error}")
-
-        self._spawn(supervised(name, rounds))
+        self._spawn(every(name, every_s, step, expected=(StorageUnavailable, CommitUnknown), on_failed=failed))
 
     async def _follow_roles(self) -> None:
         """Start the shards that are asked for, and end those that were drained."""
-        try:
-            roles = await self._read_roles()
-            owning = set((await self._store.owner_names()).values())
-        except (StorageUnavailable, CommitUnknown) as error:
-            log.warning("roles_not_read", error=str(error))
-            return
+        roles = await self._read_roles()
+        owning = set((await self._store.owner_names()).values())
         added = [name for name, role in roles.items() if role != ProcessState.DRAINING and name not in self._roles]
         added += [name for name, role in self._roles.items() if role == ProcessState.DRAINING != roles.get(name, role)]
         self._roles = roles
@@ -305,11 +293,7 @@ class Supervisor:
 
     async def _tidy_dedicated(self) -> None:
         """End processes whose order has no partition to itself; they were so at the last look already, or they wait."""
-        try:
-            superfluous = self._dedicated - await self._dedicated_partitions()
-        except (StorageUnavailable, CommitUnknown) as error:
-            log.warning("dedicated_orders_not_read", error=str(error))
-            return
+        superfluous = self._dedicated - await self._dedicated_partitions()
         for name in superfluous & self._superfluous:
             await self.dismiss(name.removeprefix(DEDICATED))
             log.info("dedicated_process_ended", name=name)

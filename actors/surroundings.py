@@ -10,8 +10,8 @@ from actors.clock import DatabaseClock
 from actors.committer import CommitCounts, CommitPolicy, Store
 from actors.failpoints import Failpoint
 from actors.numbers import OrderNumbers
+from actors.partner_calls import BulkheadCalls
 from actors.reference_cache import ReferenceCache
-from domain.calls import Call, Outcome
 from domain.order import Order
 from domain.promotions import Promotion
 from messaging.publisher import Outbound
@@ -24,20 +24,9 @@ class Publisher(Protocol):
     def offer(self, order_id: str, events: Sequence[Outbound]) -> None: ...
     def forget(self, order_ids: Iterable[str]) -> None: ...
     def leave(self, order_ids: Iterable[str]) -> None: ...
-
-
-class PartnerCalls(Protocol):
-    """Where calls go: by ``send`` those that a commit asks for, by ``send_again`` those of earlier commits. ``committed`` gives the
-    last commit of an order in memory, ``leave`` says that orders are not there any more, ``forget`` that somebody else has them;
-    ``answered`` says what an order, as it was before, has heard on a step.
-    """
-
-    def committed(self, order: Order) -> None: ...
-    def send(self, calls: Iterable[Call]) -> None: ...
-    def send_again(self, calls: Iterable[Call]) -> None: ...
-    def answered(self, order: Order, key: str, outcome: Outcome) -> None: ...
-    def leave(self, order_ids: Iterable[str]) -> None: ...
-    def forget(self, order_ids: Iterable[str]) -> None: ...
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def statistics(self) -> dict[str, float]: ...
 
 
 class GroupStore(Store, Protocol):
@@ -71,7 +60,7 @@ class Surroundings:
     shard: str
     store: GroupStore
     publisher: Publisher
-    calls: PartnerCalls
+    calls: BulkheadCalls
     clock: DatabaseClock
     reference_cache: ReferenceCache
     numbers: OrderNumbers

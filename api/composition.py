@@ -19,9 +19,9 @@ import structlog
 
 from actors.composition import directory_of, make_peers, once_reachable, open_router, open_router_store, pool_limits_of
 from actors.logs import set_up_logs
-from actors.names import SHARD
+from actors.names import SHARD, SUPERVISOR
 from actors.peers import Peers
-from actors.processes.process import SUPERVISOR, keep_garbage_collection_rare
+from actors.processes.process import keep_garbage_collection_rare
 from api.app import Collaborators, Service, bare_app, furnish
 from api.configuration import authenticator_of, metrics_folder, rules_of
 from api.dependencies import Check, HealthChecks, accepts_connections, answers_messages

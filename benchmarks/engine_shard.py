@@ -10,36 +10,41 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 
 from actors import composition
-from actors.clock import DatabaseClock
-from actors.failpoints import Failpoint
-from actors.link import AnsweredLater, Methods
+from actors.link import Methods
 from actors.mailbox import Letter
-from actors.numbers import OrderNumbers
+from actors.make_shard import make_shard
 from actors.peers import Peers
 from actors.processes.process import Process
-from actors.reference_cache import ReferenceCache
-from actors.shard import OrderShard, ShardPolicy
-from actors.surroundings import Surroundings
+from actors.shard import OrderShard
+from actors.wire import decode_call
 from benchmarks.partners import answer_at_once
-from domain.calls import Call, Outcome
+from domain.calls import Partner
 from domain.commands import Actor, ActorType, CallAnswered, Message
-from domain.order import Order, Status
-from messaging.publisher import Outbound
+from domain.order import Status
+from messaging.publisher import OnConfirmed, Outbound
 from settings import Settings
 from storage.snapshots import OrderStore
 
-REFERENCE_MAX_ENTRIES = 20_000
-REFERENCE_MAX_AGE_S = 3600.0
-PREPARED = (Status.PREPARED, Status.SHIPPED, Status.DELIVERED, Status.CANCELLED)
+NEVER_S = 3600.0
+PREPARED = (Status.PREPARED, Status.DELIVERED, Status.CANCELLED)
 
 
 class OutboxOnly:
     """A publisher that leaves events where they are committed."""
 
+    def __init__(self, on_offered: Callable[[str], None], *, on_confirmed: OnConfirmed) -> None:
+        """``on_offered`` gets the ids of orders that have events; nothing is ever confirmed."""
+        del on_confirmed
+        self._on_offered = on_offered
+
     def offer(self, order_id: str, events: Sequence[Outbound]) -> None:
         """Leave them in the outbox."""
+        del events
+        self._on_offered(order_id)
 
     def forget(self, order_ids: Iterable[str]) -> None:
         """Nothing is remembered."""
@@ -47,37 +52,15 @@ class OutboxOnly:
     def leave(self, order_ids: Iterable[str]) -> None:
         """Nothing lags."""
 
+    async def start(self) -> None:
+        """Nothing is published."""
 
-class InstantPartners:
-    """Takes calls and answers each as a letter to its order."""
+    async def stop(self) -> None:
+        """Nothing waits."""
 
-    def __init__(self) -> None:
-        self.shard: OrderShard | None = None
-
-    def send(self, calls: Iterable[Call]) -> None:
-        """Answer calls whose intents are committed."""
-        assert self.shard is not None
-        for call in calls:
-            answered = CallAnswered(call.key, call.attempt, answer_at_once(call))
-            actor = Actor(ActorType.PARTNER, "instant")
-            message = Message(id=f"answer:{call.key}:{call.attempt}", body=answered, actor=actor)
-            self.shard.accept(Letter(call.order_id, message))
-
-    def send_again(self, calls: Iterable[Call]) -> None:
-        """Answer them as if they had not been answered."""
-        self.send(calls)
-
-    def committed(self, order: Order) -> None:
-        """Nothing is repeated here."""
-
-    def answered(self, order: Order, key: str, outcome: Outcome) -> None:
-        """Every circuit is closed."""
-
-    def leave(self, order_ids: Iterable[str]) -> None:
-        """Nothing is remembered."""
-
-    def forget(self, order_ids: Iterable[str]) -> None:
-        """Nothing is remembered."""
+    def statistics(self) -> dict[str, float]:
+        """Nothing is counted."""
+        return {}
 
 
 class EngineShard(Process):
@@ -91,30 +74,23 @@ class EngineShard(Process):
         self._prepared: dict[str, asyncio.Event] = {}
         self.later_s = 0.0
 
-    def deliver(self, answer: Callable[[bytes], None], letter: bytes) -> None:
-        """Deliver a message."""
+    @property
+    def shard(self) -> OrderShard:
+        """The shard, once the process has started."""
         assert self._shard is not None
-        self._shard.deliver(answer, letter)
-
-    def look(self) -> None:
-        """Something changed about who owns what."""
-        assert self._shard is not None
-        self._shard.partitions.look_soon()
+        return self._shard
 
     def owned(self) -> int:
         """How many partitions are owned here."""
-        assert self._shard is not None
-        return len(self._shard.partitions.mine)
+        return len(self.shard.partitions.mine)
 
     def passivate(self) -> int:
         """Let idle actors leave memory; so many did. Raise ``later_s`` before, to let time go by."""
-        assert self._shard is not None
-        return self._shard.passivate()
+        return self.shard.passivate()
 
     def resident(self) -> int:
         """How many orders are in memory."""
-        assert self._shard is not None
-        return int(self._shard.statistics()["resident_orders"])
+        return int(self.shard.statistics()["resident_orders"])
 
     def _monotonic(self) -> float:
         return time.monotonic() + self.later_s
@@ -127,55 +103,49 @@ class EngineShard(Process):
             limits=composition.pool_limits_of(config, config.database_pool_max_connections),
         )
         opened.push_async_callback(store.close)
-        partners = InstantPartners()
-
-        def around(_: OrderShard) -> Surroundings:
-            return Surroundings(
-                shard=self.name,
-                store=store,
-                publisher=OutboxOnly(),
-                calls=partners,
-                clock=DatabaseClock(store.now, time.monotonic),
-                reference_cache=ReferenceCache(
-                    product_max_age_s=REFERENCE_MAX_AGE_S,
-                    customer_max_age_s=REFERENCE_MAX_AGE_S,
-                    max_entries=REFERENCE_MAX_ENTRIES,
-                    monotonic=time.monotonic,
-                ),
-                numbers=OrderNumbers(store.take_numbers),
-                rules=composition.rules_of(config),
-                limits=composition.group_limits_of(config),
-                commit_policy=composition.commit_policy_of(config),
-                failpoint=Failpoint(None),
-                monotonic=self._monotonic,
-                on_committed=self._committed,
-            )
-
         # Nothing is ever published here, so there is nothing to sweep: an hour is never.
-        policy = ShardPolicy(sweep_every_s=3600.0)
-        shard = OrderShard(self.id, self.name, store, composition.PeerNeighbours(peers), policy, around)
-        self._shard = partners.shard = shard
-        peers.on_found = shard.partitions.link_changed
-        peers.on_lost = lambda name, _: shard.partitions.link_changed(name)
-        opened.push_async_callback(shard.stop)
-        await shard.start()
+        policy = composition.shard_policy_of(config)
+        ages = replace(policy.reference_cache, product_max_age_s=NEVER_S, customer_max_age_s=NEVER_S)
+        self._shard = make_shard(
+            self.id,
+            self.name,
+            store=store,
+            peers=peers,
+            policy=replace(policy, sweep_every_s=NEVER_S, reference_cache=ages),
+            make_publisher=partial(OutboxOnly, self._offered),
+            perform=self._perform,
+            monotonic=self._monotonic,
+        )
+        opened.push_async_callback(self._shard.stop)
+        await self._shard.start()
+
+    def _perform(self, partner: Partner, encoded: bytes) -> asyncio.Future[bool]:
+        """Answer a call whose intent is committed at once, as a letter to its order."""
+        del partner
+        call = decode_call(encoded)
+        answered = CallAnswered(call.key, call.attempt, answer_at_once(call))
+        actor = Actor(ActorType.PARTNER, "instant")
+        message = Message(id=f"answer:{call.key}:{call.attempt}", body=answered, actor=actor)
+        self.shard.accept(Letter(call.order_id, message))
+        taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        taken.set_result(True)
+        return taken
 
     def _methods(self) -> Methods:
-        return {
-            **super()._methods(),
-            "deliver": AnsweredLater(self.deliver),
-            "watch": self._watch,
-            "look": self.look,
-        }
+        return {**super()._methods(), **self.shard.methods(), "watch": self._watch}
 
     async def _watch(self, order_id: str, until: str) -> None:
-        assert self._shard is not None
         if until == "prepared":
             await self._prepared.setdefault(order_id, asyncio.Event()).wait()
             self._prepared.pop(order_id, None)
         else:
-            await self._shard.watch(order_id, until)
+            await self.shard.watch(order_id, until)
 
-    def _committed(self, order: Order) -> None:
-        if order.status in PREPARED and order.status is not Status.SHIPPED:
-            self._prepared.setdefault(order.id, asyncio.Event()).set()
+    def _offered(self, order_id: str) -> None:
+        """A commit has brought events; it is what is in memory as soon as this turn of the loop is over."""
+        asyncio.get_running_loop().call_soon(self._look_at, order_id)
+
+    def _look_at(self, order_id: str) -> None:
+        order = self.shard.find(order_id)
+        if order is not None and order.status in PREPARED:
+            self._prepared.setdefault(order_id, asyncio.Event()).set()

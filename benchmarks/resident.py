@@ -122,7 +122,7 @@ async def _come_back(shard: EngineShard, ids: list[str]) -> None:
         for order_id in ids[first : first + BATCH_ORDERS]:
             message = Message(id="no-delivery", body=Deliver("none"), actor=actor)
             answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-            shard.deliver(answer.set_result, encode_letter(order_id, message))
+            shard.shard.deliver(answer.set_result, encode_letter(order_id, message))
             answers.append(answer)
         await asyncio.gather(*answers)
 

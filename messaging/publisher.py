@@ -126,6 +126,16 @@ class Publisher:
         """
         self._backlog.forget(order_id for order_id in order_ids if self._backlog.is_lagging(order_id))
 
+    def statistics(self) -> dict[str, float]:
+        """Figures for the metrics, by name."""
+        return {
+            "published_total": self.published,
+            "returned_total": self.returned,
+            "republished_total": self.retried,
+            "publisher_waiting_events": self.waiting_events,
+            "publisher_lagging_orders": self.lagging_orders,
+        }
+
     def lagging(self) -> frozenset[str]:
         """The orders whose further events have to be offered again from the database."""
         return self._backlog.lagging

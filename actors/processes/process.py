@@ -23,12 +23,10 @@ from actors.peers import Peers
 from settings import Settings, release
 from storage.migrate import check_schema
 from storage.processes import ProcessState
-from supervised import failures_total, supervised
+from supervised import failures_total
 
 log = structlog.get_logger()
 
-SUPERVISOR = "supervisor"
-BRIDGE = "event-bridge"
 GC_THRESHOLDS_OBJECTS = (50_000, 20, 50)
 
 
@@ -60,7 +58,7 @@ class Process:
             )
             await self.row.write(ProcessState.STARTING)
             opened.push_async_callback(self.row.remove)
-            opened.callback(supervised("own-row", self.row.keep).cancel)
+            opened.callback(self.row.keep().cancel)
             peers = composition.make_peers(self.config, directory)
             opened.callback(peers.stop)
             await self._compose(peers, opened)

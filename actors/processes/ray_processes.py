@@ -7,9 +7,9 @@ from importlib import import_module
 
 import ray
 
-from actors.names import BULKHEAD, bulkhead_of
+from actors.names import BRIDGE, BULKHEAD, SUPERVISOR, bulkhead_of
 from actors.processes.hosting import hosted
-from actors.processes.process import BRIDGE, SUPERVISOR, Process
+from actors.processes.process import Process
 from domain.calls import Partner
 from settings import Settings
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from supervised import Restarts, awaited, failures_total, on_failure, supervised, supervised_once
+from supervised import Restarts, awaited, every, failures_total, on_failure, supervised, supervised_once
 from tests.unit.conftest import Run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -120,3 +120,29 @@ def test_what_is_awaited_gives_its_failure_to_who_awaits_it(run: Run) -> None:
         assert failures_total() == before
 
     run(scenario())
+
+
+def test_a_step_is_done_again_and_again_whatever_comes_of_it(run: Run) -> None:
+    """What was expected is no failure; what was not is counted, told of, and the next step comes no later for it."""
+    steps: list[float] = []
+    failed: list[Exception] = []
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def step() -> None:
+            steps.append(loop.time())
+            if len(steps) == 2:
+                raise LookupError("unforeseen")
+            if len(steps) == 3:
+                raise TimeoutError("now and then")
+
+        before = failures_total()
+        task = every("a-step", 2, step, expected=(TimeoutError,), on_failed=failed.append)
+        await asyncio.sleep(11)
+        task.cancel()
+        assert failures_total() - before == 1
+
+    run(scenario())
+    assert [later - earlier for earlier, later in itertools.pairwise(steps)] == [2, 2, 2, 2]
+    assert [str(error) for error in failed] == ["unforeseen"]

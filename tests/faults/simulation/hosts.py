@@ -5,36 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from actors.bulkhead import Bulkhead
-from actors.clock import DatabaseClock
 from actors.committer import CommitPolicy
-from actors.dedicated import DedicatedOrders, DedicatedPolicy
+from actors.dedicated import DedicatedPolicy
 from actors.failpoints import Failpoint
 from actors.inbound import Inbound
-from actors.link import CallFailed, ProcessGone
-from actors.names import bulkhead_of, shard_names
-from actors.numbers import OrderNumbers
+from actors.link import Methods
+from actors.make_shard import make_shard
+from actors.names import SUPERVISOR, shard_names
 from actors.ownership import Ownership
 from actors.partitions import PartitionPolicy
-from actors.partner_calls import BulkheadCalls
-from actors.processes.order_shard import OrderShard as ShardProcess
-from actors.processes.process import SUPERVISOR
 from actors.read_through import ReadThrough
-from actors.reference_cache import ReferenceCache
+from actors.reference_cache import CachePolicy
 from actors.router import Router, RouterLimits
 from actors.shard import OrderShard, ShardPolicy
 from actors.supervisor import Supervisor, SupervisorPolicy
-from actors.surroundings import GroupLimits, Surroundings
-from domain.calls import Call, Partner
-from domain.order import Order
+from actors.surroundings import GroupLimits
+from domain.calls import Partner
 from messaging import topology
 from messaging.arrived import Arrived
 from messaging.bridge import BridgeLimits, EventBridge
-from messaging.inbound import ReferenceChanged
 from messaging.publisher import Publisher, PublisherLimits
 from partners.payment import PaymentClient
 from partners.product import ProductClient
@@ -43,7 +39,6 @@ from partners.resilience import Client, Limits
 from partners.user import UserClient
 from sagas.decision import Rules
 from storage.errors import CommitUnknown, StorageUnavailable
-from supervised import supervised_once
 from tests.faults.simulation.copies import MAX_AGE_S, InvalidationDouble
 from tests.faults.simulation.loop import OWNER, ProcessDied
 from tests.faults.simulation.network import PeersDouble
@@ -75,10 +70,13 @@ SHARD_POLICY = ShardPolicy(
     sweep_every_s=6.0,
     resume_page_orders=2,
     resume_max_orders_per_s=100,
+    order_block_numbers=3,
+    rules=RULES,
+    orders=GroupLimits(mailbox_max_messages=8, load_batch_max_orders=4, idle_s=5.0, set_aside_retry_s=5.0),
+    commits=CommitPolicy(batch_max_orders=3, retry_for_s=1.5, retry_max_s=0.4),
     partitions=PartitionPolicy(look_every_s=2.0, seen_stale_s=10.0),
+    reference_cache=CachePolicy(product_max_age_s=MAX_AGE_S, customer_max_age_s=MAX_AGE_S, max_entries=100),
 )
-GROUP_LIMITS = GroupLimits(mailbox_max_messages=8, load_batch_max_orders=4, idle_s=5.0, set_aside_retry_s=5.0)
-COMMIT_POLICY = CommitPolicy(batch_max_orders=3, retry_for_s=1.5, retry_max_s=0.4)
 SUPERVISOR_POLICY = SupervisorPolicy(round_every_s=3.0, tidy_every_rounds=3)
 PUBLISHER_LIMITS = PublisherLimits(queue_max_events=12, confirms_in_flight_max=4, report_max_events=5)
 ROUTER_LIMITS = RouterLimits(ask_timeout_s=ASK_TIMEOUT_S)
@@ -112,97 +110,31 @@ class SimulatedFailpoint(Failpoint):
 class ShardHost:
     """``actors.processes.order_shard``."""
 
-    answers_later = ("deliver",)
-
     def __init__(self, world: World, peers: PeersDouble) -> None:
         self._world = world
         self._peers = peers
         self.name = peers.process.name
         self._shard: OrderShard
-        self._publisher: Publisher
-        self.calls: BulkheadCalls
 
     async def start(self) -> None:
-        """Compose it and take its orders over. Raises what keeps it from starting."""
+        """Make it, and let it take orders. Raises what keeps it from starting."""
         world, peers = self._world, self._peers
         name = peers.process.name
         store = StoreClient(world.database, peers.process)
         process_id = f"{name}/{peers.process.number}"
         await store.register(process_id, name, "starting")
-        failpoint = SimulatedFailpoint(world, peers)
         skew_s = world.weather.random.uniform(-3600, 3600)
-
-        def monotonic() -> float:
-            return world.loop.time() + skew_s
-
-        async def mark(events: list[tuple[str, int]]) -> None:
-            failpoint.hit("before_mark")
-            await store.mark_published(events)
-            failpoint.hit("after_mark")
-
-        def perform(partner: Partner, call: bytes) -> asyncio.Future[bool]:
-            performed = peers.get(bulkhead_of(partner)).send("perform", call)
-            performed.add_done_callback(lambda done: None if done.exception() else failpoint.hit("after_call"))
-            return performed
-
-        def not_sent(call: Call, why: str) -> None:
-            self._shard.not_sent(call, why)
-
-        self._publisher = Publisher("amqp://simulated", on_confirmed=mark, name=name, limits=PUBLISHER_LIMITS)
-
-        def ask_again(order_id: str, partner: Partner) -> None:
-            self._shard.ask_again(order_id, partner)
-
-        def find(order_id: str) -> Order | None:
-            return self._shard.find(order_id)
-
-        clock = DatabaseClock(store.now, monotonic)
-        self.calls = BulkheadCalls(perform, not_sent, ask_again, find, clock.now)
-        bulkheads = {bulkhead_of(partner): partner for partner in Partner}
-
-        def on_found(found: str) -> None:
-            if found in bulkheads:
-                self.calls.repeat(bulkheads[found])
-            elif found.startswith("order-"):
-                self._shard.partitions.link_changed(found)
-
-        peers.on_found = on_found
-        peers.on_lost = lambda lost, _: self._shard.partitions.link_changed(lost)
-        reference_cache = ReferenceCache(
-            product_max_age_s=MAX_AGE_S,
-            customer_max_age_s=MAX_AGE_S,
-            max_entries=100,
-            monotonic=monotonic,
+        dedicated = DedicatedPolicy(mode="some", customers=frozenset(world.weather.dedicated_customers))
+        self._shard = make_shard(
+            process_id,
+            name,
+            store=store,
+            peers=cast("Any", peers),
+            policy=replace(SHARD_POLICY, dedicated=dedicated),
+            make_publisher=partial(Publisher, "amqp://simulated", name=name, limits=PUBLISHER_LIMITS),
+            failpoint=SimulatedFailpoint(world, peers),
+            monotonic=lambda: world.loop.time() + skew_s,
         )
-        process = cast("ShardProcess", self)
-        dedicated = DedicatedOrders(
-            DedicatedPolicy(mode="some", customers=frozenset(world.weather.dedicated_customers)),
-            ShardProcess._start_dedicated(process, cast("Any", peers)),
-        )
-
-        def on_committed(order: Order) -> None:
-            ShardProcess._committed(process, dedicated, cast("Any", peers), order)
-
-        def around(_: OrderShard) -> Surroundings:
-            return Surroundings(
-                shard=name,
-                store=store,
-                publisher=self._publisher,
-                calls=self.calls,
-                clock=clock,
-                reference_cache=reference_cache,
-                numbers=OrderNumbers(store.take_numbers, block=3),
-                rules=RULES,
-                limits=GROUP_LIMITS,
-                commit_policy=COMMIT_POLICY,
-                failpoint=failpoint,
-                monotonic=monotonic,
-                on_committed=on_committed,
-            )
-
-        self._reference_cache = reference_cache
-        self._shard = OrderShard(process_id, name, store, Neighbours(peers), SHARD_POLICY, around)
-        await self._publisher.start()
         await self._shard.start()
         while True:  # what has begun by now goes on: a second host of the same process would be another owner
             try:
@@ -218,55 +150,13 @@ class ShardHost:
             with suppress(*START_FAILS):
                 await store.seen(process_id)
 
-    async def look(self) -> None:
-        self._shard.partitions.look_soon()
-
-    async def split(self, order_id: str) -> None:
-        await self._shard.partitions.split(order_id)
-
-    def deliver(self, answer: Callable[[bytes], None], letter: bytes) -> None:
-        self._shard.deliver(answer, letter)
-
-    async def watch(self, order_id: str, until: str) -> bytes | None:
-        return await self._shard.watch(order_id, until)
-
-    async def reference_changed(self, change: ReferenceChanged) -> None:
-        self._reference_cache.change(change)
-
-    async def statistics(self) -> dict[str, float]:
-        return self._shard.statistics()
-
-    async def passivate(self) -> None:
-        self._shard.passivate()
-
-
-class Neighbours:
-    """The other shards, as ``actors/partitions.py`` sees them."""
-
-    def __init__(self, peers: PeersDouble) -> None:
-        self._peers = peers
-
-    def is_up(self, name: str) -> bool:
-        return self._peers.is_up(name)
-
-    def forget(self, name: str) -> None:
-        self._peers.forget(name)
-
-    def tell_to_look(self, name: str) -> None:
-        supervised_once("tell-to-look", self._call(name, "look"))
-
-    def ask_to_split(self, name: str, order_id: str) -> None:
-        supervised_once("ask-to-split", self._call(name, "split", order_id))
-
-    async def _call(self, name: str, method: str, *arguments: object) -> None:
-        with suppress(ProcessGone, CallFailed):
-            await self._peers.get(name).call(method, *arguments)
+    def methods(self) -> Methods:
+        """What others may call."""
+        return {**self._shard.methods(), "statistics": self._shard.statistics}
 
 
 class RoutingHost:
     """What bulkheads, the bridge and the API have in common: a router."""
-
-    answers_later = ()
 
     def __init__(self, world: World, peers: PeersDouble) -> None:
         self.world = world
@@ -281,6 +171,10 @@ class RoutingHost:
             Ownership(store.owner_names, self.peers.forget, read_every_s=4.0), self.peers, ROUTER_LIMITS
         )
         await self.router.start()
+
+    def methods(self) -> Methods:
+        """What others may call."""
+        return {}
 
 
 class BulkheadHost(RoutingHost):
@@ -299,8 +193,8 @@ class BulkheadHost(RoutingHost):
         caller = ReadThrough(bulkhead, cast("Any", self.world.copies))
         self._worker = Bulkhead(partner.value, caller, self.router, calls_max=6, deliver_attempts_max=4)
 
-    async def perform(self, call: bytes) -> bool:
-        return self._worker.perform(call)
+    def methods(self) -> Methods:
+        return {"perform": self._worker.perform}
 
 
 class BridgeHost(RoutingHost):
@@ -376,11 +270,8 @@ class SupervisorHost(RoutingHost):
         await self._watcher.adopt_dedicated()
         self._watcher.start()
 
-    async def dedicate(self, order_id: str) -> bool:
-        return await self._watcher.dedicate(order_id)
-
-    async def dismiss(self, order_id: str) -> None:
-        await self._watcher.dismiss(order_id)
+    def methods(self) -> Methods:
+        return {"dedicate": self._watcher.dedicate, "dismiss": self._watcher.dismiss}
 
 
 class ApiHost(RoutingHost):

@@ -6,11 +6,15 @@ It has the shape of ``actors.peers``: ``is_up``, ``get(name).call(…)``, and ``
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from actors.link import CallFailed, ProcessGone
+import msgspec
+
+from actors.link import AnsweredLater, CallFailed, ProcessGone
 from tests.faults.simulation.loop import Process
 from tests.faults.simulation.weather import NETWORK_MS
 
@@ -90,6 +94,11 @@ class PeersDouble:
         async with asyncio.timeout_at(ends_s):
             return await self.send(name, method, *arguments)
 
+    def notify(self, name: str, method: str, *arguments: object) -> None:
+        """Call a method without waiting for it."""
+        with suppress(ProcessGone):
+            self.send(name, method, *arguments).add_done_callback(lambda done: done.exception())
+
     def send(self, name: str, method: str, *arguments: object) -> asyncio.Future[Any]:
         """Send a call, and give the future of its result. Raises ``ProcessGone``: nothing was sent."""
         callee = self._links.get(name)
@@ -104,12 +113,15 @@ class PeersDouble:
 
     def _arrive(self, callee: PeersDouble, result: asyncio.Future[Any], name: str, arguments: Any) -> None:
         """In the process that is called."""
-        method = getattr(callee.serves, name)
-        if name in callee.serves.answers_later:
-            method(partial(self._send_back, result, None), *arguments)
-        else:
+        method = callee.serves.methods()[name]
+        arguments = msgspec.to_builtins(arguments, builtin_types=(bytes,))
+        if isinstance(method, AnsweredLater):
+            method.begin(partial(self._send_back, result, None), *arguments)
+        elif inspect.iscoroutinefunction(method):
             task = self._world.loop.create_task(method(*arguments))
             task.add_done_callback(partial(self._task_done, result))
+        else:
+            self._send_back(result, None, method(*arguments))
 
     def _task_done(self, result: asyncio.Future[Any], task: asyncio.Task[Any]) -> None:
         error = None if task.cancelled() else task.exception()

@@ -121,4 +121,4 @@ class Storms:
 
     def _passivate(self) -> None:
         for peers in self._world.living("order-shard"):
-            peers.process.spawn(peers.serves.passivate())
+            peers.process.later(0, peers.serves.methods()["passivate"])

@@ -9,21 +9,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import Any, Self
 from uuid import uuid4
 
-from actors.clock import DatabaseClock
-from actors.committer import CommitPolicy
-from actors.failpoints import Failpoint
-from actors.numbers import OrderNumbers
+from actors.link import ProcessGone
+from actors.make_shard import make_shard
 from actors.partitions import PartitionPolicy
-from actors.reference_cache import ReferenceCache
-from actors.shard import OrderShard, ShardPolicy
-from actors.surroundings import GroupLimits, Surroundings
-from actors.wire import Told, decode_told, encode_letter
-from domain.calls import Call, Outcome
+from actors.peers import Peer
+from actors.reference_cache import CachePolicy
+from actors.shard import ShardPolicy
+from actors.surroundings import GroupLimits
+from actors.wire import Told, decode_call, decode_told, encode_letter
+from domain.calls import Call, Partner
 from domain.commands import Actor, ActorType, Body, CreateOrder, Message, NewLine
-from domain.order import Order
 from domain.slices import partition_of
-from messaging.publisher import Outbound
-from sagas.decision import Rules
+from messaging.publisher import OnConfirmed, Outbound
 from storage.snapshots import Commit, FlushResult, OrderStore
 from tests.integration.storage.owning import add_process
 
@@ -51,6 +48,11 @@ class Outside:
         self.events: list[tuple[str, int]] = []
         self.calls: list[Call] = []
 
+    def make_publisher(self, *, on_confirmed: OnConfirmed) -> Self:
+        """Nothing is ever confirmed."""
+        del on_confirmed
+        return self
+
     def offer(self, order_id: str, events: Sequence[Outbound]) -> None:
         self.events += [(order_id, event.sequence) for event in events]
 
@@ -58,15 +60,20 @@ class Outside:
 
     def leave(self, order_ids: Iterable[str]) -> None: ...
 
-    def send(self, calls: Iterable[Call]) -> None:
-        self.calls += calls
+    async def start(self) -> None: ...
 
-    def send_again(self, calls: Iterable[Call]) -> None:
-        self.calls += calls
+    async def stop(self) -> None: ...
 
-    def committed(self, order: Order) -> None: ...
+    def statistics(self) -> dict[str, float]:
+        return {}
 
-    def answered(self, order: Order, key: str, outcome: Outcome) -> None: ...
+    def perform(self, partner: Partner, call: bytes) -> asyncio.Future[bool]:
+        """Take a call; it is never answered."""
+        del partner
+        self.calls.append(decode_call(call))
+        taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        taken.set_result(True)
+        return taken
 
 
 class Hosted:
@@ -78,6 +85,8 @@ class Hosted:
     policy = ShardPolicy(
         poll_every_s=FAR_OFF_S,
         sweep_every_s=FAR_OFF_S,
+        orders=GroupLimits(set_aside_retry_s=0.1),
+        reference_cache=CachePolicy(max_entries=10),
         partitions=PartitionPolicy(
             look_every_s=FAR_OFF_S, connect_within_s=0.0, seen_margin_s=0.0, steady_s=0.0, give_pause_s=0.0
         ),
@@ -90,7 +99,18 @@ class Hosted:
         self.up: dict[str, Hosted] = {}
         self.outside = Outside()
         self.ahead_s = 0.0
-        self.shard = OrderShard(process, name, store, self, policy or self.policy, self._around)
+        self.on_found: Callable[[str], None] | None = None
+        self.on_lost: Callable[[str, str], None] | None = None
+        self.shard = make_shard(
+            process,
+            name,
+            store=store,
+            peers=self,
+            policy=policy or self.policy,
+            make_publisher=self.outside.make_publisher,
+            perform=self.outside.perform,
+            monotonic=self.monotonic,
+        )
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -109,50 +129,36 @@ class Hosted:
         await hosted.shard.stop()
         await store.close()
 
-    def _around(self, shard: OrderShard) -> Surroundings:
-        return Surroundings(
-            shard=shard.name,
-            store=self.store,
-            publisher=self.outside,
-            calls=self.outside,
-            clock=DatabaseClock(self.store.now, self.monotonic),
-            reference_cache=ReferenceCache(
-                product_max_age_s=30, customer_max_age_s=30, max_entries=10, monotonic=time.monotonic
-            ),
-            numbers=OrderNumbers(self.store.take_numbers),
-            rules=Rules(),
-            limits=GroupLimits(set_aside_retry_s=0.1),
-            commit_policy=CommitPolicy(),
-            failpoint=Failpoint(None),
-            monotonic=self.monotonic,
-        )
-
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead_s
 
-    # The others, as the shard sees them (``partitions.Neighbours``).
+    # The others, as the shard sees them (``shard.ShardPeers``).
 
     def is_up(self, name: str) -> bool:
         return name in self.up
 
-    def ask_to_split(self, name: str, order_id: str) -> None:
-        """Nobody is asked by itself here."""
-
     def forget(self, name: str) -> None:
         """Nothing is kept of it."""
 
-    def tell_to_look(self, name: str) -> None:
-        self.up[name].shard.partitions.look_soon()
+    def notify(self, name: str, method: str, *arguments: object) -> None:
+        """Nobody is asked by itself to split here."""
+        if method == "look":
+            self.up[name].shard.partitions.look_soon()
+
+    def get(self, name: str) -> Peer:
+        raise ProcessGone(name, "no process is asked here", sent=False)
 
     def lose(self, other: Hosted) -> None:
         """The connection to another shard is lost, though it goes on living."""
         del self.up[other.name]
-        self.shard.partitions.link_changed(other.name)
+        assert self.on_lost is not None
+        self.on_lost(other.name, "ended")
 
     def reach(self, other: Hosted) -> None:
         """There is a connection to it again."""
         self.up[other.name] = other
-        self.shard.partitions.link_changed(other.name)
+        assert self.on_found is not None
+        self.on_found(other.name)
 
     # What it has and says.
 

@@ -11,6 +11,7 @@ import pytest
 from actors.clock import DatabaseClock
 from storage.postgres import PoolLimits
 from storage.snapshots import OrderStore
+from supervised import every
 
 LOOKS = 300
 BUSY = "select count(*) from generate_series(1, 200000)"
@@ -41,7 +42,7 @@ async def test_it_is_never_ahead_of_postgresql_and_behind_by_no_more_than_it_say
         for _ in range(readers):
             work.create_task(read())
             work.create_task(load())
-        keeping = work.create_task(clock.keep(0.05, lambda _: None))
+        keeping = every("clock", 0.05, clock.synchronise)
         for _ in range(LOOKS):
             # The estimate is taken before PostgreSQL is asked, so what that says is later; then after it was.
             before, said_max_s = clock.now(), clock.behind_max_s

@@ -15,8 +15,7 @@ import pytest
 
 from actors.committer import CommitPolicy
 from actors.replies import Reply
-from actors.shard import OrderShard
-from actors.surroundings import GroupLimits, Surroundings
+from actors.surroundings import GroupLimits
 from actors.wire import Moved
 from domain.commands import AddItem
 from domain.slices import dedicated_partition
@@ -85,15 +84,10 @@ class Busy(Hosted):
         Hosted.policy,
         poll_every_s=AT_ONCE_S,
         read_again_s=AT_ONCE_S,
+        orders=GroupLimits(idle_s=0.0),
+        commits=CommitPolicy(retry_for_s=0.0, retry_first_s=0.01),
         partitions=replace(Hosted.policy.partitions, look_every_s=AT_ONCE_S),
     )
-
-    def _around(self, shard: OrderShard) -> Surroundings:
-        return replace(
-            super()._around(shard),
-            limits=GroupLimits(idle_s=0.0),
-            commit_policy=CommitPolicy(retry_for_s=0.0, retry_first_s=0.01),
-        )
 
 
 @pytest.fixture

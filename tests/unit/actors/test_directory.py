@@ -79,7 +79,7 @@ def test_a_process_says_again_and_again_that_it_lives_whatever_the_database_does
     async def scenario() -> None:
         table = Table()
         own = own_row(table)
-        keeping = asyncio.create_task(own.keep())
+        keeping = own.keep()
         await asyncio.sleep(10 * SEEN_EVERY_S + 0.1)
         assert table.written == 10
         table.is_away = True

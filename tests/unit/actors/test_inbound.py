@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +9,6 @@ import msgspec
 import pytest
 
 from actors.inbound import LETTERS_TOGETHER_MAX, Inbound
-from actors.link import ProcessGone
 from domain.commands import HoldLost, Message
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 from domain.money import Money
@@ -39,35 +37,20 @@ class Router:
             raise self.answers[order_id]
 
 
-class Peer:
-    def __init__(self, name: str, heard: list[tuple[object, ...]], *, is_gone: bool, hangs: bool) -> None:
-        self._name = name
-        self._heard = heard
-        self._is_gone = is_gone
-        self._hangs = hangs
-
-    async def call(self, method: str, *news: object) -> None:
-        if self._is_gone:
-            raise ProcessGone(self._name, "it ended", sent=False)
-        if self._hangs:
-            await asyncio.get_running_loop().create_future()
-        self._heard.append((self._name, method, *news))
-
-
 class Peers:
-    """Shards of which those named in ``up`` are up; those in ``gone`` die just then, those in ``hang`` never answer."""
+    """Shards of which those named in ``up`` are up; those in ``gone`` die just then."""
 
-    def __init__(self, up: list[str], gone: tuple[str, ...] = (), hang: tuple[str, ...] = ()) -> None:
+    def __init__(self, up: list[str], gone: tuple[str, ...] = ()) -> None:
         self.heard: list[tuple[object, ...]] = []
         self._up = up
         self._gone = gone
-        self._hang = hang
 
     def up(self) -> list[str]:
         return ["bulkhead-user", *self._up]
 
-    def get(self, name: str) -> Peer:
-        return Peer(name, self.heard, is_gone=name in self._gone, hangs=name in self._hang)
+    def notify(self, name: str, method: str, *news: object) -> None:
+        if name not in self._gone:
+            self.heard.append((name, method, *news))
 
 
 class Invalidation:
@@ -138,27 +121,19 @@ PRICE = InventoryUpdatedData(sku="pen", available=0, version=7, unit_price=Money
 PEN_CHANGED = ReferenceVersion(ReferenceKind.PRODUCT, "pen", 7)
 
 
-async def told(peers: Peers, shards: int) -> list[tuple[object, ...]]:
-    """What the shards were told, once so many were."""
-    async with asyncio.timeout(5):
-        while len(peers.heard) < shards:
-            await asyncio.sleep(0)
-    return peers.heard
-
-
 async def test_the_version_that_an_event_told_of_is_committed_and_every_shard_hears_of_it() -> None:
     peers, invalidation = Peers(SHARDS), Invalidation()
     await inbound(Router({}), peers, invalidation).deliver(event(PRICE))
     assert invalidation.committed == [PEN_CHANGED]
     change = ReferenceChanged(changed=PEN_CHANGED, unit_price=Money(1200, "EUR"))
-    assert await told(peers, 2) == [(name, "reference_changed", change) for name in SHARDS]
+    assert peers.heard == [(name, "reference_changed", change) for name in SHARDS]
 
     peers = Peers(SHARDS)
     blocked = event(CustomerUpdatedData(customer_id="c-1", version=2, status="blocked"))
     await inbound(Router({}), peers, invalidation).deliver(blocked)
     change = ReferenceChanged(changed=ReferenceVersion(ReferenceKind.CUSTOMER, "c-1", 2), status="blocked")
     assert invalidation.committed == [PEN_CHANGED, change.changed]
-    assert await told(peers, 2) == [(name, "reference_changed", change) for name in SHARDS]
+    assert peers.heard == [(name, "reference_changed", change) for name in SHARDS]
 
 
 async def test_an_event_whose_version_is_not_committed_comes_again() -> None:
@@ -169,9 +144,7 @@ async def test_an_event_whose_version_is_not_committed_comes_again() -> None:
     assert peers.heard == []
 
 
-@pytest.mark.parametrize(
-    "peers", [Peers(["order-shard-1"]), Peers(SHARDS, gone=("order-shard-0",)), Peers(SHARDS, hang=("order-shard-0",))]
-)
+@pytest.mark.parametrize("peers", [Peers(["order-shard-1"]), Peers(SHARDS, gone=("order-shard-0",))])
 async def test_a_shard_that_is_away_holds_up_no_event(peers: Peers) -> None:
     """However often the events come: each is acknowledged at its first delivery, so that none becomes a dead letter."""
     invalidation = Invalidation()
@@ -179,7 +152,7 @@ async def test_a_shard_that_is_away_holds_up_no_event(peers: Peers) -> None:
     for version in range(1, 10):
         await deliver(event(msgspec.structs.replace(PRICE, version=version)))
     assert [change.version for change in invalidation.committed] == list(range(1, 10))
-    assert {shard for shard, *_ in await told(peers, 9)} == {"order-shard-1"}
+    assert {shard for shard, *_ in peers.heard} == {"order-shard-1"}
 
 
 async def test_what_is_in_stock_makes_no_copy_old() -> None:

@@ -87,7 +87,7 @@ class Shard:
         self.up = set(up)
         self.told: list[str] = []
         self.forgotten: list[str] = []
-        self.asked: list[tuple[str, str]] = []
+        self.asked: list[tuple[str, ...]] = []
         self.released: dict[str, str] = {}
         self.held: list[str] = []
         self.owned = OwnedPartitions(process, name, tables, self, self, POLICY, lambda: tables.now_s)
@@ -102,11 +102,12 @@ class Shard:
     def forget(self, name: str) -> None:
         self.forgotten.append(name)
 
-    def tell_to_look(self, name: str) -> None:
-        self.told.append(name)
-
-    def ask_to_split(self, name: str, order_id: str) -> None:
-        self.asked.append((name, order_id))
+    def notify(self, name: str, method: str, *arguments: object) -> None:
+        if method == "look":
+            self.told.append(name)
+        else:
+            assert method == "split"
+            self.asked.append((name, *map(str, arguments)))
 
     def adopt(self, partitions: frozenset[str]) -> None: ...
 

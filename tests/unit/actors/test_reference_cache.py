@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from actors.reference_cache import ReferenceCache
+from actors.reference_cache import CachePolicy, ReferenceCache
 from domain.commands import Actor, ActorType, CreateOrder, Known, Message, NewLine
 from domain.money import Money
 from domain.order import Address, Customer, Product
@@ -43,7 +43,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def cache(clock: Clock) -> ReferenceCache:
-    return ReferenceCache(product_max_age_s=30, customer_max_age_s=30, max_entries=3, monotonic=clock)
+    return ReferenceCache(CachePolicy(max_entries=3), clock)
 
 
 def of_pen(version: int, **facts: Any) -> ReferenceChanged:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Self
 
 import msgspec
 import pytest
@@ -16,11 +17,12 @@ from actors.committer import CommitPolicy
 from actors.failpoints import Failpoint
 from actors.mailbox import PendingReply
 from actors.numbers import OrderNumbers
-from actors.reference_cache import ReferenceCache
+from actors.partner_calls import BulkheadCalls
+from actors.reference_cache import CachePolicy, ReferenceCache
 from actors.replies import Reply, encode_reply
 from actors.residents import Residents
 from actors.surroundings import GroupLimits, Surroundings
-from actors.wire import Moved, Told
+from actors.wire import Moved, Told, decode_call
 from domain.calls import (
     Call,
     CustomerFetched,
@@ -31,6 +33,7 @@ from domain.calls import (
     NotKnown,
     NotSent,
     Outcome,
+    Partner,
     ProductsFetched,
     Unknown,
 )
@@ -52,7 +55,7 @@ from domain.errors import Unavailable
 from domain.order import CancelReason, Order, Status
 from domain.promotions import Promotion
 from domain.slices import PARTITIONS, dedicated_partition, partition_of
-from messaging.publisher import Outbound
+from messaging.publisher import OnConfirmed, Outbound
 from sagas.decision import Decision, Rules
 from sagas.stages import decide
 from storage.errors import StorageUnavailable
@@ -75,7 +78,7 @@ class Memory:
         self.replies: dict[str, bytes] = {}
         self.said: list[tuple[str, list[int] | str]] = []
         self.refusals = 0
-        self.calls = Calls()
+        self.sent: list[Call] = []
         self.unwritable: set[str | None] = set()
         self.told_of = 0
 
@@ -117,6 +120,25 @@ class Memory:
     async def take_numbers(self, count: int) -> int:
         return 1
 
+    def make_publisher(self, *, on_confirmed: OnConfirmed) -> Self:
+        del on_confirmed
+        return self
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def statistics(self) -> dict[str, float]:
+        return {}
+
+    def perform(self, partner: Partner, call: bytes) -> asyncio.Future[bool]:
+        """Take a call; it is never answered."""
+        del partner
+        self.sent.append(decode_call(call))
+        taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        taken.set_result(True)
+        return taken
+
     def offer(self, order_id: str, events: Sequence[Outbound]) -> None:
         self.said.append((order_id, [event.sequence for event in events]))
 
@@ -125,24 +147,6 @@ class Memory:
     def leave(self, order_ids: Iterable[str]) -> None:
         self.left.extend(order_ids)
         self.said += [(order_id, "left") for order_id in order_ids]
-
-
-class Calls:
-    """What is said of calls to partners."""
-
-    def __init__(self) -> None:
-        self.sent: list[Call] = []
-
-    def committed(self, order: Order) -> None: ...
-    def send(self, calls: Iterable[Call]) -> None:
-        self.sent += calls
-
-    def send_again(self, calls: Iterable[Call]) -> None:
-        self.sent += calls
-
-    def answered(self, order: Order, key: str, outcome: Outcome) -> None: ...
-    def leave(self, order_ids: Iterable[str]) -> None: ...
-    def forget(self, order_ids: Iterable[str]) -> None: ...
 
 
 class FakeLease:
@@ -174,11 +178,9 @@ async def the_orders(
         shard="order-shard-0",
         store=memory,
         publisher=memory,
-        calls=memory.calls,
+        calls=BulkheadCalls(memory.perform, lambda *_: None, lambda *_: None, lambda _: None, clock.now),
         clock=clock,
-        reference_cache=ReferenceCache(
-            product_max_age_s=1, customer_max_age_s=1, max_entries=10, monotonic=time.monotonic
-        ),
+        reference_cache=ReferenceCache(CachePolicy(max_entries=10), time.monotonic),
         numbers=numbers,
         rules=Rules(),
         limits=limits or GroupLimits(),
@@ -560,7 +562,7 @@ async def test_what_is_outdated_is_forgotten_and_the_order_is_judged_anew() -> N
     assert (order.status, order.products) == (Status.CREATED, ())
     assert {step.key for step in order.steps} == {"fetch_products:2", "fetch_customer:2"}
     # The next order asks the partners: no copy is at hand.
-    sent = len(memory.calls.sent)
+    sent = len(memory.sent)
     assert isinstance(await told(orders, BAD, a_creation(BAD)), Reply)
-    assert [type(call.request) for call in memory.calls.sent[sent:]] == [FetchProducts, FetchCustomer]
+    assert [type(call.request) for call in memory.sent[sent:]] == [FetchProducts, FetchCustomer]
     assert memory.aside == []

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from actors.clock import DatabaseClock
-from actors.committer import CommitPolicy
-from actors.failpoints import Failpoint
-from actors.numbers import OrderNumbers
+from actors.make_shard import make_shard
 from actors.partitions import PartitionPolicy
-from actors.reference_cache import ReferenceCache
+from actors.peers import Peer
 from actors.replies import Reply
 from actors.shard import OrderShard, ShardPolicy
-from actors.surroundings import GroupLimits, Surroundings
 from actors.wire import Moved, Told, decode_told, encode_letter
 from domain.commands import Actor, ActorType, Message, Wake
 from domain.errors import Unavailable
 from domain.slices import PARTITIONS
-from sagas.decision import Rules
 from storage.ownership import ListedProcess
 from supervised import Restarts, failures_total
 from tests.unit.actors.test_residents import Memory, a_creation
@@ -98,9 +92,15 @@ class Tables(Memory):
     async def unpublished(self, order_ids: Sequence[str]) -> dict[str, Any]:
         return {}
 
+    async def mark_published(self, events: Sequence[tuple[str, int]]) -> None:
+        raise AssertionError
+
 
 class Alone:
-    """No other shard is there."""
+    """No other process is there."""
+
+    on_found: Callable[[str], None] | None = None
+    on_lost: Callable[[str, str], None] | None = None
 
     def is_up(self, name: str) -> bool:
         return False
@@ -108,33 +108,23 @@ class Alone:
     def forget(self, name: str) -> None:
         raise AssertionError
 
-    def ask_to_split(self, name: str, order_id: str) -> None:
+    def notify(self, name: str, method: str, *arguments: object) -> None:
         raise AssertionError
 
-    def tell_to_look(self, name: str) -> None:
+    def get(self, name: str) -> Peer:
         raise AssertionError
 
 
 async def a_shard(tables: Tables) -> OrderShard:
-    def around(_: OrderShard) -> Surroundings:
-        return Surroundings(
-            shard="order-shard-0",
-            store=tables,
-            publisher=tables,
-            calls=tables.calls,
-            clock=DatabaseClock(tables.now, time.monotonic),
-            reference_cache=ReferenceCache(
-                product_max_age_s=1, customer_max_age_s=1, max_entries=10, monotonic=time.monotonic
-            ),
-            numbers=OrderNumbers(tables.take_numbers),
-            rules=Rules(),
-            limits=GroupLimits(),
-            commit_policy=CommitPolicy(),
-            failpoint=Failpoint(None),
-            monotonic=time.monotonic,
-        )
-
-    shard = OrderShard("p", "order-shard-0", tables, Alone(), POLICY, around)
+    shard = make_shard(
+        "p",
+        "order-shard-0",
+        store=tables,
+        peers=Alone(),
+        policy=POLICY,
+        make_publisher=tables.make_publisher,
+        perform=tables.perform,
+    )
     await shard.start()
     await until(lambda: len(shard.partitions.mine) == PARTITIONS)
     return shard
