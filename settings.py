@@ -7,24 +7,32 @@ checked before anything is started: see ``settings``.
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import json
 import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from babel.numbers import list_currencies
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from actors.router import RouterLimits
+from actors.shard import ShardPolicy
 from domain.money import AMOUNT_MAX_MINOR, fraction
 from domain.numbers import number
+from messaging.bridge import BridgeLimits
+from messaging.publisher import PublisherLimits
+from partners.resilience import Limits as BulkheadLimits
+from sagas.decision import Rules
+from storage.postgres import PoolLimits
 
 PREFIX = "ORDERSVC_"
 FOREIGN = ("TEST_", "SERVICE_", "PORT")  # for the tests; and what Kubernetes sets beside a service of this name
@@ -38,10 +46,16 @@ HOST_NAME = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
 
-SHIPPING_PRICES_DEFAULT = {
-    "standard": {"EUR": 490, "USD": 490, "GBP": 420, "JPY": 600, "KWD": 1500},
-    "express": {"EUR": 980, "USD": 980, "GBP": 840, "JPY": 1200, "KWD": 3000},
-}
+# What a bound is where nothing is set stands with the part that keeps it.
+_rules = Rules()
+_shard = ShardPolicy()
+_router = RouterLimits()
+_pool = PoolLimits()
+_publisher = PublisherLimits()
+_bridge = BridgeLimits()
+_bulkhead = BulkheadLimits()
+
+P = TypeVar("P")
 
 
 def _from_json(value: object) -> object:
@@ -168,66 +182,80 @@ class Settings(BaseSettings):
     rate_limit_per_min: int = Field(default=6000, ge=0, le=1_000_000_000)
 
     # The rules of the order.
-    payment_window_s: LongWait = 1800
-    payment_settle_s: LongWait = 60
-    payment_watch_s: LongWait = 86_400
-    payment_attention_s: LongWait = 3600
-    payment_attempts_max: int = Field(default=20, ge=1, le=1000)
-    payment_events_confirmed: bool = False
+    payment_window_s: LongWait = _rules.payment_window_s
+    payment_settle_s: LongWait = _rules.payment_settle_s
+    payment_watch_s: LongWait = _rules.payment_watch_s
+    payment_attention_s: LongWait = _rules.payment_attention_s
+    payment_attempts_max: int = Field(default=_rules.payment_attempts_max, ge=1, le=1000)
+    payment_events_confirmed: bool = _rules.payment_events_confirmed
     shipping_prices: Annotated[
         dict[Method, Annotated[dict[Currency, Price], Field(min_length=1)]],
         NoDecode,
         BeforeValidator(_from_json),
         AfterValidator(_has_standard),
         AfterValidator(_known_currencies),
-    ] = Field(default_factory=lambda: SHIPPING_PRICES_DEFAULT)
-    shipping_tax_rate: Rate = "0.2100"
-    product_cache_s: Age = 30
-    customer_cache_s: Age = 30
+    ] = Field(default_factory=lambda: _rules.shipping_prices)
+    shipping_tax_rate: Rate = _rules.shipping_tax_rate
+    product_cache_s: Age = _shard.reference_cache.product_max_age_s
+    customer_cache_s: Age = _shard.reference_cache.customer_max_age_s
 
     # Orders that get a Ray actor of their own: a minimum total (0: none), customers, or all of them.
-    dedicated_policy: str = Field(default="none", pattern="^(none|some|all)$")
-    dedicated_min_total: int = Field(default=0, ge=0, le=AMOUNT_MAX_MINOR)
+    dedicated_policy: str = Field(default=_shard.dedicated.mode, pattern="^(none|some|all)$")
+    dedicated_min_total: int = Field(default=_shard.dedicated.min_total, ge=0, le=AMOUNT_MAX_MINOR)
     dedicated_customers: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=128)]], NoDecode, BeforeValidator(_from_json)
     ] = Field(default_factory=list)
     dedicated_max: int = Field(default=16, ge=0, le=100_000)
 
     # Bounds on what waits and for how long; each inner wait is shorter than the one around it.
-    ask_timeout_s: Wait = 10.0
-    commit_timeout_s: Wait = 5.0
-    database_statement_timeout_s: Wait = 4.0
-    database_connect_timeout_s: Wait = 3.0
-    database_pool_max_connections: Count = 8
+    ask_timeout_s: Wait = _router.ask_timeout_s
+    commit_timeout_s: Wait = _shard.commits.retry_for_s
+    database_statement_timeout_s: Wait = _pool.statement_timeout_s
+    database_connect_timeout_s: Wait = _pool.connect_timeout_s
+    database_pool_max_connections: Count = _pool.max_connections
     rpc_max_calls: int = Field(default=8192, ge=1, le=65_536)
-    mailbox_max_messages: Count = 64
-    shard_queue_max_messages: Count = 8192
-    flush_max_orders: Count = 256
-    actor_idle_s: Wait = 300.0
-    shard_resident_max_orders: Count = 200_000
-    resume_max_orders_per_s: Count = 2000
+    mailbox_max_messages: Count = _shard.orders.mailbox_max_messages
+    shard_queue_max_messages: Count = _shard.orders.queue_max_messages
+    flush_max_orders: Count = _shard.commits.batch_max_orders
+    actor_idle_s: Wait = _shard.orders.idle_s
+    shard_resident_max_orders: Count = _shard.orders.resident_max_orders
+    resume_max_orders_per_s: Count = _shard.resume_max_orders_per_s
     heartbeat_every_s: Wait = 0.5
     heartbeat_missed_max: Count = 4
-    publisher_queue_max_events: Count = 50_000
-    publisher_confirms_in_flight_max: Count = 256
-    publisher_sweep_every_s: Wait = 5.0
-    bridge_prefetch_max_messages: Count = 128
-    bridge_message_max_bytes: int = Field(default=1_048_576, ge=1024, le=1_073_741_824)
-    bridge_at_work_max_bytes: int = Field(default=16_777_216, ge=1024, le=1_073_741_824)
-    bridge_answer_max_s: Wait = 60.0
-    bulkhead_concurrency_max_calls: Count = 64
-    bulkhead_queue_max_calls: Count = 4096
+    publisher_queue_max_events: Count = _publisher.queue_max_events
+    publisher_confirms_in_flight_max: Count = _publisher.confirms_in_flight_max
+    publisher_sweep_every_s: Wait = _shard.sweep_every_s
+    bridge_prefetch_max_messages: Count = _bridge.prefetch_max_messages
+    bridge_message_max_bytes: int = Field(default=_bridge.message_max_bytes, ge=1024, le=1_073_741_824)
+    bridge_at_work_max_bytes: int = Field(default=_bridge.at_work_max_bytes, ge=1024, le=1_073_741_824)
+    bridge_answer_max_s: Wait = _bridge.answer_max_s
+    bulkhead_concurrency_max_calls: Count = _bulkhead.concurrency_max_calls
+    bulkhead_queue_max_calls: Count = _bulkhead.queue_max_calls
     partner_call_timeout_s: Wait = 3.0
-    partner_total_timeout_s: Wait = 15.0
-    partner_attempts_max: Count = 3
-    breaker_failures_max: Count = 20
-    breaker_reset_s: Wait = 2.0
+    partner_total_timeout_s: Wait = _bulkhead.total_timeout_s
+    partner_attempts_max: Count = _bulkhead.attempts_max
+    breaker_failures_max: Count = _bulkhead.breaker_failures_max
+    breaker_reset_s: Wait = _bulkhead.breaker_reset_s
     inbox_keep_days: int = Field(default=7, ge=7, le=36_500)  # keys are kept 7 days (docs/contract.md, "Conventions")
     statistics_cache_s: Age = 5.0
-    order_block_numbers: Count = 500
+    order_block_numbers: Count = _shard.order_block_numbers
     http_under_way_max_requests: Count = 1024
     request_body_max_bytes: Count = 262_144
     prefer_wait_max_s: Wait = 30.0
+
+    def policy(self, kind: Callable[..., P], *prefixes: str, **given: object) -> P:
+        """Make a policy of the settings that are named like its fields, behind one of the ``prefixes``, and of what is ``given``.
+
+        A field that has neither is what ``kind`` says it is.
+        """
+        names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        found = {
+            name: getattr(self, prefix + name)
+            for name in names
+            for prefix in prefixes
+            if prefix + name in Settings.model_fields
+        }
+        return kind(**(found | given))
 
     @field_validator("*", mode="before")
     @classmethod

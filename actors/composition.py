@@ -27,7 +27,6 @@ from actors.shard import ShardPolicy
 from actors.surroundings import GroupLimits
 from domain.calls import Partner
 from messaging.bridge import BridgeLimits, Deliver, EventBridge
-from messaging.publisher import PublisherLimits
 from partners.http import PartnerHttp
 from partners.payment import PaymentClient
 from partners.product import ProductClient
@@ -57,17 +56,7 @@ T = TypeVar("T")
 
 def rules_of(settings: Settings) -> Rules:
     """What decisions depend on."""
-    return Rules(
-        payment_window_s=settings.payment_window_s,
-        payment_settle_s=settings.payment_settle_s,
-        payment_watch_s=settings.payment_watch_s,
-        payment_attention_s=settings.payment_attention_s,
-        payment_attempts_max=settings.payment_attempts_max,
-        payment_events_confirmed=settings.payment_events_confirmed,
-        shipping_prices=settings.shipping_prices,
-        shipping_tax_rate=settings.shipping_tax_rate,
-        call_lost_s=settings.partner_total_timeout_s * 2 + settings.ask_timeout_s,
-    )
+    return settings.policy(Rules, "", call_lost_s=settings.partner_total_timeout_s * 2 + settings.ask_timeout_s)
 
 
 def roles_of(settings: Settings) -> dict[str, ProcessState]:
@@ -81,17 +70,11 @@ def roles_of(settings: Settings) -> dict[str, ProcessState]:
 
 def shard_policy_of(settings: Settings) -> ShardPolicy:
     """Bounds and waits of a shard, and of what it is made of."""
-    return ShardPolicy(
-        resume_max_orders_per_s=settings.resume_max_orders_per_s,
-        sweep_every_s=settings.publisher_sweep_every_s,
-        order_block_numbers=settings.order_block_numbers,
+    return settings.policy(
+        ShardPolicy,
+        *("", "publisher_"),
         rules=rules_of(settings),
-        orders=GroupLimits(
-            mailbox_max_messages=settings.mailbox_max_messages,
-            queue_max_messages=settings.shard_queue_max_messages,
-            resident_max_orders=settings.shard_resident_max_orders,
-            idle_s=settings.actor_idle_s,
-        ),
+        orders=settings.policy(GroupLimits, "", "shard_", "actor_"),
         commits=CommitPolicy(batch_max_orders=settings.flush_max_orders, retry_for_s=settings.commit_timeout_s),
         reference_cache=CachePolicy(
             product_max_age_s=settings.product_cache_s, customer_max_age_s=settings.customer_cache_s
@@ -106,19 +89,7 @@ def shard_policy_of(settings: Settings) -> ShardPolicy:
 
 def pool_limits_of(settings: Settings, max_connections: int) -> PoolLimits:
     """Bounds of a database pool."""
-    return PoolLimits(
-        max_connections=max_connections,
-        connect_timeout_s=settings.database_connect_timeout_s,
-        statement_timeout_s=settings.database_statement_timeout_s,
-    )
-
-
-def publisher_limits_of(settings: Settings) -> PublisherLimits:
-    """Bounds of a publisher."""
-    return PublisherLimits(
-        queue_max_events=settings.publisher_queue_max_events,
-        confirms_in_flight_max=settings.publisher_confirms_in_flight_max,
-    )
+    return settings.policy(PoolLimits, "database_", max_connections=max_connections)
 
 
 def chores_of(settings: Settings, store: OrderStore) -> tuple[Chore, ...]:
@@ -143,15 +114,9 @@ def reference_copies_of(settings: Settings) -> ReferenceCopies:
 
 def bulkhead_limits_of(settings: Settings) -> Limits:
     """Bounds of a bulkhead."""
-    return Limits(
-        concurrency_max_calls=settings.bulkhead_concurrency_max_calls,
-        queue_max_calls=settings.bulkhead_queue_max_calls,
-        try_timeout_s=settings.partner_call_timeout_s + 0.5,
-        total_timeout_s=settings.partner_total_timeout_s,
-        attempts_max=settings.partner_attempts_max,
-        breaker_failures_max=settings.breaker_failures_max,
-        breaker_reset_s=settings.breaker_reset_s,
-    )
+    # A backstop: the client's own timeout knows better what was sent.
+    try_timeout_s = settings.partner_call_timeout_s + 0.5
+    return settings.policy(Limits, "bulkhead_", "partner_", "", try_timeout_s=try_timeout_s)
 
 
 def client_of(partner: str, settings: Settings) -> Client:
@@ -185,7 +150,7 @@ def make_peers(settings: Settings, directory: Directory, *, max_peers: int = 204
 async def open_router(settings: Settings, peers: Peers, store: OrderStore) -> Router:
     """A router that finds owners in ``store`` and shards among ``peers``, ready to ask."""
     ownership = Ownership(store.owner_names, peers.forget, read_every_s=OWNERS_READ_EVERY_S)
-    router = Router(ownership, peers, RouterLimits(ask_timeout_s=settings.ask_timeout_s))
+    router = Router(ownership, peers, settings.policy(RouterLimits, ""))
     for name in shard_names(settings.shards):
         peers.get(name)
     await router.start()
@@ -232,13 +197,7 @@ def make_bridge(settings: Settings, deliver: Deliver) -> EventBridge:
     return EventBridge(
         settings.amqp_url.get_secret_value(),
         deliver=deliver,
-        limits=BridgeLimits(
-            prefetch_max_messages=settings.bridge_prefetch_max_messages,
-            at_work_max_bytes=settings.bridge_at_work_max_bytes,
-            message_max_bytes=settings.bridge_message_max_bytes,
-            answer_max_s=settings.bridge_answer_max_s,
-            deliver_timeout_s=settings.ask_timeout_s * 2,
-        ),
+        limits=settings.policy(BridgeLimits, "bridge_", deliver_timeout_s=settings.ask_timeout_s * 2),
     )
 
 

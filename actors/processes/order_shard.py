@@ -15,7 +15,7 @@ from actors.peers import Peers
 from actors.processes.process import Process
 from actors.shard import OrderShard as Shard
 from domain.calls import Partner
-from messaging.publisher import Publisher
+from messaging.publisher import Publisher, PublisherLimits
 from storage.processes import ProcessState
 from storage.snapshots import OrderStore
 
@@ -44,7 +44,7 @@ class OrderShard(Process):
                 Publisher,
                 config.amqp_url.get_secret_value(),
                 name=self.name,
-                limits=composition.publisher_limits_of(config),
+                limits=config.policy(PublisherLimits, "publisher_"),
             ),
             failpoint=Failpoint(Path(config.failpoints_dir) if config.failpoints_dir else None),
         )

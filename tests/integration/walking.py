@@ -121,7 +121,8 @@ class Whole:
         """Return once the order has this status in the database; the trace sees nothing of the looks."""
 
         async def is_so() -> bool:
-            return await self._sql.fetchval("select status from orders where id = $1::uuid", order_id) == status
+            found: str = await self._sql.fetchval("select status from orders where id = $1::uuid", order_id)
+            return found == status
 
         await until(is_so)
 

@@ -21,6 +21,8 @@ def written(value: object) -> str:
     """A default as the page writes it."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
