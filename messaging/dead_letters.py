@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ LIST_MAX_LETTERS = 1000
 LISTED_BODY_MAX_BYTES = 8192  # a thousand of the broker's largest size would fill the memory
 SCAN_MAX_LETTERS = 10_000
 KEY_BYTES = 6
+KEY = re.compile(f"[0-9a-f]{{{2 * KEY_BYTES}}}")
 READ_AHEAD_MAX_LETTERS = 100
 STEP_TIMEOUT_S = 10.0
 NONE_LEFT_AFTER_S = 1.0
@@ -65,6 +67,8 @@ async def list_dead_letters(url: str, *, limit: int = 100) -> list[DeadLetter]:
 
 async def find_dead_letter(url: str, key: str) -> DeadLetter | None:
     """The first one with this key among the first 10,000, or None; it stays in the queue."""
+    if not KEY.fullmatch(key):
+        return None
     async with _opened(url) as (channel, queue):
         async for message in _each(channel, queue, SCAN_MAX_LETTERS):
             letter = _letter(message)
@@ -81,11 +85,15 @@ async def resend_dead_letters(url: str, keys: Collection[str] | None = None, *, 
     exchange have had them. One that fails again comes back to the dead letters.
     """
     sent = 0
+    # A search holds all that it has met: what can be no key is not searched for.
+    wanted = None if keys is None else {key for key in keys if KEY.fullmatch(key)}
+    if wanted is not None and not wanted:
+        return 0
     async with _opened(url) as (channel, queue):
         async for message in _each(channel, queue, SCAN_MAX_LETTERS):
             if sent >= limit:
                 break
-            if keys is None or _key(message) in keys:
+            if wanted is None or _key(message) in wanted:
                 anew = parcel.to_try_anew(message)
                 await channel.default_exchange.publish(anew, topology.INBOX, mandatory=True, timeout=STEP_TIMEOUT_S)
                 await _ack(channel, message)

@@ -99,8 +99,16 @@ async def test_one_is_found_by_its_key(dead: str) -> None:
         found = await find_dead_letter(dead, listed.key)
         assert found is not None
         assert found.body == listed.body
-    assert await find_dead_letter(dead, "nothing") is None
+    assert await find_dead_letter(dead, "0" * 12) is None
     assert await count_dead_letters(dead) == 3
+
+
+@pytest.mark.parametrize("key", ["", "nothing", "%09", "a\0b", "0" * 11, "0" * 13, "A" * 12, "0" * 11 + "\n"])
+async def test_what_can_be_no_key_is_not_searched_for(key: str) -> None:
+    """A search holds all that it meets: lists of staff waited for it for seconds. This broker would not answer."""
+    nowhere = "amqp://nobody:none@127.0.0.1:9/"
+    assert await find_dead_letter(nowhere, key) is None
+    assert await resend_dead_letters(nowhere, [key]) == 0
 
 
 async def test_those_that_are_named_go_to_the_inbox_again_with_all_their_attempts(dead: str) -> None:
