@@ -71,13 +71,8 @@ class Service:
         sandbox_port = state.port("sandbox")
         self._sandbox_url = f"http://127.0.0.1:{sandbox_port}"
         self._sandbox_environment: dict[str, str] = {}  # filled before its start
-        self._sandbox = Program(
-            "sandbox",
-            ["local.sandbox", "--port", str(sandbox_port)],
-            listens(sandbox_port),
-            state=self._state,
-            environment=self._sandbox_environment,
-        )
+        arguments = ["local.sandbox", "--port", str(sandbox_port)]
+        self._sandbox = self._program("sandbox", arguments, listens(sandbox_port), self._sandbox_environment)
         self._api_url = f"http://{_host_of(config.http_host)}:{config.http_port}"
         self._actors = self._program("actors", ["actors.runtime"], said_ready)
         self._api = self._program("api", ["api"], is_healthy(f"{self._api_url}/health/ready"))
@@ -219,8 +214,12 @@ class Service:
         if part is self._ray:
             await self._actors.stop()  # attached to the old one, it would take a minute to notice
 
-    def _program(self, name: str, arguments: list[str], is_ready: Any) -> Program:
-        return Program(name, arguments, is_ready, state=self._state, environment=self._environment)
+    def _program(
+        self, name: str, arguments: list[str], is_ready: Any, environment: Mapping[str, str] | None = None
+    ) -> Program:
+        if environment is None:
+            environment = self._environment
+        return Program(name, arguments, is_ready, state=self._state, environment=environment)
 
     def _admin_token(self) -> str:
         return make_token(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Self
 from uuid import uuid4
 
@@ -16,13 +16,13 @@ from actors.peers import Peer
 from actors.reference_cache import CachePolicy
 from actors.shard import ShardPolicy
 from actors.surroundings import GroupLimits
-from actors.wire import Told, decode_call, decode_told, encode_letter
-from domain.calls import Call, Partner
+from actors.wire import Told, decode_told, encode_letter
 from domain.commands import Actor, ActorType, Body, CreateOrder, Message, NewLine
 from domain.slices import partition_of
-from messaging.publisher import OnConfirmed, Outbound
+from messaging.publisher import Outbound
 from storage.snapshots import Commit, FlushResult, OrderStore
 from tests.integration.storage.owning import add_process
+from tests.unit.actors.outside import Silent
 
 WITHIN_S = 20.0
 FAR_OFF_S = 60.0
@@ -41,39 +41,15 @@ class Held(OrderStore):
         return await super().flush(process, token, commits)
 
 
-class Outside:
+class Outside(Silent):
     """What left a shard: events for the publisher and calls for the partners."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.events: list[tuple[str, int]] = []
-        self.calls: list[Call] = []
-
-    def make_publisher(self, *, on_confirmed: OnConfirmed) -> Self:
-        """Nothing is ever confirmed."""
-        del on_confirmed
-        return self
 
     def offer(self, order_id: str, events: Sequence[Outbound]) -> None:
         self.events += [(order_id, event.sequence) for event in events]
-
-    def forget(self, order_ids: Iterable[str]) -> None: ...
-
-    def leave(self, order_ids: Iterable[str]) -> None: ...
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    def statistics(self) -> dict[str, float]:
-        return {}
-
-    def perform(self, partner: Partner, call: bytes) -> asyncio.Future[bool]:
-        """Take a call; it is never answered."""
-        del partner
-        self.calls.append(decode_call(call))
-        taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        taken.set_result(True)
-        return taken
 
 
 class Hosted:

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Self
 
 import msgspec
 import pytest
@@ -22,9 +21,8 @@ from actors.reference_cache import CachePolicy, ReferenceCache
 from actors.replies import Reply, encode_reply
 from actors.residents import Residents
 from actors.surroundings import GroupLimits, Surroundings
-from actors.wire import Moved, Told, decode_call
+from actors.wire import Moved, Told
 from domain.calls import (
-    Call,
     CustomerFetched,
     Declined,
     FetchCustomer,
@@ -33,7 +31,6 @@ from domain.calls import (
     NotKnown,
     NotSent,
     Outcome,
-    Partner,
     ProductsFetched,
     Unknown,
 )
@@ -55,21 +52,23 @@ from domain.errors import Unavailable
 from domain.order import CancelReason, Order, Status
 from domain.promotions import Promotion
 from domain.slices import PARTITIONS, dedicated_partition, partition_of
-from messaging.publisher import OnConfirmed, Outbound
+from messaging.publisher import Outbound
 from sagas.decision import Decision, Rules
 from sagas.stages import decide
 from storage.errors import StorageUnavailable
 from storage.snapshots import Commit, FlushResult, Loaded
+from tests.unit.actors.outside import Silent
 from tests.unit.sagas.making import CUSTOMER, PEN
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 GOOD, BAD = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b01", "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b02"
 
 
-class Memory:
+class Memory(Silent):
     """A store whose flushes succeed, a publisher and partners that take everything: the surroundings of a shard's orders."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.stored: dict[str, Loaded] = {}
         self.aside: list[str] = []
         self.left: list[str] = []
@@ -78,7 +77,6 @@ class Memory:
         self.replies: dict[str, bytes] = {}
         self.said: list[tuple[str, list[int] | str]] = []
         self.refusals = 0
-        self.sent: list[Call] = []
         self.unwritable: set[str | None] = set()
         self.told_of = 0
 
@@ -120,29 +118,8 @@ class Memory:
     async def take_numbers(self, count: int) -> int:
         return 1
 
-    def make_publisher(self, *, on_confirmed: OnConfirmed) -> Self:
-        del on_confirmed
-        return self
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    def statistics(self) -> dict[str, float]:
-        return {}
-
-    def perform(self, partner: Partner, call: bytes) -> asyncio.Future[bool]:
-        """Take a call; it is never answered."""
-        del partner
-        self.sent.append(decode_call(call))
-        taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        taken.set_result(True)
-        return taken
-
     def offer(self, order_id: str, events: Sequence[Outbound]) -> None:
         self.said.append((order_id, [event.sequence for event in events]))
-
-    def forget(self, order_ids: Iterable[str]) -> None: ...
 
     def leave(self, order_ids: Iterable[str]) -> None:
         self.left.extend(order_ids)
@@ -562,7 +539,7 @@ async def test_what_is_outdated_is_forgotten_and_the_order_is_judged_anew() -> N
     assert (order.status, order.products) == (Status.CREATED, ())
     assert {step.key for step in order.steps} == {"fetch_products:2", "fetch_customer:2"}
     # The next order asks the partners: no copy is at hand.
-    sent = len(memory.sent)
+    sent = len(memory.calls)
     assert isinstance(await told(orders, BAD, a_creation(BAD)), Reply)
-    assert [type(call.request) for call in memory.sent[sent:]] == [FetchProducts, FetchCustomer]
+    assert [type(call.request) for call in memory.calls[sent:]] == [FetchProducts, FetchCustomer]
     assert memory.aside == []
