@@ -68,6 +68,13 @@ def _from_json(value: object) -> object:
         raise ValueError("is not JSON") from None
 
 
+def _words(value: object) -> object:
+    """Read a setting that is a list of words, as JSON or with blanks or commas between them."""
+    if not isinstance(value, str) or value.lstrip().startswith("["):
+        return _from_json(value)
+    return re.split(r"[\s,]+", value.strip())
+
+
 def _rate(text: str) -> str:
     fraction(text)
     return text
@@ -133,6 +140,8 @@ class _Url:
         return value
 
 
+# As a browser writes it: no path, no slash at the end, the port only where it is not the scheme's own.
+Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?$")]
 PartnerUrl = Annotated[str, AfterValidator(_Url("http", "https", is_base=True))]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Rate = Annotated[str, AfterValidator(_rate)]
@@ -180,6 +189,7 @@ class Settings(BaseSettings):
     jwt_audience: str = ""
     jwks_url: Annotated[str, AfterValidator(_location)] = ""
     rate_limit_per_min: int = Field(default=6000, ge=0, le=1_000_000_000)
+    cors_origins: Annotated[list[Origin], NoDecode, BeforeValidator(_words)] = Field(default_factory=list)
 
     # The rules of the order.
     payment_window_s: LongWait = _rules.payment_window_s

@@ -1,117 +1,76 @@
-"""The application: collaborators handed in, endpoints made of them, routes made of the table.
+"""The application: FastAPI with its routers, error handlers and middleware.
 
-Nothing is opened here; ``composition.py`` opens what the real service needs and closes it again.
+Nothing is opened here; ``composition.py`` opens what the real service needs, and closes it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import cast
 
-import msgspec
-from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from api.auth import Authenticator
-from api.cursors import Cursors
-from api.door import Door
-from api.edge import Edge
-from api.exchange import JSON, Answer, Header, Incoming
-from api.fair_slots import SlotLimits
-from api.health import HealthEndpoints
-from api.items import ItemEndpoints
-from api.limits import RateLimits
-from api.lists import ListEndpoints
-from api.openapi import DESCRIPTION, TITLE, VERSION, openapi_document
-from api.operations import Handler, Route, routes_of
-from api.orders import OrderEndpoints, OrderLimits
-from api.pages import PAGE_HEADERS, docs_page
-from api.payments import PaymentEndpoints
-from api.ports import (
-    AnswersPort,
-    DeadLettersPort,
-    FiguresPort,
-    HealthPort,
-    PromotionsPort,
-    QueriesPort,
-    RateCounterPort,
-    RememberPort,
-    RouterPort,
+from api import problems
+from api.access.bodies import parameter_problem
+from api.context_route import ContextRoute
+from api.load_shedding import Load
+from api.middleware import (
+    CompressionMiddleware,
+    HeaderLinesMiddleware,
+    HeadMiddleware,
+    LoadSheddingMiddleware,
+    RequestMiddleware,
 )
-from api.promotions import PromotionEndpoints
-from api.reading import OrderReader
-from api.replays import Replays
-from api.routes import Endpoints, operations
-from api.staff import StaffEndpoints
-from api.timeline import TimelineEndpoints
-from api.waiting import ValidationWait
+from api.openapi import pages
+from api.openapi.document import DESCRIPTION, TITLE, VERSION, openapi_document
+from api.problems import Problem, response_to
+from api.resources import health, items, lists, orders, payments, promotions, staff, timeline
+from api.services import ApiLimits, Services
+from api.shapes.responses import encode
 
-Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+CORS_MAX_AGE_S = 600
+CORS_EXPOSED_HEADERS = (
+    "ETag",
+    "Location",
+    "Preference-Applied",
+    "Idempotent-Replayed",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "Retry-After",
+)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collaborators:
-    """Whom the front door works with."""
-
-    authenticator: Authenticator
-    router: RouterPort
-    queries: QueriesPort
-    promotions: PromotionsPort
-    rate_counter: RateCounterPort
-    memory: RememberPort
-    answers: AnswersPort
-    dead_letters: DeadLettersPort
-    health: HealthPort
-    figures: FiguresPort
-    asyncapi: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """The settings that the front door goes by; each has its unit last in its name.
-
-    ``cursor_secrets`` are the same in every process; the first signs.
-    """
-
-    shipping_prices: Mapping[str, Mapping[str, int]]
-    cursor_secrets: tuple[bytes, ...]
-    rate_limit_per_min: int = 6000
-    body_max_bytes: int = 262_144
-    prefer_wait_max_s: float = 30.0
-    statistics_cache_s: float = 5.0
-    statistics_limits: SlotLimits = field(default_factory=SlotLimits)
-    under_way_max_requests: int = 1024
+# Routes are tried in turn: the most frequent come first, and a path with a fixed last part before its sibling with a variable.
+ROUTERS = (
+    lists.router,
+    orders.router,
+    payments.router,
+    items.router,
+    timeline.router,
+    promotions.router,
+    staff.router,
+    health.router,
+    pages.router,
+)
 
 
-class Service(FastAPI):
-    """FastAPI, with the requests of the table answered before its middleware gets to see them.
-
-    Its own way to a handler costs as much as half of our handlers (docs/decisions/0006-in-front-of-the-framework.md).
-    """
-
-    edge: Edge | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request by the table; FastAPI does the rest: start, stop, and what comes before the start."""
-        if self.edge is not None and scope["type"] == "http":
-            await self.edge(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
-
-
-def create_app(with_: Collaborators, rules: Rules) -> Service:
-    """Make the application of collaborators that are ready."""
-    app = bare_app()
-    furnish(app, with_, rules)
-    return app
-
-
-def bare_app(lifespan: Lifespan | None = None) -> Service:
-    """Make an application that answers nothing yet; ``lifespan`` is where ``furnish`` may be called."""
-    return Service(
+def create_app(limits: ApiLimits, services: Services | None = None, lifespan: Lifespan | None = None) -> FastAPI:
+    """Make the application; ``services`` may as well be put into its state by ``lifespan``, before the first request."""
+    app = FastAPI(
         title=TITLE,
         version=VERSION,
         description=DESCRIPTION,
@@ -119,56 +78,108 @@ def bare_app(lifespan: Lifespan | None = None) -> Service:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # the edge counts, and traces are our own
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # counted and traced by middleware of our own
         lifespan=lifespan,
+        middleware=_middleware(limits),
     )
+    app.state.services = services
+    app.openapi = cache(lambda: openapi_document(app, limits.shipping_prices))  # type: ignore[method-assign]
+    app.state.openapi = cache(lambda: encode(app.openapi()))
+    for error in problems.KNOWN:
+        app.add_exception_handler(error, problems.handle)
+    app.add_exception_handler(RequestValidationError, _refuse_parameters)
+    app.add_exception_handler(HTTPException, _refuse_route)
+    for router in ROUTERS:
+        include(app, router)
+    _refuse_other_methods(app)
+    return app
 
 
-def furnish(app: Service, with_: Collaborators, rules: Rules) -> None:
-    """Make the application answer every operation of the table, and describe itself."""
-    table = operations(_endpoints(with_, rules))
-    document = cache(lambda: openapi_document(table, rules.shipping_prices))
-    app.openapi = document  # type: ignore[method-assign]
-    routes = (
-        *routes_of(table),
-        Route("/openapi.json", {"GET": _page(lambda: msgspec.json.encode(document()))}),
-        Route("/asyncapi.json", {"GET": _page(lambda: msgspec.json.encode(with_.asyncapi))}),
-        Route("/docs", {"GET": _page(lambda: docs_page(document()), PAGE_HEADERS)}),
+def _middleware(limits: ApiLimits) -> list[Middleware]:
+    """From outside in."""
+    return [
+        Middleware(RequestMiddleware, load=Load(limits.under_way_max_requests)),
+        Middleware(LoadSheddingMiddleware),
+        Middleware(HeaderLinesMiddleware),
+        Middleware(HeadMiddleware),
+        *_cors(limits.cors_origins),
+        Middleware(CompressionMiddleware),
+    ]
+
+
+def _cors(origins: tuple[str, ...]) -> list[Middleware]:
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=CORS_METHODS,
+            allow_headers=["*"],
+            expose_headers=CORS_EXPOSED_HEADERS,
+            max_age=CORS_MAX_AGE_S,
+        )
+    ]
+
+
+def include(app: FastAPI, router: APIRouter) -> None:
+    """Make the router's routes the application's own.
+
+    ``FastAPI.include_router`` keeps the router as a route of its own since FastAPI 0.140, and matches each request twice: that
+    costs a request more than all of its handler (docs/decisions/0012-fastapi-as-itself.md).
+    """
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            app.router.add_api_route(
+                route.path,
+                route.endpoint,
+                methods=sorted(route.methods or ()),
+                operation_id=route.operation_id,
+                summary=route.summary,
+                tags=route.tags,
+                status_code=route.status_code,
+                responses=route.responses,
+                response_class=route.response_class,
+                openapi_extra=route.openapi_extra,
+                include_in_schema=route.include_in_schema,
+                route_class_override=ContextRoute,
+            )
+
+
+def _refuse_other_methods(app: FastAPI) -> None:
+    """Have a path without variables answer every method, so that a sibling with a variable in its place never does."""
+    routes = [route for route in app.router.routes if isinstance(route, APIRoute)]
+    for fixed in {route.path for route in routes if "{" not in route.path.rpartition("/")[2]}:
+        position = max(n for n, route in enumerate(routes) if route.path == fixed)
+        if any(route.path != fixed and route.path_regex.match(fixed) for route in routes):
+            others = sorted(METHODS - _methods(routes, fixed))
+            app.router.routes.insert(position + 1, Route(fixed, _not_allowed, methods=others, include_in_schema=False))
+            routes.insert(position + 1, routes[position])
+
+
+async def _not_allowed(request: Request) -> Response:
+    return await _refuse_route(request, HTTPException(405))
+
+
+async def _refuse_parameters(request: Request, error: Exception) -> Response:
+    return response_to(request.scope, parameter_problem(cast("RequestValidationError", error)))
+
+
+async def _refuse_route(request: Request, _error: Exception) -> Response:
+    """What starlette says of a path that leads nowhere, and of a method that a path does not have."""
+    scope = request.scope
+    routes = [route for route in request.app.router.routes if isinstance(route, APIRoute)]
+    found = next((route for route in routes if route.path_regex.match(scope["path"])), None)
+    if found is None:
+        return response_to(scope, Problem("not_found", "There is nothing under this path."))
+    allowed = ", ".join(sorted(_methods(routes, found.path)))
+    problem = Problem(
+        "method_not_allowed", f"{request.method} is not allowed here.", headers=((b"allow", allowed.encode()),)
     )
-    app.router.routes.extend(routes)
-    app.edge = Edge(routes, under_way_max_requests=rules.under_way_max_requests)
+    return response_to(scope, problem)
 
 
-def _endpoints(with_: Collaborators, rules: Rules) -> Endpoints:
-    limits = RateLimits(with_.rate_counter, per_min=rules.rate_limit_per_min)
-    door = Door(with_.authenticator, limits, with_.router, body_max_bytes=rules.body_max_bytes)
-    reader = OrderReader(with_.queries)
-    cursors = Cursors(rules.cursor_secrets)
-    wait = ValidationWait(with_.router, reader, max_s=rules.prefer_wait_max_s)
-    return Endpoints(
-        orders=OrderEndpoints(door, reader, wait, OrderLimits(shipping_prices=rules.shipping_prices)),
-        items=ItemEndpoints(door, wait),
-        payments=PaymentEndpoints(door, with_.router, reader, prefer_wait_max_s=rules.prefer_wait_max_s),
-        lists=ListEndpoints(
-            door,
-            with_.queries,
-            cursors,
-            with_.memory,
-            statistics_cache_s=rules.statistics_cache_s,
-            statistics_limits=rules.statistics_limits,
-        ),
-        timeline=TimelineEndpoints(door, with_.queries, reader),
-        promotions=PromotionEndpoints(door, with_.promotions, cursors, Replays(with_.answers)),
-        staff=StaffEndpoints(door, with_.dead_letters, with_.answers),
-        health=HealthEndpoints(door, with_.health, with_.figures),
-    )
-
-
-def _page(make: Callable[[], bytes], headers: tuple[Header, ...] = (JSON,)) -> Handler:
-    """Show a document that is made when it is first asked for."""
-    made = cache(make)
-
-    async def show(asked: Incoming) -> Answer:  # noqa: ARG001 - a handler
-        return Answer(200, made(), [*headers])
-
-    return show
+def _methods(routes: list[APIRoute], path: str) -> set[str]:
+    """The methods of a path; what answers GET answers HEAD."""
+    methods: set[str] = set().union(*(route.methods or () for route in routes if route.path == path))
+    return methods | {"HEAD"} if "GET" in methods else methods

@@ -16,18 +16,20 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import structlog
+from fastapi import FastAPI
 
 from actors.composition import directory_of, make_peers, once_reachable, open_router, open_router_store, pool_limits_of
 from actors.logs import set_up_logs
 from actors.names import SHARD, SUPERVISOR
 from actors.peers import Peers
 from actors.processes.process import keep_garbage_collection_rare
-from api.app import Collaborators, Service, bare_app, furnish
-from api.configuration import authenticator_of, metrics_folder, rules_of
-from api.dependencies import Check, HealthChecks, accepts_connections, answers_messages
+from api.app import create_app
+from api.configuration import authenticator_of, limits_of, metrics_folder
+from api.dead_letters import DeadLetters
 from api.figures import TASKS_FAILED, Figures
-from api.letters import DeadLetters
+from api.health_checks import Check, HealthChecks, accepts_connections, answers_messages
 from api.metrics_port import serving_metrics
+from api.services import Collaborators, Services
 from messaging import asyncapi
 from settings import Settings, settings
 from storage.answers import Answers
@@ -48,17 +50,17 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 
-def service() -> Service:
+def service() -> FastAPI:
     """Make the service of the environment's settings; it opens what it needs when it is started."""
     config = settings()
-    rules = rules_of(config)
+    limits = limits_of(config)
 
     @asynccontextmanager
-    async def lifespan(app: Service) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         set_up_logs(config.log_level, process=APPLICATION_NAME)
         async with AsyncExitStack() as stack:
             collaborators, keys = await _open(config, stack)
-            furnish(app, collaborators, replace(rules, cursor_secrets=keys + rules.cursor_secrets))
+            app.state.services = Services(collaborators, replace(limits, cursor_secrets=keys + limits.cursor_secrets))
             if config.metrics_port:
                 await stack.enter_async_context(
                     serving_metrics(
@@ -68,7 +70,7 @@ def service() -> Service:
             keep_garbage_collection_rare()
             yield
 
-    return bare_app(lifespan)
+    return create_app(limits, lifespan=lifespan)
 
 
 async def _open(config: Settings, stack: AsyncExitStack) -> tuple[Collaborators, tuple[bytes, ...]]:

@@ -1,23 +1,23 @@
-"""From settings to the values that the front door goes by. Pure, but for reading a key set later on."""
+"""From settings to the values that the HTTP API goes by. Pure, but for reading a key set later on."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
 
-from api.app import Rules
-from api.auth import Authenticator, TokenRules
-from api.keys import KeySet, fetcher_of
+from api.access.jwks import KeySet, fetcher_of
+from api.access.security import Authenticator, TokenRules
+from api.services import ApiLimits
 from settings import Settings
 
 
-def rules_of(config: Settings) -> Rules:
-    """What the front door goes by, but for the keys that cursors are signed with, which are in the database.
+def limits_of(config: Settings) -> ApiLimits:
+    """What the HTTP API goes by, but for the keys that cursors are signed with, which are in the database.
 
     Earlier releases signed with what follows from a secret that is given; what they signed is still accepted.
     """
     secret = config.jwt_key.get_secret_value() or config.database_url.get_secret_value()
-    return Rules(
+    return ApiLimits(
         shipping_prices=config.shipping_prices,
         cursor_secrets=(hashlib.sha256(b"cursors\0" + secret.encode()).digest(),),
         rate_limit_per_min=config.rate_limit_per_min,
@@ -25,6 +25,7 @@ def rules_of(config: Settings) -> Rules:
         prefer_wait_max_s=config.prefer_wait_max_s,
         statistics_cache_s=config.statistics_cache_s,
         under_way_max_requests=config.http_under_way_max_requests,
+        cors_origins=tuple(config.cors_origins),
     )
 
 

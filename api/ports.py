@@ -1,4 +1,4 @@
-"""What the front door asks of the rest of the service; tests hand in fakes.
+"""What the HTTP API asks of the rest of the service; tests hand in fakes.
 
 Only shapes: the real ones are in ``actors``, ``storage`` and ``messaging``, and ``composition.py`` puts them in.
 """

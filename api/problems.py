@@ -1,6 +1,6 @@
 """What a caller is told when the answer is no: RFC 9457 problem documents, and the one table of their codes.
 
-Every error that leaves the service is rendered here, whoever raised it. Nothing here decides whether something is an
+Every error that leaves the service is rendered here, wherever it was raised. Nothing here decides whether something is an
 error.
 """
 
@@ -11,14 +11,17 @@ import math
 
 import msgspec
 import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
 
-from api.exchange import Answer, BodyTooLargeError, BodyTooSlowError, Header, Incoming, TooManyParametersError
+from api.request_state import Header, state_of
 from domain.errors import FieldError, OutcomeUnknown, RefusalKind, Refused, Unavailable
 from storage.errors import CommitUnknown, StorageUnavailable, UndecodableSnapshot
 
 _log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
-_PROBLEM = (b"content-type", b"application/problem+json")
+MEDIA_TYPE = "application/problem+json"
 
 # code -> (status, title). Codes of refusals that are not listed take the status of their kind.
 CODES: dict[str, tuple[int, str]] = {
@@ -104,7 +107,7 @@ _STATUS_OF: dict[RefusalKind, int] = {
 
 
 class Problem(Exception):
-    """Said by the front door itself. ``code`` is one of ``CODES``, which gives the status."""
+    """Said by the HTTP API itself. ``code`` is one of ``CODES``, which gives the status."""
 
     def __init__(
         self, code: str, detail: str, *, errors: tuple[FieldError, ...] = (), headers: tuple[Header, ...] = ()
@@ -127,8 +130,8 @@ def retry_after(seconds: float) -> Header:
     return (b"retry-after", b"%d" % max(1, math.ceil(seconds)))
 
 
-def render(
-    asked: Incoming,
+def problem_response(
+    scope: Scope,
     status: int,
     code: str,
     detail: str,
@@ -137,14 +140,20 @@ def render(
     allowed: tuple[str, ...] | None = None,
     current_version: int | None = None,
     headers: tuple[Header, ...] = (),
-) -> Answer:
-    """Make the problem document of RFC 9457, with the request's trace id."""
-    document = _document(status, code, detail, asked.path, asked.trace.trace_id, errors)
+) -> Response:
+    """Make the problem document of RFC 9457, with the request's path and trace id."""
+    document = _document(status, code, detail, scope["path"], state_of(scope).trace.trace_id, errors)
     if allowed is not None:
         document["allowed"] = list(allowed)
     if current_version is not None:
         document["current_version"] = current_version
-    return Answer(status, _encode_any(document), [_PROBLEM, *headers])
+    return _response(status, _encode_any(document), headers)
+
+
+def _response(status: int, body: bytes, headers: tuple[Header, ...]) -> Response:
+    response = Response(body, status, media_type=MEDIA_TYPE)
+    response.raw_headers.extend(headers)
+    return response
 
 
 def _encode_any(document: dict[str, object]) -> bytes:
@@ -183,24 +192,30 @@ class ReadyProblem:
         before, _, rest = document.partition(_encode(path))
         between, _, after = rest.partition(_encode(trace_id))
         self._parts = (before, between + b'"', b'"' + after)
-        self._headers = (_PROBLEM, *problem.headers)
+        self._headers = problem.headers
 
-    def answer(self, asked: Incoming) -> Answer:
-        """Tell it to a request: byte for byte what ``answer_to`` would make of the problem."""
+    def response(self, scope: Scope) -> Response:
+        """Tell it to a request: byte for byte what ``response_to`` would make of the problem."""
         before, between, after = self._parts
-        body = b"".join((before, _encode(asked.path), between, asked.trace.trace_id.encode(), after))
-        return Answer(self._status, body, [*self._headers])
+        trace_id = state_of(scope).trace.trace_id
+        body = b"".join((before, _encode(scope["path"]), between, trace_id.encode(), after))
+        return _response(self._status, body, self._headers)
 
 
-def answer_to(asked: Incoming, error: Exception) -> Answer:
-    """Turn whatever was raised into what the caller is told; only what nobody foresaw is logged."""
+async def handle(request: Request, error: Exception) -> Response:
+    """FastAPI's exception handler for every kind of error that is known."""
+    return response_to(request.scope, error)
+
+
+def response_to(scope: Scope, error: Exception) -> Response:
+    """Turn what was raised into what the caller is told; an error that nothing foresaw is logged."""
     match error:
         case Problem():
             status = CODES[error.code][0]
-            return render(asked, status, error.code, error.detail, errors=error.errors, headers=error.headers)
+            return problem_response(scope, status, error.code, error.detail, errors=error.errors, headers=error.headers)
         case Refused():
-            return render(
-                asked,
+            return problem_response(
+                scope,
                 _STATUS_OF[error.kind],
                 error.code,
                 error.detail,
@@ -212,33 +227,29 @@ def answer_to(asked: Incoming, error: Exception) -> Answer:
             # Inside there are more reasons than clients are told of: those that are not in the table are one to them.
             code = error.code if error.code in CODES else "unavailable"
             # So are the words: they may be an exception's.
-            _log.warning(
-                "request_unavailable",
-                code=error.code,
-                why=error.detail,
-                route=asked.route,
-                trace_id=asked.trace.trace_id,
-            )
+            _log.warning("request_unavailable", code=error.code, why=error.detail, **_named(scope))
             status, title = CODES[code]
-            return render(asked, status, code, f"{title}.", headers=(retry_after(error.retry_after_s),))
+            return problem_response(scope, status, code, f"{title}.", headers=(retry_after(error.retry_after_s),))
         case OutcomeUnknown():
-            _log.warning("request_outcome_unknown", route=asked.route, trace_id=asked.trace.trace_id)
-            return render(asked, 504, "outcome_unknown", error.detail)
+            _log.warning("request_outcome_unknown", **_named(scope))
+            return problem_response(scope, 504, "outcome_unknown", error.detail)
         case StorageUnavailable():
-            _log.warning("request_unavailable", code="database_unavailable", route=asked.route, why=str(error))
+            _log.warning("request_unavailable", code="database_unavailable", why=str(error), **_named(scope))
             detail = "The database can't be reached now."
-            return render(asked, 503, "database_unavailable", detail, headers=(retry_after(1.0),))
+            return problem_response(scope, 503, "database_unavailable", detail, headers=(retry_after(1.0),))
         case CommitUnknown():
-            _log.warning("request_outcome_unknown", route=asked.route, trace_id=asked.trace.trace_id)
-            return render(asked, 504, "outcome_unknown", "The database did not say; asking again tells.")
+            _log.warning("request_outcome_unknown", **_named(scope))
+            return problem_response(scope, 504, "outcome_unknown", "The database did not say; asking again tells.")
         case UndecodableSnapshot():
             detail = "The order's stored form can't be read; somebody has to look at it."
-            return render(asked, 503, "order_set_aside", detail, headers=(retry_after(60.0),))
-        case BodyTooLargeError():
-            return render(asked, 413, "body_too_large", "The body is larger than the limit.")
-        case TooManyParametersError():
-            return render(asked, 422, "invalid_parameter", "The query has too many parameters.")
-        case BodyTooSlowError():
-            return render(asked, 408, "request_timeout", "The body did not arrive in time.")
-    _log.error("request_failed", route=asked.route, trace_id=asked.trace.trace_id, exc_info=error)
-    return render(asked, 500, "internal_error", "Something is broken on our side; the trace id finds it.")
+            return problem_response(scope, 503, "order_set_aside", detail, headers=(retry_after(60.0),))
+    _log.error("request_failed", exc_info=error, **_named(scope))
+    return problem_response(scope, 500, "internal_error", "Something is broken on our side; the trace id finds it.")
+
+
+def _named(scope: Scope) -> dict[str, str]:
+    route = scope.get("route")
+    return {"route": "unmatched" if route is None else route.path_format, "trace_id": state_of(scope).trace.trace_id}
+
+
+KNOWN = (Problem, Refused, Unavailable, OutcomeUnknown, StorageUnavailable, CommitUnknown, UndecodableSnapshot)

@@ -19,7 +19,7 @@ import msgspec
 import uvicorn
 from fastapi import FastAPI, Response
 
-from api.schemas import NewOrder
+from api.shapes.schemas import NewOrder
 from benchmarks.traffic import order_document
 from local.state import is_free
 

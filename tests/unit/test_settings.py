@@ -205,6 +205,22 @@ def test_a_setting_in_small_letters_is_refused(variable: str) -> None:
     assert line == f"{variable}: settings are written in capitals, {variable.upper()}"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["https://a.example http://b:8080", "https://a.example,http://b:8080", '["https://a.example", "http://b:8080"]'],
+)
+def test_origins_are_a_list_of_words_or_json(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("ORDERSVC_CORS_ORIGINS", text)
+    assert Settings().cors_origins == ["https://a.example", "http://b:8080"]
+
+
+@pytest.mark.parametrize("text", ["*", "a.example", "https://a.example/", "https://a.example/path", "ftp://a"])
+def test_an_origin_is_written_as_browsers_do(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("ORDERSVC_CORS_ORIGINS", text)
+    with pytest.raises(ValidationError):
+        Settings()
+
+
 def test_shipping_prices_are_in_currencies_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     (line,) = wrong(monkeypatch, SHIPPING_PRICES='{"standard": {"ERU": 490}}')
     assert line == "ORDERSVC_SHIPPING_PRICES: ERU of the method 'standard' is no ISO 4217 currency"

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from api.app import Collaborators, Rules, create_app
-from api.auth import Authenticator, TokenRules
-from api.dependencies import HealthChecks, accepts_connections
-from api.letters import DeadLetters
+from api.access.security import Authenticator, TokenRules
+from api.app import create_app
+from api.dead_letters import DeadLetters
+from api.health_checks import HealthChecks, accepts_connections
+from api.services import ApiLimits, Collaborators, Services
 from storage.answers import Answers
 from storage.cache import Cache
 from storage.promotions import Promotions
@@ -23,35 +24,36 @@ class RealWorld(World):
     """The application among real servers; only the orders' owners are missing."""
 
     def __init__(
-        self, queries: Queries, cache: Cache, amqp_url: str, store: OrderStore, lease: Lease, **rules: Any
+        self, queries: Queries, cache: Cache, amqp_url: str, store: OrderStore, lease: Lease, **limits: Any
     ) -> None:
         self.router = FakeRouter()
         self.store = store
         self.lease = lease
         self.cache = cache
-        self.app = create_app(
-            Collaborators(
-                authenticator=Authenticator(TokenRules(key=KEY), None),
-                router=self.router,
-                queries=queries,
-                promotions=Promotions(queries.database),
-                rate_counter=cache,
-                memory=cache,
-                answers=Answers(queries.database),
-                dead_letters=DeadLetters(amqp_url),
-                health=HealthChecks(
-                    {
-                        "postgresql": queries.is_well,
-                        "redis": cache.is_well,
-                        "rabbitmq": accepts_connections(amqp_url),
-                        "payment": accepts_connections("http://127.0.0.1:9"),
-                    }
-                ),
-                figures=FakeFigures(),
-                asyncapi={},
+        collaborators = Collaborators(
+            authenticator=Authenticator(TokenRules(key=KEY), None),
+            router=self.router,
+            queries=queries,
+            promotions=Promotions(queries.database),
+            rate_counter=cache,
+            memory=cache,
+            answers=Answers(queries.database),
+            dead_letters=DeadLetters(amqp_url),
+            health=HealthChecks(
+                {
+                    "postgresql": queries.is_well,
+                    "redis": cache.is_well,
+                    "rabbitmq": accepts_connections(amqp_url),
+                    "payment": accepts_connections("http://127.0.0.1:9"),
+                }
             ),
-            Rules(**{"shipping_prices": PRICES, "cursor_secrets": (b"secret",), "rate_limit_per_min": 300, **rules}),
+            figures=FakeFigures(),
+            asyncapi={},
         )
+        of_world = ApiLimits(
+            **{"shipping_prices": PRICES, "cursor_secrets": (b"secret",), "rate_limit_per_min": 300, **limits}
+        )
+        self.app = create_app(of_world, Services(collaborators, of_world))
 
 
 @pytest.fixture

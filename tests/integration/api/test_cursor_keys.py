@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from api.configuration import rules_of
-from api.cursors import Cursors
+from api.access.cursors import Cursors
+from api.configuration import limits_of
 from api.problems import Problem
 from settings import Settings
 from storage.cursor_keys import cursor_keys
@@ -26,8 +26,8 @@ async def cursors_of(database_url: str, jwt_key: str) -> Cursors:
         keys = await cursor_keys(queries.database)
     finally:
         await queries.close()
-    rules = rules_of(Settings(jwt_key=SecretStr(jwt_key), database_url=SecretStr(database_url)))
-    return Cursors(replace(rules, cursor_secrets=keys + rules.cursor_secrets).cursor_secrets)
+    limits = limits_of(Settings(jwt_key=SecretStr(jwt_key), database_url=SecretStr(database_url)))
+    return Cursors(replace(limits, cursor_secrets=keys + limits.cursor_secrets).cursor_secrets)
 
 
 async def test_a_cursor_is_read_after_the_key_of_tokens_has_changed(database_url: str) -> None:
@@ -40,8 +40,8 @@ async def test_a_cursor_is_read_after_the_key_of_tokens_has_changed(database_url
 
 
 async def test_a_cursor_of_the_release_before_is_read(database_url: str) -> None:
-    rules = rules_of(Settings(jwt_key=SecretStr("a" * 32)))
-    before = Cursors(rules.cursor_secrets).seal(FILTERS, POSITION)
+    limits = limits_of(Settings(jwt_key=SecretStr("a" * 32)))
+    before = Cursors(limits.cursor_secrets).seal(FILTERS, POSITION)
     assert (await cursors_of(database_url, "a" * 32)).open(FILTERS, before) == POSITION
 
 

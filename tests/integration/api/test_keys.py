@@ -10,8 +10,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from api.auth import Authenticator, TokenRules
-from api.keys import KeySet, fetcher_of
+from api.access.jwks import KeySet, fetcher_of
+from api.access.security import Authenticator, TokenRules
 from domain.errors import Unavailable
 
 KEY = Ed25519PrivateKey.generate()

@@ -5,9 +5,8 @@ from typing import Any
 
 import aio_pika
 
-from api.auth import Caller
-from api.exchange import Incoming
-from api.limits import RateLimits
+from api.access.rate_limit import RateLimits
+from api.access.security import Caller
 from api.problems import Problem
 from messaging import topology
 from tests.integration.api.conftest import RealWorld
@@ -80,14 +79,10 @@ async def test_two_processes_count_a_tokens_requests_in_redis_together(real: Rea
     refused = 0
     for n in range(310):
         try:
-            await processes[n % 2].count(Incoming({"headers": []}, nothing), caller)
+            await processes[n % 2].count(caller)
         except Problem:
             refused += 1
     assert refused == 10
-
-
-async def nothing() -> dict[str, Any]:
-    return {"type": "http.disconnect"}
 
 
 async def test_health_tells_who_answers(real: RealWorld) -> None:

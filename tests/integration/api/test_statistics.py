@@ -8,7 +8,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from api.fair_slots import SlotLimits
+from api.access.fair_slots import SlotLimits
 from storage.cache import Cache
 from storage.postgres import PoolLimits
 from storage.queries import Queries

@@ -16,10 +16,11 @@ from starlette.types import ASGIApp
 from starlette.types import Message as AsgiMessage
 
 from actors.replies import Reply
-from api.app import Collaborators, Rules, create_app
-from api.auth import Authenticator, TokenRules
-from api.keys import KeySet
+from api.access.jwks import KeySet
+from api.access.security import Authenticator, TokenRules
+from api.app import create_app
 from api.ports import Health
+from api.services import ApiLimits, Collaborators, Services
 from domain.commands import CreateOrder, Message, Pay
 from domain.document import represent, represent_payment
 from domain.order import Order, OrderLine, Status
@@ -340,7 +341,7 @@ async def drive(
 class World:
     """The application among fakes."""
 
-    def __init__(self, *, key_set: KeySet | None = None, token_rules: TokenRules | None = None, **rules: Any) -> None:
+    def __init__(self, *, key_set: KeySet | None = None, token_rules: TokenRules | None = None, **limits: Any) -> None:
         self.router = FakeRouter()
         self.queries = FakeQueries()
         self.answers = FakeAnswers()
@@ -348,22 +349,21 @@ class World:
         self.redis = FakeRedis()
         self.dead_letters = FakeDeadLetters()
         self.health = FakeHealth()
-        self.app = create_app(
-            Collaborators(
-                authenticator=Authenticator(token_rules or TokenRules(key=KEY), key_set),
-                router=self.router,
-                queries=self.queries,
-                promotions=self.promotions,
-                rate_counter=self.redis,
-                memory=self.redis,
-                answers=self.answers,
-                dead_letters=self.dead_letters,
-                health=self.health,
-                figures=FakeFigures(),
-                asyncapi={"asyncapi": "3.0.0"},
-            ),
-            Rules(**{"shipping_prices": PRICES, "cursor_secrets": (b"secret",), **rules}),
+        collaborators = Collaborators(
+            authenticator=Authenticator(token_rules or TokenRules(key=KEY), key_set),
+            router=self.router,
+            queries=self.queries,
+            promotions=self.promotions,
+            rate_counter=self.redis,
+            memory=self.redis,
+            answers=self.answers,
+            dead_letters=self.dead_letters,
+            health=self.health,
+            figures=FakeFigures(),
+            asyncapi={"asyncapi": "3.0.0"},
         )
+        of_world = ApiLimits(**{"shipping_prices": PRICES, "cursor_secrets": (b"secret",), **limits})
+        self.app = create_app(of_world, Services(collaborators, of_world))
 
     async def ask(
         self,

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from domain.commands import RemoveDiscount
 from tests.unit.api.driving import ORDER_ID, World, an_order
 
 ORDER = f"/api/orders/{ORDER_ID}"
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/nix", "/api", "/api/orders/", f"{ORDER}/", f"{ORDER}/nix", "/api/orders//items"]
-)
+@pytest.mark.parametrize("path", ["/nix", "/api", "/api/orders/", f"{ORDER}/", f"{ORDER}/nix", "/api/orders//items"])
 async def test_a_path_that_leads_nowhere_is_a_problem_too(world: World, path: str) -> None:
     answered = await world.ask("GET", path)
     assert (answered.status, answered.code) == (404, "not_found")
@@ -61,6 +60,28 @@ async def test_head_heeds_the_version_that_the_client_has(world: World) -> None:
     world.queries.keep(an_order())
     head = await world.ask("HEAD", ORDER, headers={"if-none-match": '"1"'})
     assert (head.status, head.headers["etag"]) == (304, '"1"')
+
+
+@pytest.mark.parametrize(
+    ("path", "customer_id"),
+    [
+        ("/api/customers/c-1/orders", "c-1"),
+        # A customer's id may hold any character, written so that no part of the path ends with it.
+        ("/api/customers/a%2Fb/orders", "a/b"),
+        ("/api/customers/a%2forders%2Fb/orders", "a/orders/b"),
+        ("/api/customers/%C3%B1/orders", "ñ"),
+        ("/api/customers/100%25%2F/orders", "100%/"),
+    ],
+)
+async def test_a_customer_in_a_path_may_hold_a_slash(world: World, path: str, customer_id: str) -> None:
+    assert (await world.ask("GET", path)).status == 200
+    assert world.queries.listed[-1][0].customer_id == customer_id
+
+
+async def test_a_code_in_a_path_may_hold_a_slash(world: World) -> None:
+    assert (await world.ask("DELETE", f"{ORDER}/discounts/A%2FB")).status == 200
+    assert world.router.message.body == RemoveDiscount("A/B")
+    assert (await world.ask("GET", "/api/promotions/A%2FB")).code == "promotion_not_found"
 
 
 async def test_statistics_are_not_taken_for_an_orders_id(world: World) -> None:

@@ -14,7 +14,7 @@ from messaging.topology import CONSUMED
 from sagas.decision import Rules
 from sagas.stages import decide
 from tests.unit.api.driving import NOW, ORDER_ID
-from tests.unit.api.test_openapi import references
+from tests.unit.api.openapi.test_document import references
 
 DOCUMENT = build()
 

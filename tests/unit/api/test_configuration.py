@@ -3,16 +3,16 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from api.configuration import authenticator_of, metrics_folder, rules_of
+from api.configuration import authenticator_of, limits_of, metrics_folder
 from settings import Settings
 
 SECRET = "a key that is long enough for HS256, and for nothing else"
 
 
 def test_what_earlier_releases_signed_is_read_with_the_secret_that_they_had() -> None:
-    one, two = (rules_of(Settings(jwt_key=SecretStr(SECRET))).cursor_secrets for _ in range(2))
+    one, two = (limits_of(Settings(jwt_key=SecretStr(SECRET))).cursor_secrets for _ in range(2))
     assert one == two
-    assert rules_of(Settings(jwt_key=SecretStr(SECRET + "!"))).cursor_secrets != one
+    assert limits_of(Settings(jwt_key=SecretStr(SECRET + "!"))).cursor_secrets != one
 
 
 def test_without_any_key_the_start_fails() -> None:

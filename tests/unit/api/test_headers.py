@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.exchange import Incoming
+from api.middleware import HeaderLinesMiddleware
 from tests.unit.api.driving import ORDER_ID, Answered, World, an_order, drive, token
 
 ORDER = f"/api/orders/{ORDER_ID}"
@@ -99,13 +99,18 @@ async def test_the_lines_of_prefer_are_one_list(world: World, lines: tuple[bytes
     assert [seconds for _, _, seconds in world.router.waited] == [7.0]
 
 
-def test_the_lines_of_accept_are_one_list() -> None:
-    async def receive() -> Any:
+async def test_the_lines_of_accept_are_one_list() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.extend(scope["headers"])
+
+    async def unused(_message: Any = None) -> Any:
         raise AssertionError
 
-    incoming = Incoming({"headers": [(b"accept", b"text/csv"), (b"x", b"y"), (b"accept", b"*/*;q=0.1")]}, receive)
-    assert incoming.header(b"accept") == "text/csv, */*;q=0.1"
-    assert not incoming.repeated
+    lines = [(b"accept", b"text/csv"), (b"x", b"y"), (b"x", b"z"), (b"accept", b"*/*;q=0.1")]
+    await HeaderLinesMiddleware(app)({"type": "http", "headers": lines}, unused, unused)
+    assert seen == [(b"x", b"y"), (b"x", b"z"), (b"accept", b"text/csv, */*;q=0.1")]
 
 
 @pytest.mark.parametrize(

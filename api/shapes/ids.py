@@ -1,0 +1,45 @@
+"""Ids in paths: a text that is no UUID names no order, so it is not found rather than malformed."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import Path
+from pydantic import AfterValidator
+
+from api.shapes.fields import CODE_PATTERN, IDENTIFIER_MAX_CHARACTERS, NO_CONTROL
+from domain.errors import RefusalKind, Refused
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def order_not_found() -> Refused:
+    """What is said of an order that does not exist, or does not for this caller."""
+    return Refused(RefusalKind.NOT_FOUND, "order_not_found", "There is no such order.")
+
+
+def as_uuid(text: str) -> str | None:
+    """Give a UUID in its canonical form, or None when the text is none."""
+    lower = text.lower()
+    return lower if _UUID.fullmatch(lower) else None
+
+
+def _order_id(text: str) -> str:
+    """Raises ``Refused`` ``order_not_found`` for what can be no order's id."""
+    order_id = as_uuid(text)
+    if order_id is None:
+        raise order_not_found()
+    return order_id
+
+
+OrderId = Annotated[str, AfterValidator(_order_id), Path(json_schema_extra={"format": "uuid"})]
+# The id of a part of an order: a UUID of ours, compared without case.
+ItemId = Annotated[str, AfterValidator(str.lower), Path(json_schema_extra={"format": "uuid"})]
+PaymentId = Annotated[str, AfterValidator(str.lower), Path(json_schema_extra={"format": "uuid"})]
+# What fits none of these is not found, and not malformed: their patterns are for the document alone.
+PromotionCode = Annotated[str, Path(json_schema_extra={"pattern": CODE_PATTERN})]
+CustomerId = Annotated[
+    str, Path(json_schema_extra={"minLength": 1, "maxLength": IDENTIFIER_MAX_CHARACTERS, "pattern": NO_CONTROL})
+]
+DeadLetterId = Annotated[str, Path(json_schema_extra={"pattern": "^[0-9a-f]{1,64}$"})]
