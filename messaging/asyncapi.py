@@ -9,20 +9,19 @@ from typing import Any
 
 from messaging import schemas, topology
 from messaging.envelope import CONTENT_TYPE
-from messaging.event_properties import ATTRIBUTES, HEADER_PREFIX
+from messaging.event_properties import APP_ID, HEADER_PREFIX
 
 Json = dict[str, Any]
 
 DESCRIPTION = (
     "Events of orders, as CloudEvents 1.0 in structured JSON mode. An event is written in the same transaction as the "
     "change that it tells of and published at least once; the first deliveries of one order's events are in `sequence` "
-    "order. What is consumed may come twice, late and in any order; in structured mode as shown, or in binary mode: attributes "
-    "in the headers with the prefix `cloudEvents_` or `cloudEvents:`, `datacontenttype` as the content type, `data` as the body. "
-    "It counts from the exchange of its channel only."
+    "order. It goes with AMQP's `message_id`, `correlation_id`, `timestamp` (whole seconds), `type` and `app_id` "
+    f"(`{APP_ID}`), and with each attribute as a header `{HEADER_PREFIX}<name>`. What is consumed may come twice, late and in "
+    "any order; in structured mode as shown, or in binary mode: attributes in the headers with the prefix `cloudEvents_` or "
+    "`cloudEvents:`, `datacontenttype` as the content type, `data` as the body. It counts from the exchange of its channel only."
 )
 
-
-HEADERS = "CloudEventHeaders"
 SUMMARIES = {
     "PedidoCreado": "an order was created",
     "PedidoActualizado": "something visible of an order changed that has no event of its own",
@@ -43,8 +42,14 @@ SERVER = {
     "protocol": "amqp",
     "description": "The RabbitMQ that the service and its partners share.",
     "variables": {"host": {"default": "localhost:5672", "description": "Host and port, as your operators tell them."}},
+    "security": [{"$ref": "#/components/securitySchemes/account"}],
     "bindings": {"amqp": {}},
 }
+ACCOUNT = {
+    "type": "userPassword",
+    "description": "An account of RabbitMQ: each partner writes to its own exchange, and reads from queues of its own.",
+}
+ORDER_ID = {"description": "The order's id, for all that belongs to it.", "location": "$message.payload#/correlationid"}
 TAGS = {
     "published": "Events that OrderSvc publishes, and its requests to NotificationSvc.",
     "consumed": "Events of its partners that OrderSvc consumes.",
@@ -75,7 +80,9 @@ def build(version: str = "1.0.0") -> Json:
         },
         "components": {
             "messages": {name: _message(name, is_sent=name in sent) for name in sent | received},
-            "schemas": {**schemas.SCHEMAS, HEADERS: _headers()},
+            "schemas": schemas.SCHEMAS,
+            "securitySchemes": {"account": ACCOUNT},
+            "correlationIds": {"orderId": ORDER_ID},
         },
     }
 
@@ -119,12 +126,7 @@ def _message(name: str, *, is_sent: bool) -> Json:
         "payload": schemas.ref(name),
     }
     if is_sent:
-        message["headers"] = schemas.ref(HEADERS)
+        message["headers"] = schemas.ref(schemas.HEADERS)
+        message["correlationId"] = {"$ref": "#/components/correlationIds/orderId"}
         message["bindings"] = {"amqp": {"messageType": name, "bindingVersion": "0.3.0"}}
     return message
-
-
-def _headers() -> Json:
-    """The headers of what is sent: the attributes once more, for brokers that route by them."""
-    names = [f"{HEADER_PREFIX}{name}" for name in ATTRIBUTES]
-    return {"type": "object", "properties": {name: {"type": "string"} for name in names}}

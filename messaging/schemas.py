@@ -14,6 +14,7 @@ from domain.events import EventType, Template
 from domain.money import AMOUNT_MAX_MINOR
 from domain.order import CancelReason, Status
 from messaging.envelope import NOTICE_TYPE
+from messaging.event_properties import HEADER_PREFIX
 
 Schema = dict[str, Any]
 
@@ -37,6 +38,7 @@ POSITIVE: Schema = {"type": "integer", "format": "int64", "minimum": 1}
 AMOUNT: Schema = {**COUNT, "maximum": AMOUNT_MAX_MINOR, "description": "Minor units."}
 SIGNED_AMOUNT: Schema = {"type": "integer", "format": "int64", "description": "Minor units."}
 CURRENCY: Schema = {"type": "string", "pattern": "^[A-Z]{3}$", "description": "ISO 4217."}
+TRACEPARENT: Schema = {**TEXT, "description": "W3C's trace context; only if the cause brought one."}
 NUMBER: Schema = {"type": "string", "pattern": "^ORD-[0-9]{9,}$", "description": "Given when the order is confirmed."}
 
 
@@ -182,22 +184,35 @@ def _data(event_type: str) -> str:
     return f"{event_type}Data"
 
 
+def _attributes(event_type: Schema) -> dict[str, Schema]:
+    """The attributes that every message of ours has, given the schema of its type."""
+    return {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "format": "uuid", "description": "No redelivery changes it."},
+        "source": {"type": "string", "pattern": "^/ordersvc/orders/[^/]+(/notifications)?$"},
+        "type": event_type,
+        "subject": ORDER_ID,
+        "time": {"type": "string", "format": "date-time", "pattern": "Z$", "description": "When it was decided."},
+        "datacontenttype": {"const": "application/json"},
+        "sequence": {
+            "type": "string",
+            "pattern": "^[0-9]{20}$",
+            "description": "Counts what its source tells, from 1 without a gap.",
+        },
+        "correlationid": ORDER_ID,
+        "causationid": {**WORD, "description": "The id of the command or event that led to it."},
+    }
+
+
 def _outgoing_envelope(event_type: str) -> Schema:
     """The whole message of a type that we send."""
-    attributes: dict[str, Schema] = {
-        "specversion": {"const": "1.0"},
-        "id": {"type": "string", "format": "uuid"},
-        "source": {"type": "string", "pattern": "^/ordersvc/orders/[^/]+(/notifications)?$"},
-        "type": {"const": event_type},
-        "subject": ORDER_ID,
-        "time": {"type": "string", "format": "date-time", "pattern": "Z$"},
-        "datacontenttype": {"const": "application/json"},
-        "sequence": {"type": "string", "pattern": "^[0-9]{20}$"},
-        "correlationid": ORDER_ID,
-        "causationid": WORD,
-        "data": ref(_data(event_type)),
-    }
-    return _object(attributes, {"traceparent": TEXT})
+    return _object({**_attributes({"const": event_type}), "data": ref(_data(event_type))}, {"traceparent": TRACEPARENT})
+
+
+def _headers() -> Schema:
+    """The headers of what we send: its attributes once more, for brokers that route by them."""
+    required, optional = _attributes(ref(PUBLISHED_TYPE)), {"traceparent": TRACEPARENT}
+    return _object(*({f"{HEADER_PREFIX}{name}": of for name, of in each.items()} for each in (required, optional)))
 
 
 def _incoming_envelope(event_type: str) -> Schema:
@@ -224,10 +239,14 @@ def _incoming_envelope(event_type: str) -> Schema:
     return {**_object(attributes, optional), **is_either}
 
 
+HEADERS = "CloudEventHeaders"
+PUBLISHED_TYPE = "PublishedType"
 _SENT = {**PUBLISHED, **REQUESTED}
 SCHEMAS: dict[str, Schema] = {
     **SHARED,
     **{_data(name): schema for name, schema in {**_SENT, **CONSUMED}.items()},
     **{name: _outgoing_envelope(name) for name in _SENT},
     **{name: _incoming_envelope(name) for name in CONSUMED},
+    PUBLISHED_TYPE: _one_of(_SENT),
+    HEADERS: _headers(),
 }

@@ -45,6 +45,10 @@ class Heard:
     message_id: str | None
     content_type: str | None
     delivery_mode: int | None
+    type: str | None
+    app_id: str | None
+    correlation_id: str | None
+    timestamp: datetime | None
     headers: dict[str, Any]
     body: bytes
 
@@ -238,6 +242,10 @@ def _heard(message: AbstractIncomingMessage) -> Heard:
         message_id=message.message_id,
         content_type=message.content_type,
         delivery_mode=message.delivery_mode,
+        type=message.type,
+        app_id=message.app_id,
+        correlation_id=message.correlation_id,
+        timestamp=message.timestamp,
         headers=dict(message.headers),
         body=message.body,
     )

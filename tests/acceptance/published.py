@@ -5,6 +5,8 @@ them together against the promises of contracts/events.md. Pure, so that it can 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +16,7 @@ from tests.acceptance.broker import Heard
 
 Json = dict[str, Any]
 
+APP_ID = "ordersvc"
 # Which event each request to NotificationSvc goes with.
 CAUSE_OF = {
     "order_created": "PedidoCreado",
@@ -74,11 +77,22 @@ class _Contract:
             yield f"{name}: it would not outlive a restart of the broker"
         if message.message_id != event.get("id"):
             yield f"{name}: its message id is {message.message_id}"
+        if message.type != described["bindings"]["amqp"]["messageType"]:
+            yield f"{name}: its AMQP type is {message.type}"
+        if message.app_id != APP_ID:
+            yield f"{name}: its app id is {message.app_id}"
+        if message.correlation_id != event.get("correlationid"):
+            yield f"{name}: its correlation id is {message.correlation_id}"
+        yield from (f"{name}: {fault}" for fault in self._against(described["payload"], event))
+        yield from (f"{name}: headers: {fault}" for fault in self._against(described["headers"], message.headers))
+        yield from (f"{name}: {fault}" for fault in _unlike(message, event))
+
+    def _against(self, schema: Json, value: Json) -> Iterator[str]:
         # A reference is read within the document that it is in.
-        schema = {**described["payload"], "components": self._document["components"]}
-        validator = jsonschema.Draft7Validator(schema, format_checker=jsonschema.FormatChecker())
-        for error in validator.iter_errors(event):
-            yield f"{name}: {error.json_path}: {error.message}"
+        whole = {**schema, "components": self._document["components"]}
+        validator = jsonschema.Draft7Validator(whole, format_checker=jsonschema.FormatChecker())
+        for error in validator.iter_errors(value):
+            yield f"{error.json_path}: {error.message}"
 
     def _at(self, reference: Json) -> Json:
         place: Any = self._document
@@ -86,6 +100,18 @@ class _Contract:
             place = place[part]
         found: Json = place
         return found
+
+
+def _unlike(message: Heard, event: Json) -> Iterator[str]:
+    """Where the properties of a message say something else than its envelope."""
+    attributes = {f"cloudEvents_{name}": value for name, value in event.items() if name != "data"}
+    if message.headers != attributes:
+        differing = {name for name, _ in message.headers.items() ^ attributes.items()}
+        yield f"its headers are not its attributes: {', '.join(sorted(differing))}"
+    with suppress(ValueError):  # a time that is none is a fault of the envelope
+        told = datetime.fromisoformat(event["time"]).replace(microsecond=0)
+        if message.timestamp != told:
+            yield f"its AMQP timestamp is {message.timestamp}"
 
 
 def _of_source(source: str, events: list[Json], begun_before: Container[str]) -> Iterator[str]:

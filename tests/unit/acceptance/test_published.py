@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,15 +23,24 @@ DOCUMENT = build()
 
 
 def message(exchange: str, routing_key: str, body: bytes) -> Heard:
+    event = json.loads(body)
     return Heard(
         exchange=exchange,
         routing_key=routing_key,
-        message_id=json.loads(body)["id"],
+        message_id=event["id"],
         content_type=CONTENT_TYPE,
         delivery_mode=2,
-        headers={},
+        type=event["type"],
+        app_id="ordersvc",
+        correlation_id=event["correlationid"],
+        timestamp=datetime.fromisoformat(event["time"]).replace(microsecond=0),
+        headers=headers_of(event),
         body=body,
     )
+
+
+def headers_of(event: dict[str, Any]) -> dict[str, Any]:
+    return {f"cloudEvents_{name}": value for name, value in event.items() if name != "data"}
 
 
 class Told(Story):
@@ -67,10 +77,10 @@ def heard() -> list[Heard]:
 
 
 def changed(original: Heard, change: Callable[[dict[str, Any]], object]) -> Heard:
-    """The message with another body, whose ids still agree."""
+    """The message with another body, whose ids and headers still agree."""
     event = original.event
     change(event)
-    return replace(original, body=json.dumps(event).encode(), message_id=event.get("id"))
+    return replace(original, body=json.dumps(event).encode(), message_id=event.get("id"), headers=headers_of(event))
 
 
 def place_of(heard: list[Heard], routing_key: str) -> int:
@@ -116,6 +126,14 @@ def test_a_broken_event_is_found(
         ({"content_type": "application/json"}, "content type"),
         ({"delivery_mode": 1}, "outlive"),
         ({"message_id": None}, "message id"),
+        ({"type": None}, "AMQP type"),
+        ({"type": "PedidoCreado"}, "AMQP type"),
+        ({"app_id": "another"}, "app id"),
+        ({"correlation_id": None}, "correlation id"),
+        ({"timestamp": None}, "AMQP timestamp"),
+        ({"timestamp": datetime(2026, 1, 1, tzinfo=UTC)}, "AMQP timestamp"),
+        ({"headers": {}}, "headers"),
+        ({"headers": {"cloudEvents_type": "PedidoCreado"}}, "cloudEvents_id"),
         ({"routing_key": "PedidoPerdido"}, "tells of no such message"),
         ({"exchange": "notificationsvc.requests"}, "tells of no such message"),
     ],
