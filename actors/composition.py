@@ -21,6 +21,7 @@ from actors.directory import Directory
 from actors.names import shard_names
 from actors.ownership import Ownership
 from actors.peers import Peers
+from actors.process_metrics import labelled
 from actors.reference_cache import CachePolicy
 from actors.router import Router, RouterLimits
 from actors.shard import ShardPolicy
@@ -204,9 +205,10 @@ def make_bridge(settings: Settings, deliver: Deliver) -> EventBridge:
 def bridge_figures(bridge: EventBridge) -> dict[str, float]:
     """What the metrics show of a bridge."""
     return {
-        "delivered_total": bridge.delivered,
-        "retried_total": bridge.retried,
-        "dead_lettered_total": bridge.dead_lettered,
+        **labelled(
+            "consumed_messages_total",
+            {"delivered": bridge.delivered, "retried": bridge.retried, "dead_lettered": bridge.dead_lettered},
+        ),
         "given_back_total": bridge.given_back,
         "event_times_out_of_range_total": bridge.times_out_of_range,
         "at_work_messages": bridge.at_work,

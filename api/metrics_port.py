@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
-from prometheus_client import CONTENT_TYPE_LATEST
-
 from api.ports import FiguresPort
 
 CONNECTIONS_MAX = 16
@@ -65,12 +63,20 @@ class MetricsPort:
             return _answer(HTTPStatus.NOT_FOUND, b"", is_head=method == b"HEAD")
         if method not in (b"GET", b"HEAD"):
             return _answer(HTTPStatus.METHOD_NOT_ALLOWED, b"", is_head=False)
-        return _answer(HTTPStatus.OK, await self._figures.text(), is_head=method == b"HEAD")
+        text, content_type = await self._figures.text(_accept(head))
+        return _answer(HTTPStatus.OK, text, content_type, is_head=method == b"HEAD")
 
 
-def _answer(status: HTTPStatus, body: bytes, *, is_head: bool) -> bytes:
+def _accept(head: bytes) -> str:
+    """The header lines ``Accept`` of a request, joined; without what would end a line of the answer."""
+    lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    values = [value for name, _, value in lines if name.lower() == b"accept"]
+    return " ".join(b", ".join(values).decode("latin-1").split())
+
+
+def _answer(status: HTTPStatus, body: bytes, content_type: str = "text/plain", *, is_head: bool) -> bytes:
     head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {CONTENT_TYPE_LATEST}\r\n"
+        f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {content_type}\r\nvary: accept\r\n"
         f"content-length: {len(body)}\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
     )
-    return head.encode() + (b"" if is_head else body)
+    return head.encode("latin-1") + (b"" if is_head else body)

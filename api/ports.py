@@ -165,6 +165,6 @@ class HealthPort(Protocol):
 class FiguresPort(Protocol):
     """The metrics."""
 
-    async def text(self) -> bytes:
-        """Give them as Prometheus text; never raises."""
+    async def text(self, accept: str = "") -> tuple[bytes, str]:
+        """Give them in the form that ``accept`` names, else as Prometheus text, and the content type; never raises."""
         ...

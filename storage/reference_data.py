@@ -60,7 +60,7 @@ class ReferenceCopies:
         self._customer_max_age_s = customer_max_age_s
         self._currencies = currencies
         self._reader: BatchedReader[tuple[bytes, float]] = BatchedReader(self._read)
-        self._counts = {"found": 0, "missed": 0}
+        self._counts = {"hit": 0, "miss": 0}
 
     async def products(self, skus: Iterable[str], currency: str) -> Copy[tuple[Product, ...]] | None:
         """All of the products, as old as the oldest of them; None where any of them is missing."""
@@ -96,7 +96,7 @@ class ReferenceCopies:
 
     def figures(self) -> dict[str, float]:
         """What the metrics show: copies found and missed, and how often Redis was away."""
-        counts = {f"reference_copies_{name}_total": float(count) for name, count in self._counts.items()}
+        counts = {f"reference_lookups_total:{outcome}": float(count) for outcome, count in self._counts.items()}
         return {**counts, "redis_failures_total": float(self._redis.failures)}
 
     async def _find(self, key: str, decode: Callable[[bytes], tuple[float, V]], *, max_age_s: float) -> Copy[V] | None:
@@ -112,7 +112,7 @@ class ReferenceCopies:
             copy = None
         if copy is not None and copy.age_s > max_age_s:
             copy = None
-        self._counts["missed" if copy is None else "found"] += 1
+        self._counts["miss" if copy is None else "hit"] += 1
         return copy
 
     async def _read(self, keys: Sequence[str]) -> dict[str, tuple[bytes, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AsyncExitStack
 
 from actors import composition
@@ -10,9 +11,11 @@ from actors.bulkhead import Caller
 from actors.link import Methods
 from actors.names import BULKHEAD
 from actors.peers import Peers
+from actors.process_metrics import histogram, labelled
 from actors.processes.process import Process
 from actors.read_through import ReadThrough
 from domain.calls import Partner
+from partners.resilience import LATENCY_BOUNDS_S
 from partners.resilience import Bulkhead as PartnerBulkhead
 from storage.reference_data import ReferenceCopies
 
@@ -54,16 +57,19 @@ class Bulkhead(Process):
     async def statistics(self) -> dict[str, float]:
         """Figures for the metrics."""
         state = self._bulkhead.state()
-        outcomes = {f"outcome_{name}_total": float(count) for name, count in state.outcomes.items()}
         return {
-            **outcomes,
+            **labelled("call_outcomes_total", {outcome_label(name): count for name, count in state.outcomes.items()}),
+            **histogram("call_attempt_seconds", LATENCY_BOUNDS_S, state.latency_counts, state.latency_sum_s),
             **(self._copies.figures() if self._copies is not None else {}),
             "in_flight_calls": state.in_flight,
             "queued_calls": state.queued,
             "retries_total": state.retries,
             "credentials_refused_total": state.credentials_refused,
             "breaker_open": float(state.breaker.value != "closed"),
-            "calls_total": float(sum(state.latency_counts)),
-            "latency_seconds_sum": state.latency_sum_s,
             "undelivered_total": self._worker.undelivered,
         }
+
+
+def outcome_label(name: str) -> str:
+    """The value of the label ``outcome`` for a class of outcomes: ``not_sent`` for ``NotSent``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -93,7 +93,9 @@ def dead_lettered(shop: Shop) -> float:
     answer = urllib3.request(
         "GET", shop.endpoints["api"] + "/metrics", headers={"Authorization": f"Bearer {shop.endpoints['token']}"}
     )
-    found = re.search(r"^ordersvc_dead_lettered_total\{[^}]*\} (\S+)$", answer.data.decode(), re.MULTILINE)
+    found = re.search(
+        r'^ordersvc_consumed_messages_total\{outcome="dead_lettered",[^}]*\} (\S+)$', answer.data.decode(), re.MULTILINE
+    )
     return float(found.group(1)) if found else 0.0
 
 

@@ -6,13 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-import urllib3
-from prometheus_client import Metric
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.documents import wrong_in
+from tests.acceptance.metrics import gathered
 from tests.acceptance.shop import Shop
-from tests.acceptance.started import ROOT, until
+from tests.acceptance.started import ROOT
 from tests.acceptance.test_published import whole_life
 
 DOCS = ROOT / "docs"
@@ -46,24 +44,13 @@ def test_the_operators_page_has_every_metric_and_actor_there_is_and_no_other_met
     page = (DOCS / "operations.md").read_text()
     table = re.search(r"^\| metric \| is \|\n(.*?)\n\n", page, re.MULTILINE | re.DOTALL)
     assert table is not None
-    told = set(re.findall(r"`(ordersvc_[a-z_]+?)(?:<Outcome>)?(?:_total)?`", table.group(1)))
+    told = set(re.findall(r"`(ordersvc_[a-z_]+?)(?:_total)?`", table.group(1)))
     whole_life(shop)
-    families = until(lambda: metrics_of(shop), "the supervisor has gathered figures")
-    assert {re.sub(r"^(ordersvc_outcome_).*", r"\1", name) for name in families} == told
+    families = gathered(shop)
+    assert set(families) == told
     for sample in families["ordersvc_process_up"].samples:
         name = re.sub(r"^order-shard-\d+$", "order-shard-<k>", sample.labels["process"])
         assert f"`{re.sub('^order-[0-9a-f-]{36}$', 'order-<order id>', name)}`" in page
-
-
-def metrics_of(shop: Shop) -> dict[str, Metric] | None:
-    """The service's own metrics by name, once they have figures of every kind of process."""
-    answer = urllib3.request(
-        "GET", shop.endpoints["api"] + "/metrics", headers={"Authorization": f"Bearer {shop.endpoints['token']}"}
-    )
-    families = {family.name: family for family in text_string_to_metric_families(answer.data.decode())}
-    own = {name: family for name, family in families.items() if re.match(r"ordersvc_\w+(?<!_created)$", name)}
-    wanted = {"ordersvc_outcome_HoldAnswered", "ordersvc_commits", "ordersvc_delivered"}
-    return own if wanted <= own.keys() else None
 
 
 @pytest.mark.parametrize(

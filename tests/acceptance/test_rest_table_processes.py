@@ -16,11 +16,13 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.acceptance.givens import ITEMS, knob, new_order
 from tests.acceptance.listening import listening
 from tests.acceptance.shop import Shop
 from tests.acceptance.started import Started, free_port, until
+from tests.tools.promtool import findings_of
 
 pytestmark = pytest.mark.own_service
 
@@ -143,15 +145,20 @@ def counted(shop: Shop) -> float:
 def test_the_metrics_have_a_port_of_their_own_that_serves_nothing_else(shops: list[Shop], metrics_port: int) -> None:
     """Of several processes one has the port; it shows what all of them count, and only there no token is asked for."""
 
-    def ask(path: str) -> tuple[int, str]:
+    def ask(path: str, accept: str = "*/*") -> tuple[int, str]:
         with closing(HTTPConnection("127.0.0.1", metrics_port, timeout=10)) as connection:
-            connection.request("GET", path)
+            connection.request("GET", path, headers={"accept": accept})
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
 
     status, text = ask("/metrics")
     assert status == 200
     assert "ordersvc_http_requests_total" in text
+    assert findings_of(text) == []
+    status, text = ask("/metrics", "application/openmetrics-text; version=1.0.0")
+    assert status == 200
+    read = {family.name for family in text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]
+    assert "ordersvc_http_requests" in read
     assert ask("/health/live")[0] == 404
     assert ask("/api/orders")[0] == 404
     with closing(HTTPConnection("127.0.0.1", urlsplit(shops[0].endpoints["api"]).port, timeout=10)) as connection:

@@ -211,7 +211,7 @@ async def test_only_a_bulkhead_whose_answers_are_copied_has_a_copy_store(
 ) -> None:
     bulkhead = Bulkhead(f"bulkhead-{partner}", config)
     await bulkhead.start()
-    assert any(name.startswith("reference_copies_") for name in await bulkhead.statistics()) == keeps_copies
+    assert any(name.startswith("reference_lookups_total:") for name in await bulkhead.statistics()) == keeps_copies
 
 
 @pytest.mark.parametrize("module", ["actors.runtime", "api"])

@@ -55,6 +55,35 @@ async def test_it_serves_nothing_else(port: int, request_line: bytes, status: by
     assert answer.endswith(b"\r\n\r\n")
 
 
+@pytest.mark.parametrize(
+    ("lines", "content_type"),
+    [
+        (b"", b"text/plain"),
+        (b"accept: */*\r\n", b"text/plain"),
+        (b"Accept: application/openmetrics-text; version=1.0.0\r\n", b"application/openmetrics-text"),
+        (b"accept: text/html\r\nACCEPT:application/openmetrics-text\r\n", b"application/openmetrics-text"),
+        (b"x-accept: application/openmetrics-text\r\n", b"text/plain"),
+    ],
+)
+async def test_who_asks_chooses_the_form(port: int, lines: bytes, content_type: bytes) -> None:
+    answer = await asked(port, b"GET /metrics HTTP/1.1\r\nhost: x\r\n" + lines + b"\r\n")
+    assert b"\r\ncontent-type: " + content_type + b"\r\n" in answer
+    assert b"\r\nvary: accept\r\n" in answer
+
+
+async def test_a_header_can_not_put_another_line_into_the_answer() -> None:
+    class Echo(FakeFigures):
+        async def text(self, accept: str = "") -> tuple[bytes, str]:
+            return b"figures 1\n", f"text/plain; version={accept}"
+
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        number: int = free.getsockname()[1]
+    async with serving_metrics(Echo(), HOST, number, shared=False):
+        answer = await asked(number, b"GET /metrics HTTP/1.1\r\naccept: 1\nx-evil: 1\rx-evil: 2\r\n\r\n")
+    assert b"version=1 x-evil: 1 x-evil: 2\r\n" in answer
+
+
 async def test_connections_are_bounded_and_a_head_too(port: int) -> None:
     held = [await asyncio.open_connection(HOST, port) for _ in range(CONNECTIONS_MAX)]
     assert await asked(port, b"") == b""

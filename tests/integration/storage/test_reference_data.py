@@ -68,12 +68,12 @@ async def test_what_one_process_learnt_another_finds(copies_at: Opening) -> None
     assert 0 <= products.age_s < AGE_S
     assert customer is not None
     assert customer.value == CUSTOMER
-    assert other.figures()["reference_copies_found_total"] == 3
+    assert other.figures()["reference_lookups_total:hit"] == 3
     # All or nothing: whoever misses one asks the partner for all.
     assert await other.products(["pen", "paper"], "EUR") is None
     assert await other.products(["pen"], "JPY") is None
     assert await other.customer("nobody") is None
-    assert other.figures()["reference_copies_missed_total"] == 3
+    assert other.figures()["reference_lookups_total:miss"] == 3
 
 
 async def test_a_copy_is_given_for_as_long_as_it_may_be_used(copies_at: Opening) -> None:

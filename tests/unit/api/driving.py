@@ -268,8 +268,8 @@ class FakeHealth:
 class FakeFigures:
     """Metrics."""
 
-    async def text(self) -> bytes:
-        return b"figures 1\n"
+    async def text(self, accept: str = "") -> tuple[bytes, str]:
+        return b"figures 1\n", "application/openmetrics-text" if "openmetrics" in accept else "text/plain"
 
 
 @dataclass

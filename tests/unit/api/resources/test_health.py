@@ -44,3 +44,10 @@ async def test_metrics_want_their_scope(world: World) -> None:
         assert answered.status == 200
         assert answered.headers["content-type"].startswith("text/plain")
         assert answered.body == b"figures 1\n"
+
+
+async def test_metrics_come_in_the_form_that_is_asked_for(world: World) -> None:
+    headers = {"accept": "application/openmetrics-text; version=1.0.0"}
+    answered = await world.ask("GET", "/metrics", token=token("metrics:read"), headers=headers)
+    assert (answered.status, answered.headers["content-type"]) == (200, "application/openmetrics-text")
+    assert answered.headers["vary"] == "accept"
