@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -70,4 +69,5 @@ async def show_readiness(request: Request) -> Response:
 )
 async def show_metrics(ctx: MetricsReader) -> Response:
     """All processes of the API together, and what the supervisor gathered. `METRICS_PORT` shows the same without a token."""
-    return Response(await ctx.services.figures.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+    text, content_type = await ctx.services.figures.text(ctx.header(b"accept") or "")
+    return Response(text, headers={"content-type": content_type, "vary": "accept"})
