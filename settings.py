@@ -24,13 +24,13 @@ from babel.numbers import list_currencies
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from actors.router import RouterLimits
-from actors.shard import ShardPolicy
+from actors.routing.router import RouterLimits
+from actors.shard.shard import ShardPolicy
 from domain.money import AMOUNT_MAX_MINOR, fraction
 from domain.numbers import number
-from messaging.bridge import BridgeLimits
+from messaging.consumer import BridgeLimits
 from messaging.publisher import PublisherLimits
-from partners.resilience import Limits as BulkheadLimits
+from partners.resilient_client import Limits as BulkheadLimits
 from sagas.decision import Rules
 from storage.postgres import PoolLimits
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import ray
 
-from actors import composition
-from actors.link import CallFailed, ProcessGone
-from actors.logs import set_up_logs
-from actors.names import SUPERVISOR
-from actors.peers import SILENT, Peers
-from actors.processes.ray_processes import NAMESPACE, RayProcesses
+from actors.processes import composition
+from actors.processes.logs import set_up_logs
+from actors.processes.ray_actors import NAMESPACE, RayProcesses
+from actors.rpc.clients import SILENT, Peers
+from actors.rpc.connection import CallFailed, ProcessGone
+from actors.rpc.process_names import SUPERVISOR
 from settings import Settings, settings_or_exit
 from storage.errors import WrongSchema
 from storage.migrate import check_schema

@@ -18,11 +18,18 @@ from typing import Any, TypeVar
 import structlog
 from fastapi import FastAPI
 
-from actors.composition import directory_of, make_peers, once_reachable, open_router, open_router_store, pool_limits_of
-from actors.logs import set_up_logs
-from actors.names import SHARD, SUPERVISOR
-from actors.peers import Peers
+from actors.processes.composition import (
+    directory_of,
+    make_peers,
+    once_reachable,
+    open_router,
+    open_router_store,
+    pool_limits_of,
+)
+from actors.processes.logs import set_up_logs
 from actors.processes.process import keep_garbage_collection_rare
+from actors.rpc.clients import Peers
+from actors.rpc.process_names import SHARD, SUPERVISOR
 from api.app import create_app
 from api.configuration import authenticator_of, limits_of, metrics_folder
 from api.dead_letters import DeadLetters
@@ -32,13 +39,13 @@ from api.metrics_port import serving_metrics
 from api.services import Collaborators, Services
 from messaging import asyncapi
 from settings import Settings, settings
-from storage.answers import Answers
-from storage.cache import Cache
 from storage.cursor_keys import cursor_keys
 from storage.migrate import check_schema
-from storage.promotions import Promotions
-from storage.queries import Queries
-from storage.redis import QuietRedis
+from storage.reads.order_queries import Queries
+from storage.redis_cache import Cache
+from storage.redis_connection import QuietRedis
+from storage.writes.kept_answers import Answers
+from storage.writes.promotions import Promotions
 from supervised import on_failure
 
 APPLICATION_NAME = "api"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from domain.errors import Unavailable
+from messaging.connection import LOST
 from messaging.dead_letters import DeadLetter, find_dead_letter, list_dead_letters, resend_dead_letters
-from messaging.link import LOST
 
 BROKER_RETRY_AFTER_S = 2.0
 

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from actors.replies import Reply
+from actors.order.replies import Reply
 from domain.commands import Message
 from domain.order import Order
 from domain.promotions import Promotion
 from messaging.dead_letters import DeadLetter
-from storage.answers import KeptAnswer
-from storage.commits import StoredEvent
-from storage.filters import OrderFilters, PageKey, Sort
-from storage.promotions import StoredPromotion
-from storage.queries import Bucket, GroupBy, OrderPage
+from storage.reads.order_filters import OrderFilters, PageKey, Sort
+from storage.reads.order_queries import Bucket, GroupBy, OrderPage
+from storage.writes.commits import StoredEvent
+from storage.writes.kept_answers import KeptAnswer
+from storage.writes.promotions import StoredPromotion
 
 
 class RouterPort(Protocol):
-    """``actors.router.Router``."""
+    """``actors.routing.router.Router``."""
 
     async def ask(self, order_id: str, message: Message, *, timeout_s: float | None = None) -> Reply:
         """Deliver a message and give its answer; raises ``Refused``, ``Unavailable``, ``OutcomeUnknown``."""
@@ -37,7 +37,7 @@ class RouterPort(Protocol):
 
 
 class QueriesPort(Protocol):
-    """``storage.queries.Queries``. Every method raises ``StorageUnavailable``."""
+    """``storage.reads.order_queries.Queries``. Every method raises ``StorageUnavailable``."""
 
     async def order(self, order_id: str) -> Order | None:
         """Give an order as it is committed."""

@@ -14,7 +14,7 @@ from api.shapes.queries import StatisticsQuery
 from api.shapes.responses import encode
 from domain.errors import FieldError
 from domain.times import FIRST
-from storage.queries import Bucket
+from storage.reads.order_queries import Bucket
 from supervised import awaited
 
 BUCKETS_MAX = 5000

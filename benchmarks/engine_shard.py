@@ -13,21 +13,21 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 
-from actors import composition
-from actors.link import Methods
-from actors.mailbox import Letter
-from actors.make_shard import make_shard
-from actors.peers import Peers
+from actors.order.mailbox import Letter
+from actors.order.messages import decode_call
+from actors.processes import composition
 from actors.processes.process import Process
-from actors.shard import OrderShard
-from actors.wire import decode_call
+from actors.rpc.clients import Peers
+from actors.rpc.server import Methods
+from actors.shard.make_shard import make_shard
+from actors.shard.shard import OrderShard
 from benchmarks.partners import answer_at_once
 from domain.calls import Partner
 from domain.commands import Actor, ActorType, CallAnswered, Message
 from domain.order import Status
 from messaging.publisher import OnConfirmed, Outbound
 from settings import Settings
-from storage.snapshots import OrderStore
+from storage.writes.order_store import OrderStore
 
 NEVER_S = 3600.0
 PREPARED = (Status.PREPARED, Status.DELIVERED, Status.CANCELLED)
@@ -64,7 +64,7 @@ class OutboxOnly:
 
 
 class EngineShard(Process):
-    """A shard as ``actors.peers`` and ``actors.router`` know one: what is called over its connections."""
+    """A shard as ``actors.rpc.clients`` and ``actors.routing.router`` know one: what is called over its connections."""
 
     kind = "shard"
 

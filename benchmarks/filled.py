@@ -12,7 +12,7 @@ from uuid import uuid4
 import asyncpg
 from msgspec.structs import replace
 
-from actors.commits import commit_of
+from actors.order.commit_of import commit_of
 from benchmarks.partners import answer_at_once
 from domain.calls import Call
 from domain.commands import (
@@ -30,10 +30,10 @@ from domain.commands import (
     Wake,
 )
 from domain.order import Order
+from sagas.decide import decide
 from sagas.decision import Decision, Rules
-from sagas.stages import decide
-from storage.commits import Commit
-from storage.snapshots import OrderStore
+from storage.writes.commits import Commit
+from storage.writes.order_store import OrderStore
 
 CUSTOMER = "load-customer-1000000"
 SKUS = ("load-sku-1", "load-sku-2", "load-sku-3")

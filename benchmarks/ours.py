@@ -21,11 +21,11 @@ import ray
 import structlog
 import uvloop
 
-from actors import composition
-from actors.peers import Peers
+from actors.processes import composition
 from actors.processes.hosting import hosted
-from actors.processes.ray_processes import NAMESPACE
-from actors.router import Router
+from actors.processes.ray_actors import NAMESPACE
+from actors.routing.router import Router
+from actors.rpc.clients import Peers
 from benchmarks.engine_shard import EngineShard
 from benchmarks.load import Outcome, closed_loop
 from benchmarks.program import answer_lines
@@ -36,7 +36,7 @@ from settings import Settings, settings_of_process
 from storage.migrate import migrate
 from storage.processes import ProcessState
 from storage.shards import Shards
-from storage.snapshots import OrderStore
+from storage.writes.order_store import OrderStore
 
 OBJECT_STORE_BYTES = 100 * 1024 * 1024
 START_TIMEOUT_S = 60.0

@@ -17,7 +17,7 @@ import asyncpg
 import structlog
 from pydantic import SecretStr
 
-from actors.wire import encode_letter
+from actors.order.messages import encode_letter
 from benchmarks.database import make_database, private_postgres
 from benchmarks.engine_shard import EngineShard
 from benchmarks.filled import PREPARED, fill

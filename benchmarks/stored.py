@@ -20,9 +20,9 @@ from benchmarks.program import running
 from benchmarks.report import Chart, Report, Series, Table, Target, number
 from benchmarks.samples import middle
 from benchmarks.varied import BIG_CUSTOMER, RARE_SKU, fill_varied
-from storage.filters import OrderFilters, Sort
 from storage.migrate import migrate
-from storage.queries import Queries
+from storage.reads.order_filters import OrderFilters, Sort
+from storage.reads.order_queries import Queries
 
 FEW_ORDERS = 1000
 SHARDS = 2

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from actors.partitions import weight
+from actors.shard.partitions import weight
 from benchmarks import processes
 from benchmarks.processes import Group
 from benchmarks.service import Service

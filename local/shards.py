@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from itertools import count
 
-from actors.names import SHARD
+from actors.rpc.process_names import SHARD
 from local.endpoints import url_of
 from local.errors import LocalError
 from settings import Settings, settings_or_exit

@@ -17,10 +17,10 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractQueue
 from aiormq.abc import DeliveredMessage
 
-from messaging import modes, parcel, topology
-from messaging.arrived import Arrived, arrived
+from messaging import content_modes, redelivery, topology
+from messaging.connection import LinkPolicy
 from messaging.decoding import tolerate_any_properties
-from messaging.link import LinkPolicy
+from messaging.delivery import Arrived, arrived
 
 LIST_MAX_LETTERS = 1000
 LISTED_BODY_MAX_BYTES = 8192  # a thousand of the broker's largest size would fill the memory
@@ -94,7 +94,7 @@ async def resend_dead_letters(url: str, keys: Collection[str] | None = None, *, 
             if sent >= limit:
                 break
             if wanted is None or _key(message) in wanted:
-                anew = parcel.to_try_anew(message)
+                anew = redelivery.to_try_anew(message)
                 await channel.default_exchange.publish(anew, topology.INBOX, mandatory=True, timeout=STEP_TIMEOUT_S)
                 await _ack(channel, message)
                 sent += 1
@@ -140,8 +140,8 @@ async def _ack(channel: AbstractChannel, message: Arrived) -> None:
 def _key(message: Arrived) -> str:
     """In binary mode two events may have the same body: there the attributes belong to the content."""
     content = message.body
-    if modes.is_binary(message.content_type, message.headers):
-        attributes = modes.attributes_of(message.content_type, message.headers)
+    if content_modes.is_binary(message.content_type, message.headers):
+        attributes = content_modes.attributes_of(message.content_type, message.headers)
         content += repr(sorted(attributes.items())).encode(errors="replace")
     return hashlib.blake2b(content, digest_size=KEY_BYTES, person=b"dead letter").hexdigest()
 
@@ -150,12 +150,12 @@ def _letter(message: Arrived, body_max_bytes: int | None = None) -> DeadLetter:
     return DeadLetter(
         key=_key(message),
         message_id=message.message_id,
-        reason=parcel.text_of(message, parcel.REASON) or "unknown",
-        detail=parcel.text_of(message, parcel.DETAIL) or "",
-        attempts=parcel.attempt_of(message),
-        exchange=parcel.exchange_of(message),
-        routing_key=parcel.routing_key_of(message),
-        first_received=parcel.text_of(message, parcel.FIRST_RECEIVED) or "",
+        reason=redelivery.text_of(message, redelivery.REASON) or "unknown",
+        detail=redelivery.text_of(message, redelivery.DETAIL) or "",
+        attempts=redelivery.attempt_of(message),
+        exchange=redelivery.exchange_of(message),
+        routing_key=redelivery.routing_key_of(message),
+        first_received=redelivery.text_of(message, redelivery.FIRST_RECEIVED) or "",
         size_bytes=len(message.body),
         body=message.body[:body_max_bytes],
     )

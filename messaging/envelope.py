@@ -17,13 +17,13 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import force_setattr
 
-from domain.document import time_text
 from domain.events import Event
 from domain.ids import named_id, uuid_text
 from domain.money import AMOUNT_MAX_MINOR
 from domain.numbers import number
+from domain.representation import time_text
 from domain.times import TimeOutOfRange, read_event_time
-from messaging import modes
+from messaging import content_modes
 
 CONTENT_TYPE = "application/cloudevents+json"
 NOTICE_TYPE = "SolicitudNotificacion"
@@ -269,10 +269,10 @@ def decode(
     """
     if len(body) > max_bytes:
         raise Unreadable("too_large", f"the body has {len(body)} bytes, {max_bytes} are read at most")
-    if modes.is_batched(content_type):
+    if content_modes.is_batched(content_type):
         raise Unreadable("invalid_attribute", "several events in one message (batched mode) are not read")
-    if modes.is_binary(content_type, headers or {}):
-        found = modes.attributes_of(content_type, headers or {})
+    if content_modes.is_binary(content_type, headers or {}):
+        found = content_modes.attributes_of(content_type, headers or {})
         attributes = _understood(lambda: msgspec.convert(found, _Attributes), "invalid_attribute", "")
         data = body
     else:
@@ -280,7 +280,7 @@ def decode(
         data = _data_of(structured)
     if attributes.specversion != "1.0":
         raise Unreadable("unsupported_version", f"specversion is {attributes.specversion!r}, only '1.0' is read")
-    if attributes.datacontenttype is not None and not modes.is_json(attributes.datacontenttype):
+    if attributes.datacontenttype is not None and not content_modes.is_json(attributes.datacontenttype):
         raise Unreadable("invalid_attribute", f"datacontenttype is {attributes.datacontenttype!r}, only JSON is read")
     kind = DATA_OF.get(attributes.type)
     if kind is None:

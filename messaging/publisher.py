@@ -16,11 +16,11 @@ import structlog
 from aio_pika.abc import AbstractConnection
 
 from messaging import topology
-from messaging.backlog import Backlog, Line, Outbound
-from messaging.confirms import ConfirmChannel, open_confirm_channel
+from messaging.confirm_channel import ConfirmChannel, open_confirm_channel
+from messaging.connection import Link, LinkPolicy
 from messaging.envelope import NOTICE_TYPE
 from messaging.event_properties import encode_properties
-from messaging.link import Link, LinkPolicy
+from messaging.publish_queue import Backlog, Line, Outbound
 from supervised import awaited, note_failure, supervised
 
 __all__ = ["Outbound", "Publisher", "PublisherLimits"]

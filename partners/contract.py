@@ -1,6 +1,6 @@
 """What each operation of the partners may answer, as contracts/partners.yaml says: the one place that knows it.
 
-A table and nothing else. What it does not name was not said by the partner (partners/answers.py).
+A table and nothing else. What it does not name was not said by the partner (partners/responses.py).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from partners.wire import CustomerShape, HoldShape, PaymentShape, ProductsShape, Reader, RefundShape
+from partners.shapes import CustomerShape, HoldShape, PaymentShape, ProductsShape, Reader, RefundShape
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -2,7 +2,7 @@
 
 Everything that could go wrong on the way becomes a value of ``domain.calls``: a caller never sees an exception of the
 network. This file knows nothing of products, payments or customers; it sends each request exactly once, because whether
-to send again is decided in one place only (partners/resilience.py). What an answer means, partners/answers.py says.
+to send again is decided in one place only (partners/resilient_client.py). What an answer means, partners/responses.py says.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from aiohttp.client_middlewares import ClientHandlerType
 from yarl import URL
 
 from domain.calls import NotSent, Unknown
-from partners.answers import Answer, NoAnswer, meaning
 from partners.contract import Operation
+from partners.responses import Answer, NoAnswer, meaning
 
 ANSWER_MAX_BYTES: Final = 1_048_576
 CONNECT_SHARE_OF_TIMEOUT: Final = 0.5

@@ -20,7 +20,7 @@ from domain.calls import (
 from domain.money import AMOUNT_MAX_MINOR
 from partners import contract
 from partners.http import PartnerHttp, segment
-from partners.wire import ChargeBody, MoneyShape, PaymentShape, RefundBody, RefundShape, encode, same_id
+from partners.shapes import ChargeBody, MoneyShape, PaymentShape, RefundBody, RefundShape, encode, same_id
 
 # Nothing is charged that is larger, and the books of an order, which add up, have to fit into int64.
 _TOO_LARGE = Unknown("an answer with an amount that is larger than any may be")

@@ -25,7 +25,7 @@ from domain.order import Product
 from partners import contract
 from partners.contract import Operation
 from partners.http import PartnerHttp, segment
-from partners.wire import (
+from partners.shapes import (
     CommitBody,
     HoldBody,
     HoldLineBody,

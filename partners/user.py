@@ -9,7 +9,7 @@ from domain.calls import CustomerFetched, FetchCustomer, Outcome, Request, Unkno
 from domain.order import Address, Customer
 from partners.contract import GET_CUSTOMER
 from partners.http import PartnerHttp, segment
-from partners.wire import AddressShape, CustomerShape
+from partners.shapes import AddressShape, CustomerShape
 
 
 class UserClient:

@@ -12,13 +12,13 @@ from msgspec.structs import replace
 from domain.attention import payment_key
 from domain.calls import Declined, NotKnown, NotSent, Outcome, PaymentAnswered, Unknown
 from domain.commands import PaymentConfirmed, PaymentRejected
-from domain.derived import IN_FLIGHT, TOOK_MONEY, is_watch
 from domain.money import Money
 from domain.order import Step, StepKind, StepState
 from domain.payments import Payment, PaymentStatus
-from sagas import compensation, paying, steps
-from sagas.draft import Draft
-from sagas.events import has_attention, tell_update
+from domain.totals_and_statuses import IN_FLIGHT, TOOK_MONEY, is_watch
+from sagas import compensating, paying, steps
+from sagas.decision_builder import Draft
+from sagas.event_data import has_attention, tell_update
 
 CODE_NEVER_MADE = "never_made"
 WATCH_PACE_PARTS = 8  # the watch for late money asks at least so many times over its whole length
@@ -86,11 +86,11 @@ def charge_due(draft: Draft, step: Step) -> None:
     payment = draft.payment(step.subject)
     if payment is not None and step.state is StepState.RUNNING:
         _in_doubt(draft, payment)
-        compensation.ask_instead(draft, step)
+        compensating.ask_instead(draft, step)
     elif steps.is_charge_wanted(draft.order, draft.now):
         steps.again(draft, step.key, step)
     else:
-        compensation.ask_instead(draft, step)
+        compensating.ask_instead(draft, step)
 
 
 def verify_failed(draft: Draft, step: Step, outcome: Outcome) -> None:
@@ -132,7 +132,7 @@ def _ask_about(draft: Draft, payment: Payment, said: Money | None) -> None:
         asking = steps.intent(draft, StepKind.VERIFY, key, subject=payment.payment_id)
         steps.start(draft, replace(asking, told=told))
     elif step.state is not StepState.RUNNING:
-        compensation.ask_instead(draft, replace(step, told=told))
+        compensating.ask_instead(draft, replace(step, told=told))
     elif step.told != told:
         steps.put(draft, step.key, replace(step, told=told))
 
@@ -163,7 +163,7 @@ def _ask_later(draft: Draft, payment: Payment, step: Step) -> None:
 def _not_sent(draft: Draft, step: Step, payment: Payment, outcome: NotSent) -> None:
     """This try certainly had no effect; where an earlier one may have had, it is asked about."""
     if not steps.is_charge_wanted(draft.order, draft.now):
-        compensation.ask_instead(draft, replace(step, state=StepState.RETRYING, last_error=outcome.detail))
+        compensating.ask_instead(draft, replace(step, state=StepState.RETRYING, last_error=outcome.detail))
     elif step.may_have_happened:
         _in_doubt(draft, payment)
         steps.no_word(draft, step.key, _as_verify(step), outcome)

@@ -10,16 +10,16 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from domain.commands import AddItem, ApplyDiscount, ChangeQuantity, CreateOrder, Message, RemoveDiscount, RemoveItem
-from domain.derived import in_flight, money_kept
 from domain.events import EventType
 from domain.ids import item_id
 from domain.order import Order, OrderLine, Status
 from domain.pricing import price
 from domain.promotions import Discount, code_key, unusable_because
+from domain.totals_and_statuses import in_flight, money_kept
 from sagas import steps, validating
 from sagas.decision import Answer, Claim, Decision, Rules
-from sagas.draft import Draft
-from sagas.events import items_data, tell, tell_update
+from sagas.decision_builder import Draft
+from sagas.event_data import items_data, tell, tell_update
 from sagas.refusals import conflict, not_found, unprocessable
 
 LINES_MAX = 200

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from domain.order import Order, Status, Step, StepKind, StepState
 from sagas import steps
-from sagas.draft import Draft
+from sagas.decision_builder import Draft
 
 
 def ask(draft: Draft, revision: int, *, rounds: int = 0) -> None:

@@ -2,7 +2,7 @@
 
 What PaymentSvc says may come as an answer or as an event, twice, late or in any order; the first final word counts, and
 one that says something else later needs attention and moves no money. What is sent and asked until then is in
-``charging``, giving back in ``refunds``.
+``charging``, giving back in ``refunding``.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from msgspec.structs import replace
 
 from domain.attention import AttentionReason, payment_key
 from domain.commands import Pay
-from domain.derived import IN_FLIGHT, TOOK_MONEY, has_mismatch, in_flight, money_kept, totals
 from domain.events import EventType, Template
 from domain.ids import charge_transaction_id, payment_id
 from domain.money import Money
 from domain.order import CancelReason, Status, StepKind
 from domain.payments import Payment, PaymentStatus, Transaction, TransactionType
-from sagas import compensation, preparing, refunds, steps
-from sagas.deadlines import can_expire
+from domain.totals_and_statuses import IN_FLIGHT, TOOK_MONEY, has_mismatch, in_flight, money_kept, totals
+from sagas import compensating, preparing, refunding, steps
+from sagas.deadline import can_expire
 from sagas.decision import Answer
-from sagas.draft import Draft
-from sagas.events import attention_over, call_for_attention, tell, tell_update
+from sagas.decision_builder import Draft
+from sagas.event_data import attention_over, call_for_attention, tell, tell_update
 from sagas.refusals import conflict, illegal, unprocessable
 
 CODE_SETTLED_OUTSIDE = "settled_outside"  # staff's word that nothing was taken
@@ -129,7 +129,7 @@ def advance(draft: Draft) -> None:
         draft.change(status=Status.PAID, paid_at=draft.now)
         tell_update(draft, "status", by_itself=True)
         preparing.confirm(draft)
-        refunds.give_back_surplus(draft)
+        refunding.give_back_surplus(draft)
 
 
 def received(draft: Draft, payment: Payment) -> None:
@@ -166,17 +166,17 @@ def enter_charge(draft: Draft, payment: Payment, taken: Money, transaction_id: s
 
 def go_on_with_money(draft: Draft) -> None:
     """Money came or went: give back what is not the order's to keep, and go on with a cancellation."""
-    refunds.give_back_surplus(draft)
-    compensation.late_money(draft)
-    compensation.go_on(draft)
+    refunding.give_back_surplus(draft)
+    compensating.late_money(draft)
+    compensating.go_on(draft)
 
 
 def go_on(draft: Draft) -> None:
     """No money is on its way any more: an order past its time expires, one that is being cancelled goes on with that."""
     if can_expire(draft.order) and draft.now >= draft.order.expires_at:
-        compensation.cancel(draft, CancelReason.EXPIRED, by_itself=True)
+        compensating.cancel(draft, CancelReason.EXPIRED, by_itself=True)
     else:
-        compensation.go_on(draft)
+        compensating.go_on(draft)
 
 
 def end_step(draft: Draft, payment: Payment) -> None:

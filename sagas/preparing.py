@@ -7,12 +7,12 @@ back.
 from __future__ import annotations
 
 from domain.calls import Declined, HoldAnswered, NotKnown, NotSent, Outcome, Unknown
-from domain.derived import totals
 from domain.events import EventType
 from domain.order import CancelReason, HoldState, Status, Step, StepKind
-from sagas import compensation, holds, steps
-from sagas.draft import Draft
-from sagas.events import items_data, tell, tell_update
+from domain.totals_and_statuses import totals
+from sagas import compensating, holds, steps
+from sagas.decision_builder import Draft
+from sagas.event_data import items_data, tell, tell_update
 
 NUMBER_DIGITS = 9
 LOST_CODES = ("hold_expired", "hold_released", "stale_revision")  # what was committed before is answered "committed"
@@ -78,7 +78,7 @@ def commit_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
 
 def _lost(draft: Draft) -> None:
     if draft.order.rehold_tried:
-        compensation.cancel(draft, CancelReason.OUT_OF_STOCK, by_itself=True)
+        compensating.cancel(draft, CancelReason.OUT_OF_STOCK, by_itself=True)
         return
     draft.change(hold=HoldState.LOST, rehold_tried=True)
     tell_update(draft, "hold")

@@ -1,7 +1,7 @@
 """Staff's word on money: what became of a payment or refund that PaymentSvc leaves undecided or in question.
 
 It is entered by the same functions as PaymentSvc's own word, so that the order goes on in the same way and money moves
-once. What PaymentSvc says later and differently needs attention again (``paying``, ``refunds``).
+once. What PaymentSvc says later and differently needs attention again (``paying``, ``refunding``).
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from msgspec.structs import replace
 
 from domain.attention import AttentionReason, payment_key, refund_key
 from domain.commands import Record
-from domain.derived import IN_FLIGHT, outstanding, settled_status
 from domain.errors import Refused
 from domain.ids import correction_transaction_id
 from domain.money import AMOUNT_MAX_MINOR, Money
 from domain.payments import REASON_CORRECTED, Payment, PaymentStatus, Refund, RefundStatus
-from sagas import charging, compensation, paying, refunds, steps
+from domain.totals_and_statuses import IN_FLIGHT, outstanding, settled_status
+from sagas import charging, compensating, paying, refunding, steps
 from sagas.decision import Answer
-from sagas.draft import Draft
-from sagas.events import attention_over, has_attention, tell_update
+from sagas.decision_builder import Draft
+from sagas.event_data import attention_over, has_attention, tell_update
 from sagas.refusals import conflict, not_found, unprocessable
 
 
@@ -36,7 +36,7 @@ def record(draft: Draft, command: Record) -> Answer:
     """
     subject = command.subject.lower()
     payment = draft.payment(subject)
-    found = refunds.find(draft.order, subject)
+    found = refunding.find(draft.order, subject)
     before = draft.order
     if payment is not None:
         _record_payment(draft, payment, command)
@@ -89,16 +89,16 @@ def _record_payment(draft: Draft, payment: Payment, command: Record) -> None:
 
 def _record_refund(draft: Draft, payment: Payment, refund: Refund, command: Record) -> None:
     said = Money(command.amount, command.currency or payment.currency)
-    is_left_to_staff = refunds.waits_for_staff(draft.order, refund)
+    is_left_to_staff = refunding.waits_for_staff(draft.order, refund)
     match command.outcome, refund.status:
         case "refunded", status if status is RefundStatus.PROCESSING or (
             status is RefundStatus.REJECTED and is_left_to_staff
         ):
             _check_amount(command)
-            refunds.given_back(draft, payment, refund, said, reference=command.reference)
-            compensation.go_on(draft)
+            refunding.given_back(draft, payment, refund, said, reference=command.reference)
+            compensating.go_on(draft)
         case "rejected", RefundStatus.PROCESSING:
-            refunds.rejected(draft, payment, refund, f"staff recorded that it was rejected: {command.reference}")
+            refunding.rejected(draft, payment, refund, f"staff recorded that it was rejected: {command.reference}")
         case "rejected", RefundStatus.REJECTED:
             pass
         case "refunded", RefundStatus.REFUNDED:
@@ -145,7 +145,7 @@ def _correct(draft: Draft, payment: Payment, taken: Money, reference: str) -> No
         entry = correction_transaction_id(draft.order.id, payment.payment_id)
         paying.enter_charge(draft, counted, Money(more, taken.currency), entry)
     if less > 0:
-        refunds.enter_outside(draft, counted, Money(less, payment.currency), reference, REASON_CORRECTED)
+        refunding.enter_outside(draft, counted, Money(less, payment.currency), reference, REASON_CORRECTED)
     paying.received(draft, draft.payment(payment.payment_id) or counted)
     paying.go_on_with_money(draft)
     paying.go_on(draft)
@@ -157,7 +157,7 @@ def _settle_mismatched(draft: Draft, payment: Payment, given: Money, command: Re
     rest = outstanding(payment)
     if given.currency != payment.currency or not 0 < given.amount <= rest:
         raise _amount_out_of_range(f"of the payment {rest} {payment.currency} are left to give back")
-    refunds.enter_outside(draft, payment, given, command.reference)
+    refunding.enter_outside(draft, payment, given, command.reference)
     paying.advance(draft)
     paying.go_on_with_money(draft)
     paying.go_on(draft)
@@ -182,7 +182,7 @@ def _settle_refunded(draft: Draft, payment: Payment, refund: Refund, given: Mone
         if not 0 < more <= outstanding(payment):
             raise _amount_out_of_range(f"{entered} {payment.currency} are entered, {outstanding(payment)} are left")
         attention_over(draft, refund_key(refund))
-        refunds.enter_outside(draft, payment, Money(more, given.currency), command.reference)
+        refunding.enter_outside(draft, payment, Money(more, given.currency), command.reference)
     else:
         raise _decided(refund.status)
     paying.go_on_with_money(draft)
@@ -191,7 +191,7 @@ def _settle_refunded(draft: Draft, payment: Payment, refund: Refund, given: Mone
 def _is_repeat(payment: Payment, command: Record, amount: int, *, apart: Refund | None = None) -> bool:
     """Tell whether staff said the same before: so much, with the same reference, of another refund than ``apart``."""
     return any(
-        (refund.reason, refund.amount, refund.reference) == (refunds.REASON_OUTSIDE, amount, command.reference)
+        (refund.reason, refund.amount, refund.reference) == (refunding.REASON_OUTSIDE, amount, command.reference)
         for refund in payment.refunds
         if refund is not apart
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from domain.commands import Message
-from domain.derived import allowed
 from domain.errors import FieldError, RefusalKind, Refused
 from domain.order import Order
-from sagas.draft import Draft
+from domain.totals_and_statuses import allowed
+from sagas.decision_builder import Draft
 
 
 def illegal(draft: Draft, command: str) -> Refused:

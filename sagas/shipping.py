@@ -10,8 +10,8 @@ from domain.ids import shipment_id
 from domain.order import Order, OrderLine, Status
 from domain.shipments import Shipment, ShipmentLine, ShipmentStatus
 from sagas.decision import Answer
-from sagas.draft import Draft
-from sagas.events import tell, tell_update
+from sagas.decision_builder import Draft
+from sagas.event_data import tell, tell_update
 from sagas.refusals import illegal, not_found, unprocessable
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from domain.commands import MarkSettled, RetryNow
 from domain.order import HoldState, Step, StepKind, StepState
-from sagas import compensation, paying, preparing, refunds, steps
+from sagas import compensating, paying, preparing, refunding, steps
 from sagas.decision import Answer
-from sagas.draft import Draft
-from sagas.events import has_attention, tell_update
+from sagas.decision_builder import Draft
+from sagas.due_now import try_now
+from sagas.event_data import has_attention, tell_update
 from sagas.refusals import conflict
-from sagas.waking import try_now
 
 
 def retry_now(draft: Draft, command: RetryNow) -> Answer:
@@ -22,7 +22,7 @@ def retry_now(draft: Draft, command: RetryNow) -> Answer:
     for step in before.steps:
         if step.state is not StepState.RUNNING:
             try_now(draft, step)
-    refunds.try_again(draft)
+    refunding.try_again(draft)
     paying.go_on_with_money(draft)
     if draft.order is not before:
         tell_update(draft, "needs_attention", note=command.note)
@@ -36,7 +36,7 @@ def mark_settled(draft: Draft, command: MarkSettled) -> Answer:
     """
     if not _settle_stock(draft):
         raise conflict("nothing_to_settle", "no stock that needs attention can be settled outside")
-    compensation.go_on(draft)
+    compensating.go_on(draft)
     tell_update(draft, "needs_attention", note=command.note)
     return Answer()
 
@@ -44,7 +44,7 @@ def mark_settled(draft: Draft, command: MarkSettled) -> Answer:
 def _settle_stock(draft: Draft) -> bool:
     step = _noted(draft, StepKind.RELEASE_HOLD)
     if step is not None:
-        compensation.released(draft, step)
+        compensating.released(draft, step)
         return True
     step = _noted(draft, StepKind.COMMIT_HOLD)
     if step is not None:

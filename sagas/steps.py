@@ -36,8 +36,8 @@ from domain.calls import (
 from domain.money import Money
 from domain.order import Order, Status, Step, StepKind, StepState
 from domain.payments import Payment
-from sagas.draft import Draft
-from sagas.events import attention_over, call_for_attention
+from sagas.decision_builder import Draft
+from sagas.event_data import attention_over, call_for_attention
 
 VALIDATION_STEPS = (StepKind.FETCH_PRODUCTS, StepKind.FETCH_CUSTOMER, StepKind.HOLD)
 MONEY_STEPS = (StepKind.CHARGE, StepKind.VERIFY, StepKind.REFUND, StepKind.VERIFY_REFUND)

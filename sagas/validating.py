@@ -36,10 +36,10 @@ from domain.order import (
 )
 from domain.pricing import Priced, price
 from domain.reference_data import versions_of
-from sagas import compensation, holds, paying, preparing, steps
+from sagas import compensating, holds, paying, preparing, steps
 from sagas.decision import Rules
-from sagas.draft import Draft
-from sagas.events import tell_update
+from sagas.decision_builder import Draft
+from sagas.event_data import tell_update
 
 ASK_ANEW_CODES = ("stale_revision", "conflict")
 FETCHES = (StepKind.FETCH_PRODUCTS, StepKind.FETCH_CUSTOMER)
@@ -198,7 +198,7 @@ def _refused(draft: Draft, step: Step, said: Declined) -> None:
     # Until the confirmation it is a validation that fails as the first would have.
     is_early = draft.order.status in (Status.CREATED, Status.VALIDATED)
     draft.change(validation_errors=errors)
-    compensation.cancel(draft, reason if is_early else CancelReason.OUT_OF_STOCK, by_itself=True)
+    compensating.cancel(draft, reason if is_early else CancelReason.OUT_OF_STOCK, by_itself=True)
 
 
 def _fail(
@@ -210,7 +210,7 @@ def _fail(
             steps.end(draft, step.key)
     draft.change(validation_errors=errors, products=(), fetched_customer=None)
     if draft.order.validated_at is None:
-        compensation.cancel(draft, reason, by_itself=True)
+        compensating.cancel(draft, reason, by_itself=True)
     else:
         tell_update(draft, "validation", by_itself=True)
 

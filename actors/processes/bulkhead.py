@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from contextlib import AsyncExitStack
 
-from actors import composition
-from actors.bulkhead import Bulkhead as BulkheadWorker
-from actors.bulkhead import Caller
-from actors.link import Methods
-from actors.names import BULKHEAD
-from actors.peers import Peers
 from actors.process_metrics import histogram, labelled
+from actors.processes import composition
+from actors.processes.call_worker import Bulkhead as BulkheadWorker
+from actors.processes.call_worker import Caller
 from actors.processes.process import Process
-from actors.read_through import ReadThrough
+from actors.processes.read_through import ReadThrough
+from actors.rpc.clients import Peers
+from actors.rpc.process_names import BULKHEAD
+from actors.rpc.server import Methods
 from domain.calls import Partner
-from partners.resilience import LATENCY_BOUNDS_S
-from partners.resilience import Bulkhead as PartnerBulkhead
-from storage.reference_data import ReferenceCopies
+from partners.resilient_client import LATENCY_BOUNDS_S
+from partners.resilient_client import Bulkhead as PartnerBulkhead
+from storage.reads.reference_data import ReferenceCopies
 
 HAVE_COPIES = (Partner.PRODUCT, Partner.USER)  # what is asked of the third is never answered twice alike
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from actors import composition
-from actors.inbound import Inbound
-from actors.peers import Peers
+from actors.processes import composition
+from actors.processes.event_delivery import Inbound
 from actors.processes.process import Process
-from messaging.bridge import EventBridge as Bridge
-from storage.reference_data import CacheInvalidation, ReferenceCopies
+from actors.rpc.clients import Peers
+from messaging.consumer import EventBridge as Bridge
+from storage.reads.reference_data import CacheInvalidation, ReferenceCopies
 
 
 class EventBridge(Process):

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from actors.logs import set_up_logs
+from actors.processes.logs import set_up_logs
 from actors.processes.process import Process
 from settings import WrongSettings, settings_of_process
 from storage.errors import StorageUnavailable, WrongSchema

@@ -6,18 +6,18 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-from actors import composition
-from actors.failpoints import Failpoint
-from actors.link import Methods
-from actors.make_shard import make_shard
-from actors.names import bulkhead_of
-from actors.peers import Peers
+from actors.order.failpoints import Failpoint
+from actors.processes import composition
 from actors.processes.process import Process
-from actors.shard import OrderShard as Shard
+from actors.rpc.clients import Peers
+from actors.rpc.process_names import bulkhead_of
+from actors.rpc.server import Methods
+from actors.shard.make_shard import make_shard
+from actors.shard.shard import OrderShard as Shard
 from domain.calls import Partner
 from messaging.publisher import Publisher, PublisherLimits
 from storage.processes import ProcessState
-from storage.snapshots import OrderStore
+from storage.writes.order_store import OrderStore
 
 
 class OrderShard(Process):

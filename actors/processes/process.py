@@ -15,11 +15,12 @@ from uuid import uuid4
 import ray
 import structlog
 
-from actors import composition
-from actors.directory import OwnRow
-from actors.link import Endpoint, Methods, RpcServer
-from actors.logs import set_up_logs
-from actors.peers import Peers
+from actors.processes import composition
+from actors.processes.logs import set_up_logs
+from actors.rpc.clients import Peers
+from actors.rpc.directory import OwnRow
+from actors.rpc.frames import Endpoint
+from actors.rpc.server import Methods, RpcServer
 from settings import Settings, release
 from storage.migrate import check_schema
 from storage.processes import ProcessState

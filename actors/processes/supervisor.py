@@ -6,14 +6,14 @@ import time
 from contextlib import AsyncExitStack
 from typing import Any
 
-from actors import composition
-from actors.chores import Chores
-from actors.link import Methods
-from actors.peers import Peers
+from actors.processes import composition
+from actors.processes.periodic_jobs import Chores
 from actors.processes.process import Process
-from actors.processes.ray_processes import RayProcesses
-from actors.supervisor import Supervisor as Watcher
-from actors.supervisor import SupervisorPolicy
+from actors.processes.ray_actors import RayProcesses
+from actors.processes.supervision import Supervisor as Watcher
+from actors.processes.supervision import SupervisorPolicy
+from actors.rpc.clients import Peers
+from actors.rpc.server import Methods
 from supervised import failures_total, supervised
 
 

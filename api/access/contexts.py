@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.types import Scope
 
-from actors.replies import Reply
+from actors.order.replies import Reply
 from api.access.bodies import checked, query_of, read_json, refuse_repeated
 from api.access.conditional import expected_version
 from api.access.idempotency import (

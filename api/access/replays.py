@@ -15,8 +15,8 @@ from api.access.contexts import CommandContext
 from api.access.idempotency import MessageIds, fingerprint
 from api.problems import Problem
 from domain.errors import Refused
-from storage.answers import KeptAnswer
 from storage.errors import StorageUnavailable
+from storage.writes.kept_answers import KeptAnswer
 
 KEPT_DAYS = 7
 

@@ -22,7 +22,7 @@ from api.shapes.ids import CustomerId
 from api.shapes.queries import OrderQuery, StatisticsQuery
 from api.shapes.responses import json_response, page_of, tagged_response
 from domain.errors import RefusalKind, Refused
-from storage.filters import OrderFilters, PageKey, Sort
+from storage.reads.order_filters import OrderFilters, PageKey, Sort
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -10,7 +10,7 @@ from typing import Annotated, assert_never
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from actors.replies import Reply
+from actors.order.replies import Reply
 from api.access.bodies import refuse_repeated
 from api.access.conditional import is_unmodified, require_version
 from api.access.contexts import CommandContext, OrdersReader, OrdersWriter, StatusWriter

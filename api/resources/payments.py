@@ -17,10 +17,10 @@ from api.shapes.ids import OrderId, PaymentId
 from api.shapes.responses import encode, json_response
 from api.shapes.schemas import NewPayment
 from domain.commands import Pay
-from domain.derived import IN_FLIGHT
-from domain.document import represent_payment, represent_payment_status, represent_payments
 from domain.errors import RefusalKind, Refused
 from domain.payments import Payment
+from domain.representation import represent_payment, represent_payment_status, represent_payments
+from domain.totals_and_statuses import IN_FLIGHT
 from storage.errors import StorageUnavailable, UndecodableSnapshot
 
 router = APIRouter(prefix="/api/orders/{order_id}/payments", tags=["payments"])

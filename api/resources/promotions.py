@@ -22,10 +22,10 @@ from api.shapes.ids import PromotionCode
 from api.shapes.promotion_schemas import SCHEMA_OF, NewPromotion, OneKind, PromotionChange
 from api.shapes.queries import PromotionsQuery
 from api.shapes.responses import encode, json_response, page_of, tagged_response
-from domain.document import time_text
 from domain.errors import FieldError, RefusalKind, Refused
 from domain.promotions import Promotion, PromotionKind
-from storage.promotions import NAMES, StoredPromotion, UnreadablePromotion
+from domain.representation import time_text
+from storage.writes.promotions import NAMES, StoredPromotion, UnreadablePromotion
 
 CHANGE_MAX_ATTEMPTS = 3
 UNREADABLE = Counter("ordersvc_unreadable_promotions", "Promotions that were met and could not be read")

@@ -19,9 +19,9 @@ from api.shapes import order_documents as doc
 from api.shapes.ids import OrderId
 from api.shapes.responses import encode, json_response
 from domain.commands import ActorType
-from domain.document import time_text
 from domain.order import Order, Stage, Status
-from storage.commits import StoredEvent
+from domain.representation import time_text
+from storage.writes.commits import StoredEvent
 
 router = APIRouter(tags=["orders"])
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from starlette.responses import Response
 
-from actors.replies import Reply
+from actors.order.replies import Reply
 from api.access.conditional import wait_s
 from api.access.contexts import CommandContext
 from api.request_state import Header

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from actors.replies import Reply
+from actors.order.replies import Reply
 from api.access.security import Caller
-from domain.document import represent, without_internals
 from domain.order import Order
+from domain.representation import represent, without_internals
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode

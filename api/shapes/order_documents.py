@@ -1,6 +1,6 @@
 """The shapes of orders and payments as they are answered, for the OpenAPI document alone.
 
-What is answered is rendered by ``domain.document`` and not checked again; a test compares the two.
+What is answered is rendered by ``domain.representation`` and not checked again; a test compares the two.
 """
 
 from __future__ import annotations

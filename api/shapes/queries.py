@@ -10,8 +10,8 @@ from api.access.cursors import Cursor
 from api.shapes.fields import AS_QUERY_NUMBER, Identifier, Note, QueryTime
 from domain.money import AMOUNT_MAX_MINOR
 from domain.order import Status
-from storage.filters import Sort
-from storage.queries import Bucket, GroupBy
+from storage.reads.order_filters import Sort
+from storage.reads.order_queries import Bucket, GroupBy
 
 PAGE_MAX_ROWS = 200
 PAGE_DEFAULT_ROWS = 50

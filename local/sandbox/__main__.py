@@ -15,7 +15,7 @@ import sys
 import uvloop
 
 from local.errors import LocalError
-from local.sandbox.desk import open_desk
+from local.sandbox.emulator import open_desk
 from local.sandbox.server import SandboxServer
 from settings import settings_or_exit
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from local.sandbox.answers import EPOCH, Answer, invalid, ok
+from local.sandbox.responses import EPOCH, Answer, invalid, ok
 
 PAGE_MAX_ROWS: Final = 200
 MICROSECOND: Final = timedelta(microseconds=1)

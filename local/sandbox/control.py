@@ -22,12 +22,12 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
-from local.sandbox.answers import UNREADABLE, Answer, conflict, invalid, not_found, ok
 from local.sandbox.customers import shown
-from local.sandbox.desk import Desk
-from local.sandbox.knobs import Knob
+from local.sandbox.emulator import Desk
+from local.sandbox.injected_faults import Knob
 from local.sandbox.payments import shown as shown_payment
 from local.sandbox.records import PaymentRecord, ProductRecord, RefundRecord
+from local.sandbox.responses import UNREADABLE, Answer, conflict, invalid, not_found, ok
 
 
 class _KnobsBody(msgspec.Struct):

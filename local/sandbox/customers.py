@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from local.sandbox import catalogue
-from local.sandbox.answers import Answer, not_found, ok
+from local.sandbox import catalog
 from local.sandbox.records import CustomerRecord
+from local.sandbox.responses import Answer, not_found, ok
 
 
 class Customers:
@@ -17,7 +17,7 @@ class Customers:
 
     def __init__(self, keep: Callable[[CustomerRecord], None]) -> None:
         self._keep = keep
-        self._customers = {customer.customer_id: customer for customer in catalogue.customers()}
+        self._customers = {customer.customer_id: customer for customer in catalog.customers()}
 
     def get(self, customer_id: str) -> Answer:
         """GET /customers/{customer_id}."""
@@ -48,7 +48,7 @@ class Customers:
         yield from self._customers.values()
 
     def _customer(self, customer_id: str) -> CustomerRecord | None:
-        return self._customers.get(customer_id) or catalogue.load_customer(customer_id)
+        return self._customers.get(customer_id) or catalog.load_customer(customer_id)
 
 
 def shown(customer: CustomerRecord) -> dict[str, Any]:

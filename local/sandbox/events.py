@@ -16,7 +16,7 @@ import aio_pika
 import structlog
 from aio_pika.abc import AbstractExchange
 
-from local.sandbox.answers import encode
+from local.sandbox.responses import encode
 
 QUEUE_MAX_EVENTS: Final = 100_000
 TOGETHER_MAX_EVENTS: Final = 128

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from local.sandbox.answers import UNREADABLE, Answer, conflict, exact_instant, invalid, not_found, ok
 from local.sandbox.changes import Changes
 from local.sandbox.records import PaymentRecord, RefundRecord
+from local.sandbox.responses import UNREADABLE, Answer, conflict, exact_instant, invalid, not_found, ok
 
 PAYMENT: Final = "payment:"
 REFUND: Final = "refund:"

@@ -12,11 +12,11 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from local.sandbox.answers import Answer, not_found, problem
 from local.sandbox.control import Control
-from local.sandbox.desk import Desk
-from local.sandbox.knobs import AFTER, BEFORE, NO_EFFECTS, Knob
-from local.sandbox.pages import page
+from local.sandbox.emulator import Desk
+from local.sandbox.injected_faults import AFTER, BEFORE, NO_EFFECTS, Knob
+from local.sandbox.intermediary_pages import page
+from local.sandbox.responses import Answer, not_found, problem
 
 REQUEST_LINE_MAX_BYTES: Final = 65_536  # 200 skus fit
 HANG_MAX_S: Final = 120.0

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from local.sandbox import catalogue
-from local.sandbox.answers import UNREADABLE, Answer, conflict, exact_instant, instant, invalid, not_found, ok
+from local.sandbox import catalog
 from local.sandbox.changes import Changes
 from local.sandbox.records import HoldRecord, ProductRecord
+from local.sandbox.responses import UNREADABLE, Answer, conflict, exact_instant, instant, invalid, not_found, ok
 
 SKUS_A_REQUEST_MAX: Final = 200
 TAKING: Final = frozenset(("held", "committed"))
@@ -49,7 +49,7 @@ class Stock:
     def __init__(self, now_ms: Callable[[], int], keep: Callable[[ProductRecord | HoldRecord], None]) -> None:
         self._now_ms = now_ms
         self._keep = keep
-        self._products = {product.sku: product for product in catalogue.products()}
+        self._products = {product.sku: product for product in catalog.products()}
         self._holds: dict[str, HoldRecord] = {}
         self._changes = Changes()
         self._held: dict[str, int] = {}
@@ -167,7 +167,7 @@ class Stock:
 
     def product(self, sku: str) -> ProductRecord | None:
         """The product's record, not to be changed."""
-        return self._products.get(sku) or catalogue.load_product(sku)
+        return self._products.get(sku) or catalog.load_product(sku)
 
     def not_for_sale(self, query: Mapping[str, Sequence[str]]) -> list[str]:
         """Which of the skus that a query names can't be sold for its currency."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.acceptance.givens import SHIPPED
 from tests.acceptance.rest_rows import ANY, NEW, ORDER, Row, record
+from tests.acceptance.scenarios import SHIPPED
 
 ITEM = {"sku": "load-sku-3", "quantity": 1}
 CARD = {"method": "card"}

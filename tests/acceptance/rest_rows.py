@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.acceptance.givens import CUSTOMER, ITEMS, SHIPPED
+from tests.acceptance.scenarios import CUSTOMER, ITEMS, SHIPPED
 
 ORDER = "/api/orders/{order}"
 NEW = {"customer_id": CUSTOMER, "currency": "EUR", "items": ITEMS}

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.acceptance.broker import Broker
-from tests.acceptance.givens import do, knob, new_order, pay
+from tests.acceptance.scenarios import do, knob, new_order, pay
 from tests.acceptance.shop import Shop
 from tests.acceptance.started import ROOT
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from tests.acceptance.givens import SHIPPED, do, new_order, pay
+from tests.acceptance.scenarios import SHIPPED, do, new_order, pay
 from tests.acceptance.shop import Shop
 
 

@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 
 from tests.acceptance.broker import Broker
-from tests.acceptance.givens import SHIPPED, do, knob, new_order, pay
 from tests.acceptance.listening import listening
+from tests.acceptance.scenarios import SHIPPED, do, knob, new_order, pay
 from tests.acceptance.shop import Shop
 from tests.acceptance.staff_cases import paid
 from tests.acceptance.started import Started, until

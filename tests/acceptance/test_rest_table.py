@@ -14,9 +14,9 @@ import tests.acceptance.test_payment_limits as limits
 import tests.acceptance.test_rest_table_broken as broken
 import tests.acceptance.test_rest_table_keys as keys
 import tests.acceptance.test_rest_table_processes as processes
-from tests.acceptance.givens import CUSTOMER, GIVENS, Names
 from tests.acceptance.rest_refusals import REFUSALS
 from tests.acceptance.rest_rows import ANY, PROBLEM, SUCCESSES, Row
+from tests.acceptance.scenarios import CUSTOMER, GIVENS, Names
 from tests.acceptance.shop import Shop
 
 OWNER = "orders:read orders:write payments:write"

@@ -27,10 +27,10 @@ import jwt
 import pytest
 
 from local.tokens import make_token
-from tests.acceptance.givens import CUSTOMER, ITEMS, Names, names_of, new_order, pay, promotion
 from tests.acceptance.identity import IdentityProvider
 from tests.acceptance.listening import listening
 from tests.acceptance.rest_rows import PROBLEM
+from tests.acceptance.scenarios import CUSTOMER, ITEMS, Names, names_of, new_order, pay, promotion
 from tests.acceptance.shop import Shop
 from tests.acceptance.started import POLL_EVERY_S, Started, until
 from tests.acceptance.test_transitions import COMMANDS, command

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import redis
 
-from tests.acceptance.givens import CUSTOMER, ITEMS, SHIPPED, do, new_order, prepared, promotion
+from tests.acceptance.scenarios import CUSTOMER, ITEMS, SHIPPED, do, new_order, prepared, promotion
 from tests.acceptance.shop import Shop
 
 NEW = {"customer_id": CUSTOMER, "currency": "EUR", "items": ITEMS}

@@ -18,8 +18,8 @@ from uuid import uuid4
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from tests.acceptance.givens import ITEMS, knob, new_order
 from tests.acceptance.listening import listening
+from tests.acceptance.scenarios import ITEMS, knob, new_order
 from tests.acceptance.shop import Shop
 from tests.acceptance.started import Started, free_port, until
 from tests.tools.promtool import findings_of

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.acceptance.givens import GIVENS, SHIPPED, Names, new_order, pay, promotion
+from tests.acceptance.scenarios import GIVENS, SHIPPED, Names, new_order, pay, promotion
 from tests.acceptance.shop import Shop
 
 EDITS = ["add_item", "change_quantity", "remove_item", "apply_discount", "remove_discount"]

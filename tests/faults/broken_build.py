@@ -20,7 +20,7 @@ from tests.faults.evidence import Evidence, read_documents, read_tables
 from tests.faults.history import History, Outcome, Told, Wish
 from tests.faults.laws import Violation
 from tests.faults.partners import Partners
-from tests.faults.rest import database_time, until_at_rest
+from tests.faults.quiescence import database_time, until_at_rest
 from tests.faults.run import heard_all, listening
 from tests.faults.sabotage import MUTANTS, OVERSOLD_SKU, customer
 from tests.faults.second_owner import SecondOwner

@@ -16,8 +16,8 @@ import aiohttp
 import asyncpg
 
 from tests.faults.asking import Asker, Request
+from tests.faults.audit_trigger import Heard
 from tests.faults.history import History, Wish
-from tests.faults.witness import Heard
 
 READ_AT_ONCE = 16
 STATEMENT_LIMIT_S = 60.0

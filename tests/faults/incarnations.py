@@ -1,7 +1,7 @@
 """Which process is behind a connection to the database: a shard's name outlives the process that had it, a connection does not.
 
-The database's trigger (`witness.py`) can tell connections apart, and only the machine knows whose they are. It is sampled: whose a
-connection is that came and went between two samples stays unknown.
+The database's trigger (`audit_trigger.py`) can tell connections apart, and only the machine knows whose they are. It is sampled:
+whose a connection is that came and went between two samples stays unknown.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import aiohttp
 from tests.acceptance.started import ROOT, Started
 from tests.faults import bounds, incarnations
 from tests.faults.asking import Asker
+from tests.faults.audit_trigger import Listener, tap
 from tests.faults.checker import violations
 from tests.faults.clients import Client, Shelf
 from tests.faults.evidence import Evidence, read_documents, read_tables
@@ -24,9 +25,8 @@ from tests.faults.history import History
 from tests.faults.kills import Faults
 from tests.faults.laws import Violation
 from tests.faults.partners import PAGES_SHARE, Partners
-from tests.faults.rest import database_time, until_at_rest
+from tests.faults.quiescence import database_time, until_at_rest
 from tests.faults.schedule import LASTING, Planned, plan
-from tests.faults.witness import Listener, tap
 
 # Waits are short, so that a run of a minute has what takes an hour in earnest; the rules are the same.
 SETTINGS = {

@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from actors.commits import commit_of
+from actors.order.commit_of import commit_of
 from domain.commands import Actor, ActorType, Message, Ship
 from domain.slices import DEDICATED, PARTITIONS, partition_of
+from sagas.decide import decide
 from sagas.decision import Rules
-from sagas.stages import decide
 from storage.postgres import PoolLimits
-from storage.snapshots import OrderStore
+from storage.writes.order_store import OrderStore
 
 STATEMENT_LIMIT_S = 5.0
 SEEN_WITHIN_S = 5.0

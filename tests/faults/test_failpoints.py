@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from actors.failpoints import NAMES
+from actors.order.failpoints import NAMES
 from tests.faults.run import service
 from tests.faults.under_load import SETTINGS, under_load
 

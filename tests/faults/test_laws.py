@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.faults.audit_trigger import Heard
 from tests.faults.checker import LAWS, violations
 from tests.faults.evidence import Change, Evidence, Ledger, StoredEvent
 from tests.faults.history import History, Told, Wish
-from tests.faults.witness import Heard
 
 ORDER, PAYMENT, CUSTOMER = "an-order", "a-payment", "c-1"
 BEGAN = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)

@@ -10,8 +10,8 @@ import pytest
 from domain.promotions import Promotion, PromotionKind
 from storage.errors import CommitUnknown
 from storage.postgres import PoolLimits
-from storage.promotions import Promotions
-from storage.snapshots import OrderStore
+from storage.writes.order_store import OrderStore
+from storage.writes.promotions import Promotions
 from tests.faults.lossy import lossy_way
 from tests.faults.run import service
 from tests.faults.under_load import SETTINGS, under_load

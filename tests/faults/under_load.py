@@ -17,7 +17,7 @@ from tests.faults.evidence import Evidence, read_documents, read_tables
 from tests.faults.history import History, Outcome, Told
 from tests.faults.laws import FINAL, Violation
 from tests.faults.partners import Partners
-from tests.faults.rest import database_time, until_at_rest
+from tests.faults.quiescence import database_time, until_at_rest
 from tests.faults.run import CONNECTIONS_MAX, listening
 
 # Short waits: what is left unpaid has to expire before everything is at rest.

@@ -11,18 +11,18 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from partners import wire
+from partners import shapes
 from tests.fuzz.edges import Edges, Raw, write
 from tests.fuzz.findings import Findings
 from tests.fuzz.world import CUSTOMERS, SKUS, World
 
 SPOILT_SHARE = 0.5
 SHAPES = {
-    "products": wire.ProductsShape,
-    "holds": wire.HoldShape,
-    "payments": wire.PaymentShape,
-    "refunds": wire.RefundShape,
-    "customers": wire.CustomerShape,
+    "products": shapes.ProductsShape,
+    "holds": shapes.HoldShape,
+    "payments": shapes.PaymentShape,
+    "refunds": shapes.RefundShape,
+    "customers": shapes.CustomerShape,
 }
 STATUSES = (200, 201, 204, 302, 400, 401, 403, 404, 409, 410, 418, 422, 429, 500, 503)
 TYPES = ("application/json", "application/problem+json", "text/html", "application/json; charset=latin-1", "", "x")

@@ -27,7 +27,7 @@ from tests.fuzz.answers import Answers
 from tests.fuzz.events import Events
 from tests.fuzz.findings import Findings
 from tests.fuzz.lives import Lives, Watched
-from tests.fuzz.rest import Rest
+from tests.fuzz.rest_api import Rest
 from tests.fuzz.tokens import Tokens
 from tests.fuzz.world import World
 

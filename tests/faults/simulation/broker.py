@@ -1,6 +1,6 @@
 """RabbitMQ, at the boundary of a channel: it takes frames in order, confirms when it likes, refuses, or goes away.
 
-``messaging.publisher`` and ``messaging.link`` run as they are; what they call of aio-pika and of ``confirms`` is put in
+``messaging.publisher`` and ``messaging.connection`` run as they are; what they call of aio-pika and of ``confirms`` is put in
 their place by ``hand_in``.
 """
 
@@ -20,9 +20,9 @@ from pamqp.commands import Basic
 from pamqp.constants import FRAME_END_CHAR, FRAME_HEADER
 from pamqp.header import ContentHeader
 
-from messaging import link, publisher, topology
+from messaging import connection, publisher, topology
+from tests.faults.simulation.chaos import NETWORK_MS
 from tests.faults.simulation.loop import OWNER, Process
-from tests.faults.simulation.weather import NETWORK_MS
 
 if TYPE_CHECKING:
     from tests.faults.simulation.world import World
@@ -72,8 +72,8 @@ class Broker:
 
     def drop_all(self) -> None:
         """Every connection ends."""
-        for connection in list(self.connections):
-            connection.drop()
+        for each in list(self.connections):
+            each.drop()
 
     def take(self, data: bytes) -> None:
         """A message has arrived: it is on the broker for good."""
@@ -128,7 +128,7 @@ class Connection:
 
 
 class Channel:
-    """As ``messaging.confirms.ConfirmChannel``."""
+    """As ``messaging.confirm_channel.ConfirmChannel``."""
 
     def __init__(self, connection: Connection, on_confirm: OnConfirm) -> None:
         self.delivery_tag = 0
@@ -187,7 +187,7 @@ def hand_in(world: World) -> Iterator[None]:
 
     patches: list[Any] = [
         patch.object(aio_pika, "connect", broker.connect),
-        patch.object(link, "random", world.weather.random),
+        patch.object(connection, "random", world.weather.random),
         patch.object(publisher, "open_confirm_channel", open_channel),
         patch.object(topology, "declare", declare),
     ]

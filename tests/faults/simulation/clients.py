@@ -13,8 +13,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from actors.link import CallFailed
-from actors.replies import Reply
+from actors.order.replies import Reply
+from actors.rpc.connection import CallFailed
 from domain.commands import (
     Actor,
     ActorType,
@@ -35,16 +35,16 @@ from domain.commands import (
     Ship,
     SkipToCompensation,
 )
-from domain.derived import IN_FLIGHT, money_kept, totals
 from domain.errors import OutcomeUnknown, Refused, Unavailable
 from domain.order import CancelReason, Order, Status
 from domain.payments import RefundStatus
 from domain.shipments import ShipmentLine
-from storage.codec import decode_order
+from domain.totals_and_statuses import IN_FLIGHT, money_kept, totals
+from storage.writes.order_codec import decode_order
+from tests.faults.simulation.chaos import NETWORK_MS
 from tests.faults.simulation.laws import CLIENTS_KEY
 from tests.faults.simulation.network import PeersDouble
 from tests.faults.simulation.partners import SKUS
-from tests.faults.simulation.weather import NETWORK_MS
 
 if TYPE_CHECKING:
     from tests.faults.simulation.world import World

@@ -1,6 +1,6 @@
 """The database as a model in memory, with the exact semantics of ``storage``: what it promises, without a server.
 
-Every method is one transaction, done at once. ``test_store_contract.py`` holds it and ``storage.snapshots.OrderStore``
+Every method is one transaction, done at once. ``test_store_contract.py`` holds it and ``storage.writes.order_store.OrderStore``
 against the same sequences, so that it can be trusted.
 """
 
@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from domain.promotions import Promotion
 from domain.reference_data import ReferenceKind, ReferenceVersion
 from domain.slices import PARTITIONS, partition_of, slice_of
-from storage.codec import SCHEMA_NUMBER, decode_order, encode_order
-from storage.commits import Commit, FlushResult, Loaded, StoredEvent
 from storage.errors import UndecodableSnapshot
-from storage.ownership import ListedProcess
+from storage.writes.commits import Commit, FlushResult, Loaded, StoredEvent
+from storage.writes.order_codec import SCHEMA_NUMBER, decode_order, encode_order
+from storage.writes.owners import ListedProcess
 
 INBOX_CONSTRAINT = "message_has_effect_once"
 

@@ -11,38 +11,38 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from actors.bulkhead import Bulkhead
-from actors.committer import CommitPolicy
-from actors.dedicated import DedicatedPolicy
-from actors.failpoints import Failpoint
-from actors.inbound import Inbound
-from actors.link import Methods
-from actors.make_shard import make_shard
-from actors.names import SUPERVISOR, shard_names
-from actors.ownership import Ownership
-from actors.partitions import PartitionPolicy
-from actors.read_through import ReadThrough
-from actors.reference_cache import CachePolicy
-from actors.router import Router, RouterLimits
-from actors.shard import OrderShard, ShardPolicy
-from actors.supervisor import Supervisor, SupervisorPolicy
-from actors.surroundings import GroupLimits
+from actors.order.commit_loop import CommitPolicy
+from actors.order.failpoints import Failpoint
+from actors.processes.call_worker import Bulkhead
+from actors.processes.event_delivery import Inbound
+from actors.processes.read_through import ReadThrough
+from actors.processes.supervision import Supervisor, SupervisorPolicy
+from actors.routing.ownership import Ownership
+from actors.routing.router import Router, RouterLimits
+from actors.rpc.process_names import SUPERVISOR, shard_names
+from actors.rpc.server import Methods
+from actors.shard.context import GroupLimits
+from actors.shard.dedicated_orders import DedicatedPolicy
+from actors.shard.make_shard import make_shard
+from actors.shard.partitions import PartitionPolicy
+from actors.shard.reference_cache import CachePolicy
+from actors.shard.shard import OrderShard, ShardPolicy
 from domain.calls import Partner
 from messaging import topology
-from messaging.arrived import Arrived
-from messaging.bridge import BridgeLimits, EventBridge
+from messaging.consumer import BridgeLimits, EventBridge
+from messaging.delivery import Arrived
 from messaging.publisher import Publisher, PublisherLimits
 from partners.payment import PaymentClient
 from partners.product import ProductClient
-from partners.resilience import Bulkhead as PartnerBulkhead
-from partners.resilience import Client, Limits
+from partners.resilient_client import Bulkhead as PartnerBulkhead
+from partners.resilient_client import Client, Limits
 from partners.user import UserClient
 from sagas.decision import Rules
 from storage.errors import CommitUnknown, StorageUnavailable
-from tests.faults.simulation.copies import MAX_AGE_S, InvalidationDouble
 from tests.faults.simulation.loop import OWNER, ProcessDied
 from tests.faults.simulation.network import PeersDouble
 from tests.faults.simulation.partner_network import SimulatedHttp
+from tests.faults.simulation.shared_cache import MAX_AGE_S, InvalidationDouble
 from tests.faults.simulation.store import StoreClient
 
 if TYPE_CHECKING:

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from yarl import URL
 
-from domain.derived import totals
 from domain.order import CancelReason, Order, Status
 from domain.payments import TransactionType
+from domain.totals_and_statuses import totals
 from local.sandbox.records import PaymentRecord, RefundRecord
 from messaging import topology
-from partners.resilience import CIRCUIT_OPEN
-from storage.codec import decode_order
-from storage.commits import Commit
+from partners.resilient_client import CIRCUIT_OPEN
+from storage.writes.commits import Commit
+from storage.writes.order_codec import decode_order
 from tests.faults.simulation.database import Row
 from tests.faults.simulation.words import Words
-from tests.unit.sagas.lawful import LEGAL
+from tests.unit.sagas.invariants import LEGAL
 
 if TYPE_CHECKING:
     from tests.faults.simulation.world import World

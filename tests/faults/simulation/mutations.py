@@ -14,27 +14,27 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from actors.clock import DatabaseClock
-from actors.commits import commit_of
-from actors.committer import Committer, Proposal, Verdict
-from actors.mailbox import Letter
-from actors.order import OrderActor
-from actors.ownership import Ownership
-from actors.partitions import OwnedPartitions
-from actors.partner_calls import BulkheadCalls
-from actors.residents import Residents
-from actors.wire import decode_letter, encode_letter
+from actors.order.commit_loop import Committer, Proposal, Verdict
+from actors.order.commit_of import commit_of
+from actors.order.mailbox import Letter
+from actors.order.messages import decode_letter, encode_letter
+from actors.order.order_actor import OrderActor
+from actors.routing.ownership import Ownership
+from actors.shard.database_clock import DatabaseClock
+from actors.shard.partitions import OwnedPartitions
+from actors.shard.partner_calls import BulkheadCalls
+from actors.shard.residents import Residents
 from domain.calls import PARTNER_OF, Call, Charge, Declined, NotKnown, Partner, Unknown
 from domain.order import Order, Step
 from domain.slices import partition_of
-from messaging.backlog import Backlog, Line, Outbound
+from messaging.publish_queue import Backlog, Line, Outbound
 from messaging.publisher import Publisher
-from partners import answers
+from partners import responses
 from sagas import charging, paying, steps
 from sagas.decision import Decision
-from sagas.draft import Draft
-from storage.commits import Commit
+from sagas.decision_builder import Draft
 from storage.errors import StorageUnavailable
+from storage.writes.commits import Commit
 from supervised import supervised_once
 from tests.faults.simulation.database import MemoryStore
 from tests.faults.simulation.network import PeersDouble
@@ -251,7 +251,7 @@ def remembers_no_message() -> Iterator[None]:
 @contextmanager
 def says_no_too_surely() -> Iterator[None]:
     """The router takes "not now" for "certainly not done", whoever was asked before."""
-    with patch("actors.router._surely", lambda told, _: told):
+    with patch("actors.routing.router._surely", lambda told, _: told):
         yield
 
 
@@ -320,9 +320,9 @@ def charges_anew() -> Iterator[None]:
 @contextmanager
 def takes_pages_for_the_partners_word() -> Iterator[None]:
     """Any 404 counts as "not known" and any other 4xx as a refusal, whoever said so."""
-    read = answers.meaning
+    read = responses.meaning
 
-    def by_its_status(operation: Any, answer: answers.Answer) -> Any:
+    def by_its_status(operation: Any, answer: responses.Answer) -> Any:
         if answer.status == HTTPStatus.NOT_FOUND:
             return NotKnown()
         told = read(operation, answer)

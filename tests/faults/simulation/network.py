@@ -1,6 +1,6 @@
 """How simulated processes see and call each other: links that are lost late, cut though nobody died, or found again.
 
-It has the shape of ``actors.peers``: ``is_up``, ``get(name).call(…)``, and ``ProcessGone`` at once when a link goes.
+It has the shape of ``actors.rpc.clients``: ``is_up``, ``get(name).call(…)``, and ``ProcessGone`` at once when a link goes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from actors.link import AnsweredLater, CallFailed, ProcessGone
+from actors.rpc.connection import CallFailed, ProcessGone
+from actors.rpc.server import AnsweredLater
+from tests.faults.simulation.chaos import NETWORK_MS
 from tests.faults.simulation.loop import Process
-from tests.faults.simulation.weather import NETWORK_MS
 
 if TYPE_CHECKING:
     from tests.faults.simulation.world import World

@@ -14,11 +14,11 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from local.sandbox.answers import Answer
+from local.sandbox.responses import Answer
 from partners import http
 from partners.http import PartnerHttp
+from tests.faults.simulation.chaos import NETWORK_MS, PARTNER_MS
 from tests.faults.simulation.pages import JSON, PROBLEM, Page, any_page
-from tests.faults.simulation.weather import NETWORK_MS, PARTNER_MS
 
 if TYPE_CHECKING:
     from tests.faults.simulation.world import World

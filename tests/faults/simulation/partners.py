@@ -11,10 +11,10 @@ from urllib.parse import parse_qs
 import msgspec
 from yarl import URL
 
-from local.sandbox.answers import Answer, conflict, problem
 from local.sandbox.customers import Customers
 from local.sandbox.payments import Payments, Plan, read_charge, read_refund
 from local.sandbox.records import RefundRecord
+from local.sandbox.responses import Answer, conflict, problem
 from local.sandbox.stock import Stock
 
 if TYPE_CHECKING:

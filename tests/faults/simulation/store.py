@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from domain.promotions import Promotion
 from domain.reference_data import ReferenceVersion
-from storage.commits import Commit, FlushResult, Loaded, StoredEvent
 from storage.errors import CommitUnknown, StorageUnavailable
-from storage.ownership import ListedProcess
+from storage.writes.commits import Commit, FlushResult, Loaded, StoredEvent
+from storage.writes.owners import ListedProcess
+from tests.faults.simulation.chaos import STATEMENT_MS
 from tests.faults.simulation.database import MemoryStore
 from tests.faults.simulation.loop import Process
-from tests.faults.simulation.weather import STATEMENT_MS
 
 if TYPE_CHECKING:
     from tests.faults.simulation.world import World
@@ -52,7 +52,7 @@ class Database:
 
 
 class StoreClient:
-    """What ``storage.snapshots.OrderStore`` is to a process. Errors as there: ``CommitUnknown`` for flushes alone."""
+    """What ``storage.writes.order_store.OrderStore`` is to a process. Errors as there: ``CommitUnknown`` for flushes alone."""
 
     def __init__(self, database: Database, process: Process) -> None:
         self._database = database

@@ -19,12 +19,12 @@ from domain.order import Order, Status
 from domain.promotions import Promotion, PromotionKind
 from domain.reference_data import ReferenceKind, ReferenceVersion
 from domain.slices import PARTITIONS, dedicated_partition
-from storage.commits import Commit, FlushResult
-from storage.promotions import Promotions
-from storage.redis import QuietRedis
-from storage.reference_data import CacheInvalidation, ReferenceCopies
+from storage.reads.reference_data import CacheInvalidation, ReferenceCopies
+from storage.redis_connection import QuietRedis
 from storage.shards import ASSIGN
-from storage.snapshots import OrderStore
+from storage.writes.commits import Commit, FlushResult
+from storage.writes.order_store import OrderStore
+from storage.writes.promotions import Promotions
 from tests.faults.simulation.database import INBOX_CONSTRAINT, MemoryStore
 from tests.integration.storage.orders import a_commit, an_order, next_of, paid_with
 from tests.integration.storage.owning import add_process

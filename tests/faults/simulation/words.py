@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from yarl import URL
 
-from domain.derived import IN_FLIGHT, TOOK_MONEY, in_flight
 from domain.order import CancelReason, HoldState, Order, StepKind
 from domain.payments import Payment, PaymentStatus, Refund, RefundStatus
 from domain.reference_data import versions_of
-from local.sandbox.answers import Answer
+from domain.totals_and_statuses import IN_FLIGHT, TOOK_MONEY, in_flight
+from local.sandbox.responses import Answer
 
 if TYPE_CHECKING:
     from tests.faults.simulation.world import World

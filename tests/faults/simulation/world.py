@@ -11,14 +11,14 @@ from itertools import count
 from typing import Any
 
 from tests.faults.simulation.broker import Broker
-from tests.faults.simulation.copies import CopiesDouble
+from tests.faults.simulation.chaos import NETWORK_MS, Weather
 from tests.faults.simulation.hosts import KINDS, NAMES, RULES, START_FAILS
 from tests.faults.simulation.laws import Laws
 from tests.faults.simulation.loop import Process, Standstill, VirtualLoop
 from tests.faults.simulation.network import SILENCE_S, PeersDouble
 from tests.faults.simulation.partners import PartnersDouble
+from tests.faults.simulation.shared_cache import CopiesDouble
 from tests.faults.simulation.store import Database
-from tests.faults.simulation.weather import NETWORK_MS, Weather
 
 BEGAN = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 RETRY_DELAYS_S = (1.0, 5.0, 20.0, 60.0, 300.0)

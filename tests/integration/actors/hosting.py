@@ -9,20 +9,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Self
 from uuid import uuid4
 
-from actors.link import ProcessGone
-from actors.make_shard import make_shard
-from actors.partitions import PartitionPolicy
-from actors.peers import Peer
-from actors.reference_cache import CachePolicy
-from actors.shard import ShardPolicy
-from actors.surroundings import GroupLimits
-from actors.wire import Told, decode_told, encode_letter
+from actors.order.messages import Told, decode_told, encode_letter
+from actors.rpc.clients import Peer
+from actors.rpc.connection import ProcessGone
+from actors.shard.context import GroupLimits
+from actors.shard.make_shard import make_shard
+from actors.shard.partitions import PartitionPolicy
+from actors.shard.reference_cache import CachePolicy
+from actors.shard.shard import ShardPolicy
 from domain.commands import Actor, ActorType, Body, CreateOrder, Message, NewLine
 from domain.slices import partition_of
 from messaging.publisher import Outbound
-from storage.snapshots import Commit, FlushResult, OrderStore
+from storage.writes.order_store import Commit, FlushResult, OrderStore
 from tests.integration.storage.owning import add_process
-from tests.unit.actors.outside import Silent
+from tests.unit.actors.shard.silent import Silent
 
 WITHIN_S = 20.0
 FAR_OFF_S = 60.0

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from actors.replies import Reply
+from actors.order.replies import Reply
 from domain.commands import AddItem
 from domain.order import Order
-from storage.snapshots import Loaded
+from storage.writes.order_store import Loaded
 from tests.integration.actors.hosting import Held, Hosted, an_id, creation, until
 from tests.integration.storage.orders import a_commit, an_order
 from tests.integration.storage.owning import add_process, owner_of_all

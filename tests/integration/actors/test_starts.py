@@ -16,13 +16,12 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from actors import composition
-from actors.link import RpcConnection
-from actors.processes import process
+from actors.processes import composition, process
 from actors.processes.bulkhead import Bulkhead
 from actors.processes.order_shard import OrderShard
 from actors.processes.process import Process
 from actors.processes.supervisor import Supervisor
+from actors.rpc.connection import RpcConnection
 from domain.slices import PARTITIONS
 from settings import Settings, release
 from storage.errors import StorageUnavailable, WrongSchema

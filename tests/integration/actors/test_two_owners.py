@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from actors.replies import Reply
-from actors.wire import Moved
+from actors.order.messages import Moved
+from actors.order.replies import Reply
 from domain.commands import AddItem, Pay, RetryNow
 from domain.errors import Unavailable
 from domain.slices import PARTITIONS

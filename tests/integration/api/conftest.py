@@ -10,14 +10,14 @@ from api.app import create_app
 from api.dead_letters import DeadLetters
 from api.health_checks import HealthChecks, accepts_connections
 from api.services import ApiLimits, Collaborators, Services
-from storage.answers import Answers
-from storage.cache import Cache
-from storage.promotions import Promotions
-from storage.queries import Queries
-from storage.redis import QuietRedis
-from storage.snapshots import OrderStore
+from storage.reads.order_queries import Queries
+from storage.redis_cache import Cache
+from storage.redis_connection import QuietRedis
+from storage.writes.kept_answers import Answers
+from storage.writes.order_store import OrderStore
+from storage.writes.promotions import Promotions
 from tests.integration.storage.owning import Lease, owner_of_all
-from tests.unit.api.driving import KEY, PRICES, FakeFigures, FakeRouter, World
+from tests.unit.api.harness import KEY, PRICES, FakeFigures, FakeRouter, World
 
 
 class RealWorld(World):

@@ -13,7 +13,7 @@ from api.configuration import limits_of
 from api.problems import Problem
 from settings import Settings
 from storage.cursor_keys import cursor_keys
-from storage.queries import Queries
+from storage.reads.order_queries import Queries
 
 FILTERS = {"customer_id": "c-1001"}
 POSITION = (1, "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00")

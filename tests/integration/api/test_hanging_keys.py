@@ -17,7 +17,7 @@ from api.access.jwks import KeySet, fetcher_of
 from api.access.security import Authenticator, TokenRules
 from api.problems import Problem
 from domain.errors import Unavailable
-from tests.unit.api.driving import FAR_FUTURE, KEY, token
+from tests.unit.api.harness import FAR_FUTURE, KEY, token
 
 OWN = Ed25519PrivateKey.generate()
 NEW = Ed25519PrivateKey.generate()

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from api.metrics_port import CONNECTIONS_MAX, serving_metrics
-from tests.unit.api.driving import FakeFigures
+from tests.unit.api.harness import FakeFigures
 
 HOST = "127.0.0.1"
 

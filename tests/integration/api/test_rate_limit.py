@@ -11,8 +11,8 @@ import pytest
 from api.access.rate_limit import RateLimits
 from api.access.security import Caller
 from api.problems import Problem
-from storage.cache import Cache
-from storage.redis import QuietRedis
+from storage.redis_cache import Cache
+from storage.redis_connection import QuietRedis
 
 CALLER = Caller(subject="s", scopes=frozenset(), customer_id=None, token_id="t", is_admin=False)
 EXACTNESS = 0.05

@@ -11,7 +11,7 @@ from api.problems import Problem
 from messaging import topology
 from tests.integration.api.conftest import RealWorld
 from tests.integration.storage.orders import NOW, a_commit, an_order
-from tests.unit.api.driving import token
+from tests.unit.api.harness import token
 
 ADMIN = token("admin")
 

@@ -9,15 +9,15 @@ import asyncpg
 import pytest
 
 from api.access.fair_slots import SlotLimits
-from storage.cache import Cache
 from storage.postgres import PoolLimits
-from storage.queries import Queries
-from storage.redis import QuietRedis
-from storage.snapshots import OrderStore
+from storage.reads.order_queries import Queries
+from storage.redis_cache import Cache
+from storage.redis_connection import QuietRedis
+from storage.writes.order_store import OrderStore
 from tests.integration.api.conftest import RealWorld
 from tests.integration.storage.orders import NOW, a_commit, an_order
 from tests.integration.storage.owning import owner_of_all
-from tests.unit.api.driving import Answered, token
+from tests.unit.api.harness import Answered, token
 
 ASKED = 60
 HOURS = 4_000

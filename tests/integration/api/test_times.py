@@ -4,7 +4,7 @@ import pytest
 
 from tests.integration.api.conftest import RealWorld
 from tests.integration.storage.orders import a_commit, an_order
-from tests.unit.api.driving import token
+from tests.unit.api.harness import token
 
 ADMIN = token("admin")
 FIRST = ("0001-01-01T00:00:00Z", "0001-01-01T05:30:00+05:30", "0000-12-31T12:00:00-12:00")

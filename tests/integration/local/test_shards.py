@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from storage.snapshots import OrderStore
+from storage.writes.order_store import OrderStore
 from tests.integration.storage.owning import add_process
 
 PROGRAM_LIMIT_S = 60

@@ -31,11 +31,11 @@ from domain.calls import (
     VerifyRefund,
 )
 from domain.money import Money
-from partners.breaker import BreakerState
+from partners.circuit_breaker import BreakerState
 from partners.http import PartnerHttp
 from partners.payment import PaymentClient
 from partners.product import ProductClient
-from partners.resilience import Bulkhead, Limits
+from partners.resilient_client import Bulkhead, Limits
 from partners.user import UserClient
 from tests.integration.local_sandbox.process import SandboxProcess
 

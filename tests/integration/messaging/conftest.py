@@ -8,7 +8,7 @@ import aio_pika
 import pytest
 
 from messaging import topology
-from tests.integration.messaging.bridging import Partner
+from tests.integration.messaging.consuming import Partner
 from tests.queues import DELAYS
 
 

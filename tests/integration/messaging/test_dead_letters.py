@@ -15,7 +15,7 @@ from pamqp.common import FieldValue
 
 from local.state import write_private
 from messaging import topology
-from messaging.bridge import EventBridge
+from messaging.consumer import EventBridge
 from messaging.dead_letters import (
     LISTED_BODY_MAX_BYTES,
     READ_AHEAD_MAX_LETTERS,
@@ -25,7 +25,7 @@ from messaging.dead_letters import (
     resend_dead_letters,
 )
 from messaging.envelope import InboundEvent
-from tests.integration.messaging.ears import until
+from tests.integration.messaging.probe_consumer import until
 
 POISON = [b"poison 0", b"poison 1", b"poison 2"]
 

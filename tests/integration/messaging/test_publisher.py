@@ -13,9 +13,9 @@ from pathlib import Path
 from local.rabbitmq import RabbitMQ
 from local.servers import Servers
 from local.state import State
-from messaging.link import LinkPolicy
+from messaging.connection import LinkPolicy
 from messaging.publisher import Publisher, PublisherLimits
-from tests.integration.messaging.ears import listening, outbound, until
+from tests.integration.messaging.probe_consumer import listening, outbound, until
 from tests.integration.wire import wire_to
 
 HASTY = LinkPolicy(retry_first_s=0.02, retry_max_s=0.1, close_timeout_s=0.5)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from domain.calls import Declined, NotKnown, NotSent, Shortage, Unknown
-from partners.answers import Throttled
 from partners.contract import Operation
 from partners.http import ANSWER_MAX_BYTES, PartnerHttp
-from partners.wire import Reader
+from partners.responses import Throttled
+from partners.shapes import Reader
 
 
 def _operation(method: str) -> Operation[dict[str, int]]:

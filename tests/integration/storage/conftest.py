@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from storage.queries import Queries
-from storage.snapshots import OrderStore
+from storage.reads.order_queries import Queries
+from storage.writes.order_store import OrderStore
 from tests.integration.storage.owning import Lease, owner_of_all
 
 

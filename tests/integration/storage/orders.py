@@ -9,11 +9,11 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from domain.derived import fulfillment_status, payment_status, totals
 from domain.ids import charge_transaction_id, item_id, payment_id
 from domain.order import Address, Customer, Order, OrderLine, Status, Step, StepKind, StepState
 from domain.payments import Payment, PaymentStatus, Transaction, TransactionType
-from storage.commits import Commit, StoredEvent
+from domain.totals_and_statuses import fulfillment_status, payment_status, totals
+from storage.writes.commits import Commit, StoredEvent
 
 NOW = datetime(2026, 1, 5, 10, 0, 0, 123_000, tzinfo=UTC)
 CUSTOMER = Customer(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from storage.snapshots import OrderStore
+from storage.writes.order_store import OrderStore
 
 ADD_PROCESS = """
 insert into processes (process, name, kind, cell, node, release, host, port, pid, state)

@@ -23,21 +23,11 @@ import pytest
 import storage
 from domain.reference_data import ReferenceKind, ReferenceVersion
 from domain.slices import PARTITIONS, slices_of
-from storage import (
-    answers,
-    cursor_keys,
-    figures,
-    flush,
-    housekeeping,
-    loading,
-    migrate,
-    ownership,
-    processes,
-    reference_data,
-    snapshots,
-)
-from storage.figures import COUNTED_AFTER_S
+from storage import closed_order_counts, cursor_keys, migrate, processes
+from storage.closed_order_counts import COUNTED_AFTER_S
 from storage.postgres import WRITER_SETTINGS
+from storage.reads import reference_data
+from storage.writes import flush_statement, handled_messages, kept_answers, order_store, owners, shard_reads
 from tests.conftest import run_now
 from tests.integration.storage.grown import OPEN_ORDERS, PROCESS, TOKEN, grow
 from tests.integration.storage.orders import a_commit, an_order, next_of
@@ -66,53 +56,55 @@ class Running:
 
 # The second is how much is to be done at once; a statement may look at a few times that, whatever is stored beside it.
 BY_ITSELF = {
-    "loading.CORRECT": Running("poll of a shard", loading.CORRECT, f"{OWN}, 5, 2000", 4 * OPEN_ORDERS),
-    "loading.DUE": Running("poll of a shard", loading.DUE, f"{OWN}, 5, 500", 2 * OPEN_ORDERS),
-    "loading.RUNNING": Running(
+    "shard_reads.CORRECT": Running("poll of a shard", shard_reads.CORRECT, f"{OWN}, 5, 2000", 4 * OPEN_ORDERS),
+    "shard_reads.DUE": Running("poll of a shard", shard_reads.DUE, f"{OWN}, 5, 500", 2 * OPEN_ORDERS),
+    "shard_reads.RUNNING": Running(
         "partitions that were gained",
-        loading.RUNNING,
+        shard_reads.RUNNING,
         f"{OWN}, '1970-01-01', '00000000-0000-0000-0000-000000000000', 500",
         2 * OPEN_ORDERS,
     ),
-    "loading.UNPUBLISHED_ORDERS": Running(
+    "shard_reads.UNPUBLISHED_ORDERS": Running(
         "sweep of a shard",
-        loading.UNPUBLISHED_ORDERS,
-        f"{OWN_SLICES}, 5, 1000, {loading.SWEPT_AT_ONCE_MAX_EVENTS * 4 // 1024}",
-        loading.SWEPT_AT_ONCE_MAX_EVENTS,
+        shard_reads.UNPUBLISHED_ORDERS,
+        f"{OWN_SLICES}, 5, 1000, {shard_reads.SWEPT_AT_ONCE_MAX_EVENTS * 4 // 1024}",
+        shard_reads.SWEPT_AT_ONCE_MAX_EVENTS,
     ),
-    "loading.UNPUBLISHED": Running("sweep of a shard", loading.UNPUBLISHED, SOME, 10),
-    "loading.PUBLISHED": Running("publisher", loading.PUBLISHED, f"{SOME}, array[1, 1]", 20),
-    "loading.LOAD": Running("loader of a shard", loading.LOAD, SOME, 20),
-    "ownership.RENEW": Running("commit whose outcome is unknown", ownership.RENEW, LEASE, 10),
-    "ownership.OWNED": Running("lease that was renewed", ownership.OWNED, f"'{PROCESS}'", PARTITIONS),
-    "ownership.OWNERS": Running("look of a shard", ownership.OWNERS, "", PARTITIONS),
-    "ownership.OWNER_NAMES": Running("router", ownership.OWNER_NAMES, "", 2 * PARTITIONS),
-    "ownership.ROLES": Running("round of the supervisor", ownership.ROLES, "'main'", 10),
-    "ownership.LISTED": Running("look of a shard", ownership.LISTED, "", 20),
-    "ownership.FENCE": Running("shard that takes", ownership.FENCE, f"'{PROCESS}'", 10),
-    "ownership.TAKE": Running(
-        "shard that takes", ownership.TAKE, f"'{PROCESS}', '{OTHER_PROCESS}', '{{1,5}}'", 2 * PARTITIONS
+    "shard_reads.UNPUBLISHED": Running("sweep of a shard", shard_reads.UNPUBLISHED, SOME, 10),
+    "shard_reads.PUBLISHED": Running("publisher", shard_reads.PUBLISHED, f"{SOME}, array[1, 1]", 20),
+    "shard_reads.LOAD": Running("loader of a shard", shard_reads.LOAD, SOME, 20),
+    "owners.RENEW": Running("commit whose outcome is unknown", owners.RENEW, LEASE, 10),
+    "owners.OWNED": Running("lease that was renewed", owners.OWNED, f"'{PROCESS}'", PARTITIONS),
+    "owners.OWNERS": Running("look of a shard", owners.OWNERS, "", PARTITIONS),
+    "owners.OWNER_NAMES": Running("router", owners.OWNER_NAMES, "", 2 * PARTITIONS),
+    "owners.ROLES": Running("round of the supervisor", owners.ROLES, "'main'", 10),
+    "owners.LISTED": Running("look of a shard", owners.LISTED, "", 20),
+    "owners.FENCE": Running("shard that takes", owners.FENCE, f"'{PROCESS}'", 10),
+    "owners.TAKE": Running(
+        "shard that takes", owners.TAKE, f"'{PROCESS}', '{OTHER_PROCESS}', '{{1,5}}'", 2 * PARTITIONS
     ),
-    "ownership.GIVE": Running("shard that gives", ownership.GIVE, f"{LEASE}, '4', '{OTHER_PROCESS}'", 10),
-    "ownership.SPLIT": Running("large order", ownership.SPLIT, f"{LEASE}, 'order-1', {ONE}", 10),
-    "ownership.MERGE": Running("large order that is closed", ownership.MERGE, f"{LEASE}, 'order-1', {ONE}", 20),
-    "ownership.CLOSED": Running("look of a shard", ownership.CLOSED, "'{order-1}'", 10),
-    "snapshots.HOLDS": Running("look at an idle shard", snapshots.HOLDS, LEASE, 10),
-    "snapshots.TAKE_NUMBERS": Running("block of order numbers", snapshots.TAKE_NUMBERS, "100", 10),
-    "snapshots.SET_ASIDE": Running("commit that can't be", snapshots.SET_ASIDE, f"{ONE}, 'poison'", 10),
-    "housekeeping.FORGET": Running("hourly chore", housekeeping.FORGET, "7, 500", 2_500),
-    "answers.FORGET": Running("keyed request of staff", answers.FORGET, "7, 100", 500),
-    "figures.COUNTED_UNTIL": Running("statistics", figures.COUNTED_UNTIL, "", 10),
-    "figures.LOCKED_UNTIL": Running("chore", figures.LOCKED_UNTIL, "", 10),
-    "figures.NEXT_UNTIL": Running("chore", figures.NEXT_UNTIL, f"'-infinity', {COUNTED_AFTER_S}, 4999", 10_000),
-    "figures.MOVE_ON": Running("chore", figures.MOVE_ON, "now()", 10),
-    "figures.STALE": Running("chore", figures.STALE, "", 10),
-    "figures.UNDER_WAY": Running("chore", figures.UNDER_WAY, f"'{DAY.isoformat()}'", 10),
-    "figures.BEGIN": Running("chore", figures.BEGIN, f"'{DAY.isoformat()}', now()", 10),
-    "figures.NEXT_OF_DAY": Running(
-        "chore", figures.NEXT_OF_DAY, f"'{DAY.isoformat()}', '{DAY.isoformat()}', 4999", 5_000
+    "owners.GIVE": Running("shard that gives", owners.GIVE, f"{LEASE}, '4', '{OTHER_PROCESS}'", 10),
+    "owners.SPLIT": Running("large order", owners.SPLIT, f"{LEASE}, 'order-1', {ONE}", 10),
+    "owners.MERGE": Running("large order that is closed", owners.MERGE, f"{LEASE}, 'order-1', {ONE}", 20),
+    "owners.CLOSED": Running("look of a shard", owners.CLOSED, "'{order-1}'", 10),
+    "order_store.HOLDS": Running("look at an idle shard", order_store.HOLDS, LEASE, 10),
+    "order_store.TAKE_NUMBERS": Running("block of order numbers", order_store.TAKE_NUMBERS, "100", 10),
+    "order_store.SET_ASIDE": Running("commit that can't be", order_store.SET_ASIDE, f"{ONE}, 'poison'", 10),
+    "handled_messages.FORGET": Running("hourly chore", handled_messages.FORGET, "7, 500", 2_500),
+    "kept_answers.FORGET": Running("keyed request of staff", kept_answers.FORGET, "7, 100", 500),
+    "closed_order_counts.COUNTED_UNTIL": Running("statistics", closed_order_counts.COUNTED_UNTIL, "", 10),
+    "closed_order_counts.LOCKED_UNTIL": Running("chore", closed_order_counts.LOCKED_UNTIL, "", 10),
+    "closed_order_counts.NEXT_UNTIL": Running(
+        "chore", closed_order_counts.NEXT_UNTIL, f"'-infinity', {COUNTED_AFTER_S}, 4999", 10_000
     ),
-    "figures.GO_ON": Running("chore", figures.GO_ON, f"'{DAY.isoformat()}', now()", 10),
+    "closed_order_counts.MOVE_ON": Running("chore", closed_order_counts.MOVE_ON, "now()", 10),
+    "closed_order_counts.STALE": Running("chore", closed_order_counts.STALE, "", 10),
+    "closed_order_counts.UNDER_WAY": Running("chore", closed_order_counts.UNDER_WAY, f"'{DAY.isoformat()}'", 10),
+    "closed_order_counts.BEGIN": Running("chore", closed_order_counts.BEGIN, f"'{DAY.isoformat()}', now()", 10),
+    "closed_order_counts.NEXT_OF_DAY": Running(
+        "chore", closed_order_counts.NEXT_OF_DAY, f"'{DAY.isoformat()}', '{DAY.isoformat()}', 4999", 5_000
+    ),
+    "closed_order_counts.GO_ON": Running("chore", closed_order_counts.GO_ON, f"'{DAY.isoformat()}', now()", 10),
     "processes.WRITE": Running(
         "process", processes.WRITE, f"{ONE}, 'order-shard-0', 'shard', 'main', 'n', '1', 'h', 1, 7, 'serving'", 10
     ),
@@ -125,21 +117,53 @@ BY_ITSELF = {
     "reference_data.RAISE_VERSION": Running("event", reference_data.RAISE_VERSION, "'product', 'sku-1', 2", 10),
 }
 # These have tests of their own, as their arguments hang together.
-ELSEWHERE = {"figures.COUNT", "figures.COUNT_DAY", "figures.FORGET", "figures.DONE", "flush.FLUSH"}
-# These are run because somebody asked for something; what lists may read is held down in test_lists.py.
+ELSEWHERE = {
+    "closed_order_counts.COUNT",
+    "closed_order_counts.COUNT_DAY",
+    "closed_order_counts.FORGET",
+    "closed_order_counts.DONE",
+    "flush_statement.FLUSH",
+}
+# These are run because somebody asked for something; what lists may read is held down in test_order_filters.py.
 FOR_A_CALLER = {
-    "answers.FIND", "answers.KEEP_ALONE", "claims.LEASE", "claims.LOCK", "claims.HELD", "claims.CLAIM", "claims.RELEASE",
-    "loading.REPLY", "promotions.FIND", "promotions.PAGE", "promotions.DELETE", "promotions.USED", "promotions.CREATE",
-    "queries.BY_IDS", "queries.TIMELINE", "queries.LEDGER", "shards.ADD", "shards.ASSIGN", "shards.LISTED",
-    "snapshots.TAKE_UP_AGAIN", "snapshots.HAS_ORDER",
-    "statistics.ALL_BEFORE", "statistics.STATISTICS", "statistics.NO_GROUPS",
-}  # fmt: skip
+    "kept_answers.FIND",
+    "kept_answers.KEEP_ALONE",
+    "promotion_uses.LEASE",
+    "promotion_uses.LOCK",
+    "promotion_uses.HELD",
+    "promotion_uses.CLAIM",
+    "promotion_uses.RELEASE",
+    "shard_reads.REPLY",
+    "promotions.FIND",
+    "promotions.PAGE",
+    "promotions.DELETE",
+    "promotions.USED",
+    "promotions.CREATE",
+    "order_queries.BY_IDS",
+    "order_queries.TIMELINE",
+    "order_queries.LEDGER",
+    "shards.ADD",
+    "shards.ASSIGN",
+    "shards.LISTED",
+    "order_store.TAKE_UP_AGAIN",
+    "order_store.HAS_ORDER",
+    "statistics.ALL_BEFORE",
+    "statistics.STATISTICS",
+    "statistics.NO_GROUPS",
+}
 # Parts of statements, and what is run once on empty tables.
 NOT_RUN = {
-    "figures.HOURS", "figures.TIMES", "figures.SKUS", "figures._ROUNDED_TIMES", "migrate.MAKE_TABLE", "migrate.NOTE_APPLIED",
-    "ownership.UNDER_LEASE",
-    "postgres.TOUCH_TYPES", "statistics._COUNTED_HOURS", "statistics._CHOSEN",
-}  # fmt: skip
+    "closed_order_counts.HOURS",
+    "closed_order_counts.TIMES",
+    "closed_order_counts.SKUS",
+    "closed_order_counts._ROUNDED_TIMES",
+    "migrate.MAKE_TABLE",
+    "migrate.NOTE_APPLIED",
+    "owners.UNDER_LEASE",
+    "postgres.TOUCH_TYPES",
+    "statistics._COUNTED_HOURS",
+    "statistics._CHOSEN",
+}
 VERBS = ("select ", "insert ", "update ", "delete ", "with ", "with\n", "create table ")
 GROWING = {"orders", "order_events", "unpublished_events", "inbox", "order_skus", "transactions", "promotion_uses",
            "reference_versions", "answers"}  # fmt: skip
@@ -233,7 +257,7 @@ async def test_a_commit_reads_what_it_changes(grown: asyncpg.Connection[Any]) ->
             a_commit(order, message_id="first"),
             a_commit(next_of(order), message_id="next", reference_versions=judged_by),
         ):
-            assert (await flush.flush_once(grown, PROCESS, TOKEN, [commit]))[1] == {order.id}
+            assert (await flush_statement.flush_once(grown, PROCESS, TOKEN, [commit]))[1] == {order.id}
         rows = await grown.fetch("select relname, seq_tup_read, idx_tup_fetch from pg_stat_xact_user_tables")
         assert {
             row["relname"]: row["seq_tup_read"] for row in rows if row["relname"] in GROWING and row["seq_tup_read"]
@@ -242,21 +266,23 @@ async def test_a_commit_reads_what_it_changes(grown: asyncpg.Connection[Any]) ->
 
 
 async def test_counting_closed_orders_reads_the_piece_that_is_counted(grown: asyncpg.Connection[Any]) -> None:
-    until = await grown.fetchval(figures.NEXT_UNTIL, datetime(2000, 1, 1, tzinfo=UTC), COUNTED_AFTER_S, 4999)
+    until = await grown.fetchval(
+        closed_order_counts.NEXT_UNTIL, datetime(2000, 1, 1, tzinfo=UTC), COUNTED_AFTER_S, 4999
+    )
     async with undone(grown):
-        rows, _, scans = await looked_at(grown, figures.COUNT, f"'2000-01-01', '{until.isoformat()}'")
+        rows, _, scans = await looked_at(grown, closed_order_counts.COUNT, f"'2000-01-01', '{until.isoformat()}'")
         assert not whole_tables(scans)
         # The orders, and for each of them the rows of figures that it is added to.
         assert 5000 <= rows <= 60_000
     async with undone(grown):
-        for forget in (*figures.FORGET, *figures.DONE):
+        for forget in (*closed_order_counts.FORGET, *closed_order_counts.DONE):
             rows, _, scans = await looked_at(grown, forget, f"'{DAY.isoformat()}'")
             assert not whole_tables(scans)
     async with undone(grown):
         since = datetime.now(UTC) - timedelta(hours=4)  # so long ago the tables begin
-        piece_end = await grown.fetchval(figures.NEXT_OF_DAY, since, since, 4999)
+        piece_end = await grown.fetchval(closed_order_counts.NEXT_OF_DAY, since, since, 4999)
         arguments = f"'{since.isoformat()}', '{piece_end.isoformat()}', now()"
-        rows, _, scans = await looked_at(grown, figures.COUNT_DAY, arguments)
+        rows, _, scans = await looked_at(grown, closed_order_counts.COUNT_DAY, arguments)
         assert not whole_tables(scans)
         assert 5000 <= rows <= 60_000
 
@@ -267,8 +293,8 @@ async def test_the_sweep_of_a_shard_is_not_held_up_by_the_backlogs_of_others(gro
         await grown.execute("delete from unpublished_events where slice % 4 = 1")
         rows, _, _ = await looked_at(
             grown,
-            loading.UNPUBLISHED_ORDERS,
-            f"{OWN_SLICES}, 5, 1000, {loading.SWEPT_AT_ONCE_MAX_EVENTS * 4 // 1024}",
+            shard_reads.UNPUBLISHED_ORDERS,
+            f"{OWN_SLICES}, 5, 1000, {shard_reads.SWEPT_AT_ONCE_MAX_EVENTS * 4 // 1024}",
         )
         assert rows <= 1024
 
@@ -276,11 +302,11 @@ async def test_the_sweep_of_a_shard_is_not_held_up_by_the_backlogs_of_others(gro
 async def test_orders_that_are_set_aside_are_not_read_by_polls(grown: asyncpg.Connection[Any]) -> None:
     async with undone(grown):
         for order_id in await grown.fetch("select id from orders where is_open"):
-            await grown.execute(snapshots.SET_ASIDE, order_id["id"], "unreadable")
-        for name in ("loading.CORRECT", "loading.DUE"):
+            await grown.execute(order_store.SET_ASIDE, order_id["id"], "unreadable")
+        for name in ("shard_reads.CORRECT", "shard_reads.DUE"):
             rows, _, _ = await looked_at(grown, BY_ITSELF[name].statement, BY_ITSELF[name].arguments)
             assert rows == 0, name
-        await grown.execute(snapshots.TAKE_UP_AGAIN, "00000000-0000-8000-8000-000000000004")
+        await grown.execute(order_store.TAKE_UP_AGAIN, "00000000-0000-8000-8000-000000000004")
         assert await grown.fetchval(
             "select check_at = deadline from orders where id = '00000000-0000-8000-8000-000000000004'"
         )
@@ -289,12 +315,13 @@ async def test_orders_that_are_set_aside_are_not_read_by_polls(grown: asyncpg.Co
 def test_every_statement_of_storage_is_known_to_run_by_itself_or_for_a_caller() -> None:
     """Whoever adds one says here which of the two it does; the first are looked at above."""
     stated = set()
-    for found in pkgutil.iter_modules(storage.__path__):
-        module = importlib.import_module(f"storage.{found.name}")
+    for found in pkgutil.walk_packages(storage.__path__, "storage."):
+        module = importlib.import_module(found.name)
+        own = found.name.rpartition(".")[2]
         for name, value in vars(module).items():
             text = value[0] if isinstance(value, tuple) and value and isinstance(value[0], str) else value
             if name == name.upper() and isinstance(text, str) and text.strip().lower().startswith(VERBS):
-                is_imported = found.name != "figures" and getattr(figures, name, None) is value
-                stated.add(f"{'figures' if is_imported else found.name}.{name}")
-    stated -= {"flush.OPEN_TO_EDITS"}  # a status begins like a verb
+                is_imported = own != "closed_order_counts" and getattr(closed_order_counts, name, None) is value
+                stated.add(f"{'closed_order_counts' if is_imported else own}.{name}")
+    stated -= {"flush_statement.OPEN_TO_EDITS"}  # a status begins like a verb
     assert stated == BY_ITSELF.keys() | ELSEWHERE | FOR_A_CALLER | NOT_RUN

@@ -18,9 +18,9 @@ from msgspec.structs import replace
 from domain.order import Order, Status
 from domain.slices import DEDICATED, PARTITIONS, dedicated_partition, partition_of
 from storage import migrate as runner
-from storage.flush import COLUMNS, NOT_STORED
 from storage.migrate import migrate
-from storage.snapshots import Commit, OrderStore
+from storage.writes.flush_statement import COLUMNS, NOT_STORED
+from storage.writes.order_store import Commit, OrderStore
 from tests.integration.storage.orders import a_commit, an_order, next_of
 from tests.integration.storage.owning import owner_of_all, until_waiting
 

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from domain.promotions import Promotion, PromotionKind
 from storage.postgres import open_database
-from storage.promotions import Promotions, UnreadablePromotion
-from storage.snapshots import OrderStore
+from storage.writes.order_store import OrderStore
+from storage.writes.promotions import Promotions, UnreadablePromotion
 from tests.integration.storage.orders import a_commit, an_order
 from tests.integration.storage.owning import Lease
 

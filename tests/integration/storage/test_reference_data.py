@@ -16,9 +16,9 @@ from domain.reference_data import ReferenceKind, ReferenceVersion
 from local.state import State
 from local.valkey import Valkey
 from storage.errors import StorageUnavailable
-from storage.redis import QuietRedis
-from storage.reference_data import CacheInvalidation, ReferenceCopies
-from storage.snapshots import OrderStore
+from storage.reads.reference_data import CacheInvalidation, ReferenceCopies
+from storage.redis_connection import QuietRedis
+from storage.writes.order_store import OrderStore
 from tests.integration.storage.orders import CUSTOMER
 
 AGE_S = 30.0

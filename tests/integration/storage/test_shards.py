@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.shards import Shards
-from storage.snapshots import OrderStore
+from storage.writes.order_store import OrderStore
 from tests.integration.storage.owning import add_process, owner_of_all
 
 

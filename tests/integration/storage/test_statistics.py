@@ -7,9 +7,9 @@ import pytest
 
 from domain.order import CancelReason, Status
 from domain.payments import Payment, PaymentStatus
-from storage.commits import Commit
-from storage.queries import Bucket, GroupBy, Queries
-from storage.snapshots import OrderStore
+from storage.reads.order_queries import Bucket, GroupBy, Queries
+from storage.writes.commits import Commit
+from storage.writes.order_store import OrderStore
 from tests.integration.storage.orders import a_commit, an_order
 from tests.integration.storage.owning import Lease
 

@@ -7,7 +7,7 @@ import pytest
 
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.postgres import PoolLimits
-from storage.snapshots import OrderStore
+from storage.writes.order_store import OrderStore
 from tests.integration.storage.orders import a_commit, an_order
 from tests.integration.storage.owning import Lease
 from tests.integration.wire import wire_to

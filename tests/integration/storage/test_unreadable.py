@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from domain.slices import PARTITIONS
-from storage.filters import OrderFilters, Sort
-from storage.queries import Queries
-from storage.snapshots import OrderStore
+from storage.reads.order_filters import OrderFilters, Sort
+from storage.reads.order_queries import Queries
+from storage.writes.order_store import OrderStore
 from tests.integration.storage.orders import a_commit, an_order
 from tests.integration.storage.owning import Lease
 

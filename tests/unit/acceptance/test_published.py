@@ -17,7 +17,7 @@ from messaging.envelope import CONTENT_TYPE, encode_event, encode_notice
 from sagas.decision import Decision
 from tests.acceptance.broker import Heard
 from tests.acceptance.published import faults_of
-from tests.unit.sagas.making import ORDER_ID, Story
+from tests.unit.sagas.builders import ORDER_ID, Story
 
 DOCUMENT = build()
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.api.driving import World
+from tests.unit.api.harness import World
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from domain.commands import RemoveDiscount
-from tests.unit.api.driving import ORDER_ID, World, an_order
+from tests.unit.api.harness import ORDER_ID, World, an_order
 
 ORDER = f"/api/orders/{ORDER_ID}"
 

@@ -11,9 +11,9 @@ from domain.events import EventType
 from messaging.asyncapi import build
 from messaging.envelope import encode_event, encode_notice
 from messaging.topology import CONSUMED
+from sagas.decide import decide
 from sagas.decision import Rules
-from sagas.stages import decide
-from tests.unit.api.driving import NOW, ORDER_ID
+from tests.unit.api.harness import NOW, ORDER_ID
 from tests.unit.api.openapi.test_document import references
 
 DOCUMENT = build()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from storage.queries import OrderPage
-from tests.unit.api.driving import ORDER_ID, World, an_order
+from storage.reads.order_queries import OrderPage
+from tests.unit.api.harness import ORDER_ID, World, an_order
 
 ORDER = f"/api/orders/{ORDER_ID}"
 ORIGIN = "https://shop.example"

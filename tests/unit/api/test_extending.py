@@ -15,7 +15,7 @@ from starlette.requests import Request
 from api.access.contexts import CommandContext, ReaderContext, command_context, reader_context
 from api.access.security import Caller
 from api.services import services_of
-from tests.unit.api.driving import ORDER_ID, World, an_order
+from tests.unit.api.harness import ORDER_ID, World, an_order
 
 ORDER = f"/api/orders/{ORDER_ID}"
 CALLER = Caller(

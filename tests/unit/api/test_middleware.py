@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from actors.replies import Reply
+from actors.order.replies import Reply
 from api.middleware import REQUESTS
 from domain.commands import Message
-from tests.unit.api.driving import ORDER_ID, Answered, FakeRouter, World
+from tests.unit.api.harness import ORDER_ID, Answered, FakeRouter, World
 
 ORDER = f"/api/orders/{ORDER_ID}"
 NEW_ORDER = {"customer_id": "c-1", "currency": "EUR", "items": [{"sku": "sku-1", "quantity": 1}]}

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from api import order_reader
 from api.access.security import Caller
 from api.order_reader import OrderReader
-from tests.unit.api.driving import ORDER_ID, FakeQueries, an_order
+from tests.unit.api.harness import ORDER_ID, FakeQueries, an_order
 
 CALLER = Caller(subject="s", scopes=frozenset(), customer_id=None, token_id="t", is_admin=True)
 

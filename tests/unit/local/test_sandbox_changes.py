@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from local.sandbox.answers import Answer
 from local.sandbox.changes import PAGE_MAX_ROWS, Changes
 from local.sandbox.payments import Payments, Plan, read_charge, read_refund
 from local.sandbox.records import PaymentRecord, Record, RefundRecord
+from local.sandbox.responses import Answer
 
 SINCE = "updated_since=1970-01-01T00:00:00Z"
 

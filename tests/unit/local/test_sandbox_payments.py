@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from local.sandbox.answers import Answer
 from local.sandbox.payments import ChargeBody, Payments, Plan, RefundBody, read_charge, read_refund
 from local.sandbox.records import PaymentRecord, Record, RefundRecord
+from local.sandbox.responses import Answer
 
 
 class Bank(Payments):

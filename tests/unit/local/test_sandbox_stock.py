@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.sandbox.answers import Answer, instant
 from local.sandbox.records import HoldRecord, ProductRecord, Record
+from local.sandbox.responses import Answer, instant
 from local.sandbox.stock import Stock
 
 LATER_MS = 1_000_000

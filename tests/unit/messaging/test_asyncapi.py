@@ -16,7 +16,7 @@ from messaging.asyncapi import build
 from messaging.envelope import DATA_OF, NOTICE_TYPE, decode, encode_event, encode_notice
 from messaging.schemas import CONSUMED, PUBLISHED, ref
 from sagas.decision import Decision
-from tests.unit.sagas.making import ORDER_ID, Story, answered
+from tests.unit.sagas.builders import ORDER_ID, Story, answered
 
 SCHEMA_OF_ASYNCAPI = Path(__file__).parent / "asyncapi-3.1.0" / "schema.json"
 

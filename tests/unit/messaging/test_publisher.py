@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from messaging.backlog import Line
+from messaging.publish_queue import Line
 from messaging.publisher import _Sent, _Session
 
 

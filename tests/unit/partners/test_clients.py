@@ -34,10 +34,10 @@ from domain.calls import (
 )
 from domain.money import Money
 from domain.order import Address, Customer, Product
-from partners.answers import Answer, meaning
 from partners.contract import Operation
 from partners.payment import PaymentClient
 from partners.product import ProductClient
+from partners.responses import Answer, meaning
 from partners.user import UserClient
 
 ORDER = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"

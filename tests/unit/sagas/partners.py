@@ -25,7 +25,7 @@ from domain.calls import (
 from domain.commands import Body, PaymentConfirmed, PaymentRejected
 from domain.money import Money
 from domain.order import Product
-from tests.unit.sagas.making import NOW
+from tests.unit.sagas.builders import NOW
 
 
 @dataclass

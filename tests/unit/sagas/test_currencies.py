@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain.commands import CreateOrder, NewLine
-from domain.derived import payment_status, totals
-from domain.document import represent
 from domain.order import Product, Status
 from domain.promotions import Promotion, PromotionKind
-from tests.unit.sagas.making import KNOWN, ORDER_ID, PEN, Story
+from domain.representation import represent
+from domain.totals_and_statuses import payment_status, totals
+from tests.unit.sagas.builders import KNOWN, ORDER_ID, PEN, Story
 
 CURRENCIES = ("JPY", "EUR", "KWD")
 SKUS = ("a", "b", "c")

@@ -19,13 +19,13 @@ from domain.commands import (
     RemoveDiscount,
     RemoveItem,
 )
-from domain.document import totals
 from domain.errors import RefusalKind, Refused
 from domain.order import Status
 from domain.promotions import Promotion, PromotionKind
+from domain.representation import totals
+from sagas.decide import decide
 from sagas.decision import Claim
-from sagas.stages import decide
-from tests.unit.sagas.making import ASKING, CREATE, INK, KNOWN, NOW, PEN, PROMOTIONS, RULES, Story, message, validated
+from tests.unit.sagas.builders import ASKING, CREATE, INK, KNOWN, NOW, PEN, PROMOTIONS, RULES, Story, message, validated
 
 
 def refusal(create: CreateOrder) -> Refused:

@@ -12,13 +12,13 @@ from domain.calls import (
     Verify,
 )
 from domain.commands import Deliver, Pay, PaymentRejected
-from domain.document import payment_status, totals
 from domain.errors import RefusalKind
 from domain.money import Money
 from domain.order import CancelReason, Status
 from domain.payments import PaymentStatus, TransactionType
-from sagas.stages import deadline
-from tests.unit.sagas.making import RULES, Story, answered, paid_event, validated
+from domain.representation import payment_status, totals
+from sagas.decide import deadline
+from tests.unit.sagas.builders import RULES, Story, answered, paid_event, validated
 
 TOTAL = 2000 + 999 + 490 + 420 + 100 + 103
 

@@ -34,8 +34,8 @@ from domain.calls import (
 from domain.commands import ActorType, CallAnswered, Pay
 from domain.money import Money
 from domain.order import Status, StepState
-from sagas.stages import deadline
-from tests.unit.sagas.making import ASKING, CUSTOMER, INK, PEN, Story, prepared, validated
+from sagas.decide import deadline
+from tests.unit.sagas.builders import ASKING, CUSTOMER, INK, PEN, Story, prepared, validated
 
 COMMITS_A_SECOND_MAX = 20
 NOTHING = (

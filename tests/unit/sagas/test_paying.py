@@ -20,13 +20,13 @@ from domain.calls import (
     Verify,
 )
 from domain.commands import CallAnswered, Cancel, Pay, PaymentRejected
-from domain.document import payment_status, totals
 from domain.errors import RefusalKind
 from domain.money import Money
 from domain.order import CancelReason, Status, StepKind, StepState
 from domain.payments import PaymentStatus, TransactionType
-from sagas.stages import deadline
-from tests.unit.sagas.making import RULES, answered, paid_event, validated
+from domain.representation import payment_status, totals
+from sagas.decide import deadline
+from tests.unit.sagas.builders import RULES, answered, paid_event, validated
 
 TOTAL = 2000 + 999 + 490 + 420 + 100 + 103
 

@@ -11,7 +11,7 @@ from domain.money import Money
 from domain.order import Status, StepState
 from domain.payments import PaymentStatus
 from sagas.decision import Rules
-from tests.unit.sagas.making import CREATE, Story, answered, paid_event
+from tests.unit.sagas.builders import CREATE, Story, answered, paid_event
 
 ASKING_FIRST = Rules(payment_events_confirmed=True)
 

@@ -15,7 +15,7 @@ from domain.calls import (
     Outcome,
 )
 from domain.order import CancelReason, HoldState, Status
-from tests.unit.sagas.making import RULES, at
+from tests.unit.sagas.builders import RULES, at
 
 
 def test_a_lost_hold_is_asked_for_once_more_and_the_second_loss_gives_the_money_back() -> None:

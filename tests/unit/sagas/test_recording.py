@@ -30,14 +30,14 @@ from domain.commands import (
     Record,
     RetryNow,
 )
-from domain.derived import totals
 from domain.errors import RefusalKind
 from domain.money import Money
 from domain.order import Status
 from domain.payments import PaymentStatus, RefundStatus, TransactionType
+from domain.totals_and_statuses import totals
+from sagas.decide import deadline
 from sagas.decision import Decision, Rules
-from sagas.stages import deadline
-from tests.unit.sagas.making import (
+from tests.unit.sagas.builders import (
     FREE,
     INK,
     KNOWN,

@@ -41,16 +41,16 @@ from domain.commands import (
     RetryNow,
     Wake,
 )
-from domain.derived import IN_FLIGHT, TOOK_MONEY
 from domain.errors import Refused
 from domain.money import Money
 from domain.order import CancelReason, Order, Status
 from domain.payments import Payment, RefundStatus, TransactionType
-from sagas import refunds
+from domain.totals_and_statuses import IN_FLIGHT, TOOK_MONEY
+from sagas import refunding
+from sagas.decide import deadline, decide
 from sagas.decision import Rules
-from sagas.stages import deadline, decide
-from tests.unit.sagas.lawful import check_decision
-from tests.unit.sagas.making import CREATE, FREE, INK, KNOWN, NOW, PEN, message
+from tests.unit.sagas.builders import CREATE, FREE, INK, KNOWN, NOW, PEN, message
+from tests.unit.sagas.invariants import check_decision
 from tests.unit.sagas.partners import Bank
 
 CHEAP = replace(KNOWN, products=(replace(PEN, unit_price=100), INK, FREE))
@@ -197,7 +197,7 @@ class MoneyWorld:
         for refund in payment.refunds:
             if refund.status is RefundStatus.PROCESSING:
                 self.record_refund_truth(refund.refund_id)
-            elif refunds.waits_for_staff(self.order, refund) and refund.status is RefundStatus.REJECTED:
+            elif refunding.waits_for_staff(self.order, refund) and refund.status is RefundStatus.REJECTED:
                 self.pay_out(payment, refund.refund_id, refund.amount if mood else 1 + refund.amount // 2)
 
     def record(self, subject: str, outcome: str, amount: int) -> bool:
@@ -275,7 +275,7 @@ class MoneyWorld:
         note = before.attention[0]
         subject = note.key.partition(":")[2]
         payment = next((each for each in before.payments if each.payment_id == subject), None)
-        found = refunds.find(before, subject)
+        found = refunding.find(before, subject)
         match note.reason:
             case AttentionReason.PAYMENT_UNDECIDED if payment is not None and payment.status in IN_FLIGHT:
                 self.record_truth(payment)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from domain.commands import Deliver, Ship
-from domain.document import fulfillment_status
 from domain.errors import RefusalKind
 from domain.order import Status
+from domain.representation import fulfillment_status
 from domain.shipments import ShipmentLine
-from tests.unit.sagas.making import Story, prepared
+from tests.unit.sagas.builders import Story, prepared
 
 
 def parcel(story: Story, *parts: tuple[int, int]) -> Ship:

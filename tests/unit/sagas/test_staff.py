@@ -17,7 +17,7 @@ from domain.commands import (
 )
 from domain.errors import RefusalKind
 from domain.order import CancelReason, Status
-from tests.unit.sagas.making import RULES, Story, at, prepared, refund_said, validated
+from tests.unit.sagas.builders import RULES, Story, at, prepared, refund_said, validated
 
 
 def rejected_refund() -> Story:

@@ -24,10 +24,10 @@ from domain.calls import (
     Unknown,
 )
 from domain.commands import CallAnswered, ChangeQuantity, HoldLost, NewLine, Pay, PaymentRejected
-from domain.document import totals
 from domain.order import CancelReason, Customer, HoldState, Product, Status, StepState
 from domain.reference_data import ReferenceKind, ReferenceVersion
-from tests.unit.sagas.making import (
+from domain.representation import totals
+from tests.unit.sagas.builders import (
     ADDRESS,
     ASKING,
     CREATE,

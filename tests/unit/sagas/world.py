@@ -46,14 +46,14 @@ from domain.commands import (
     SkipToCompensation,
     Wake,
 )
-from domain.derived import has_mismatch
 from domain.errors import Refused
 from domain.order import CancelReason, Order, Status
 from domain.shipments import ShipmentLine
+from domain.totals_and_statuses import has_mismatch
+from sagas.decide import deadline, decide, resume
 from sagas.decision import Rules
-from sagas.stages import deadline, decide, resume
-from tests.unit.sagas.lawful import check_decision
-from tests.unit.sagas.making import ASKING, CREATE, CUSTOMER, FREE, INK, KNOWN, NOW, PEN, message
+from tests.unit.sagas.builders import ASKING, CREATE, CUSTOMER, FREE, INK, KNOWN, NOW, PEN, message
+from tests.unit.sagas.invariants import check_decision
 from tests.unit.sagas.partners import Bank, Stock
 
 LATE_S = (

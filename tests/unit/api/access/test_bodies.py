@@ -9,7 +9,7 @@ from starlette.types import Message as AsgiMessage
 from api.access import bodies
 from api.access.bodies import read_body
 from api.problems import Problem
-from tests.unit.api.driving import World
+from tests.unit.api.harness import World
 
 ITEMS = "/api/orders/0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00/items"
 JSON = {"content-type": "application/json"}

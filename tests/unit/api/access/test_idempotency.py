@@ -6,7 +6,7 @@ import pytest
 
 from api.access.idempotency import fingerprint, message_id_for, new_message_id, order_id_for, read_key
 from api.problems import Problem
-from tests.unit.api.driving import ORDER_ID, World
+from tests.unit.api.harness import ORDER_ID, World
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from api.access.idempotency import fingerprint, message_id_for, message_ids_of, order_id_for
 from domain.commands import Deliver, Message, Ship
-from tests.unit.api.driving import KEY, ORDER_ID, PAYMENT_ID, World, a_payment, an_order, token
+from tests.unit.api.harness import KEY, ORDER_ID, PAYMENT_ID, World, a_payment, an_order, token
 
 NEW = {"currency": "EUR", "items": [{"sku": "SKU-1", "quantity": 1}]}
 ITEM_ID = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b01"

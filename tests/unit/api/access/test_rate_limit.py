@@ -5,7 +5,7 @@ import asyncio
 from api.access.rate_limit import RateLimits
 from api.access.security import Caller
 from api.problems import Problem
-from tests.unit.api.driving import FakeRedis, World, token
+from tests.unit.api.harness import FakeRedis, World, token
 
 LIVE = "/api/orders"
 

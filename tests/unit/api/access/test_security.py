@@ -18,7 +18,7 @@ from api.access.jwks import KeySet
 from api.access.security import Authenticator, Caller, TokenRules
 from api.problems import Problem
 from domain.errors import Unavailable
-from tests.unit.api.driving import EVERY_SCOPE, FAR_FUTURE, KEY, ORDER_ID, World, token
+from tests.unit.api.harness import EVERY_SCOPE, FAR_FUTURE, KEY, ORDER_ID, World, token
 
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 ED_KEY = Ed25519PrivateKey.generate()

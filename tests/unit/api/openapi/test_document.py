@@ -11,9 +11,9 @@ from domain.order import Address, Customer, Status
 from domain.payments import PaymentStatus, Refund, RefundStatus, Transaction, TransactionType
 from domain.promotions import Discount, Promotion, PromotionKind
 from domain.shipments import Shipment, ShipmentLine, ShipmentStatus
-from storage.queries import OrderPage
+from storage.reads.order_queries import OrderPage
 from tests.unit.api.access.test_security import MATRIX
-from tests.unit.api.driving import NOW, ORDER_ID, PAYMENT_ID, World, a_payment, an_order, token
+from tests.unit.api.harness import NOW, ORDER_ID, PAYMENT_ID, World, a_payment, an_order, token
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.unit.api.driving import World
+from tests.unit.api.harness import World
 
 
 async def test_the_page_fetches_from_this_service_alone_and_all_of_it_is_there(world: World) -> None:

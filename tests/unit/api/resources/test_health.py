@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from api.ports import Health
-from tests.unit.api.driving import World, token
+from tests.unit.api.harness import World, token
 
 
 async def test_it_lives(world: World) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from domain.commands import AddItem, ApplyDiscount, ChangeQuantity, RemoveDiscount, RemoveItem
-from tests.unit.api.driving import ORDER_ID, World
+from tests.unit.api.harness import ORDER_ID, World
 
 ORDER = f"/api/orders/{ORDER_ID}"
 

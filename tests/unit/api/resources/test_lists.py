@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from storage.filters import OrderFilters, PageKey, Sort
-from storage.queries import Bucket, OrderPage
-from tests.unit.api.driving import NOW, ORDER_ID, World, an_order, token
+from storage.reads.order_filters import OrderFilters, PageKey, Sort
+from storage.reads.order_queries import Bucket, OrderPage
+from tests.unit.api.harness import NOW, ORDER_ID, World, an_order, token
 
 
 async def test_a_page_has_orders_and_says_whether_there_are_more(world: World) -> None:

@@ -6,14 +6,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from actors.replies import Reply
+from actors.order.replies import Reply
 from api.access.idempotency import message_id_for, order_id_for
 from domain.commands import ActorType, Cancel, CreateOrder, Deliver, NewLine, Ship
-from domain.document import represent
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 from domain.order import CancelReason, Status
+from domain.representation import represent
 from domain.shipments import ShipmentLine
-from tests.unit.api.driving import ORDER_ID, World, an_order, token
+from tests.unit.api.harness import ORDER_ID, World, an_order, token
 
 NEW: dict[str, Any] = {"customer_id": "c-1001", "currency": "EUR", "items": [{"sku": "SKU-1", "quantity": 2}]}
 ORDER = f"/api/orders/{ORDER_ID}"

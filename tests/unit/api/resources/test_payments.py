@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from actors.replies import Reply
+from actors.order.replies import Reply
 from domain.commands import Pay
 from domain.payments import PaymentStatus, Transaction, TransactionType
-from tests.unit.api.driving import NOW, ORDER_ID, PAYMENT_ID, World, a_payment, an_order, token
+from tests.unit.api.harness import NOW, ORDER_ID, PAYMENT_ID, World, a_payment, an_order, token
 
 PAYMENTS = f"/api/orders/{ORDER_ID}/payments"
 

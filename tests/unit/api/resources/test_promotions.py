@@ -7,9 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from domain.promotions import Promotion, PromotionKind
-from storage.answers import KeptAnswer
-from storage.promotions import UnreadablePromotion
-from tests.unit.api.driving import World
+from storage.writes.kept_answers import KeptAnswer
+from storage.writes.promotions import UnreadablePromotion
+from tests.unit.api.harness import World
 
 NEW: dict[str, Any] = {"code": "WELCOME10", "kind": "percentage", "fraction": "0.1000"}
 PROMOTION = "/api/promotions/WELCOME10"

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from domain.commands import ActorType, MarkSettled, Record, RetryNow, SkipToCompensation
 from messaging.dead_letters import DeadLetter
-from tests.unit.api.driving import ORDER_ID, PAYMENT_ID, World, token
+from tests.unit.api.harness import ORDER_ID, PAYMENT_ID, World, token
 
 ATTENTION = f"/api/orders/{ORDER_ID}/attention"
 ADMIN = token("admin")

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from domain.order import Status
-from storage.commits import StoredEvent
-from tests.unit.api.driving import NOW, ORDER_ID, World, an_order, token
+from storage.writes.commits import StoredEvent
+from tests.unit.api.harness import NOW, ORDER_ID, World, an_order, token
 
 TIMELINE = f"/api/orders/{ORDER_ID}/timeline"
 

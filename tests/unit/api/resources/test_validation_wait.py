@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.replies import Reply
-from domain.document import represent
+from actors.order.replies import Reply
 from domain.order import Status
-from tests.unit.api.driving import ORDER_ID, World, an_order
+from domain.representation import represent
+from tests.unit.api.harness import ORDER_ID, World, an_order
 
 ORDER = f"/api/orders/{ORDER_ID}"
 EDITS: list[tuple[str, str, Any, int]] = [

@@ -16,16 +16,16 @@ import pytest
 from msgspec.structs import replace
 
 import api
-from actors.replies import Reply, make_reply
+from actors.order.replies import Reply, make_reply
 from domain.commands import ActorType
-from domain.document import OWN_FAULTS
 from domain.errors import Unavailable
 from domain.order import Attention, CancelReason, Order, Status, Step, StepKind, StepState, ValidationError
+from domain.representation import OWN_FAULTS
 from sagas import validating
 from sagas.decision import Answer
-from storage.commits import StoredEvent
-from storage.queries import OrderPage
-from tests.unit.api.driving import EVERY_SCOPE, NOW, ORDER_ID, PAYMENT_ID, Answered, World, a_payment, an_order, token
+from storage.reads.order_queries import OrderPage
+from storage.writes.commits import StoredEvent
+from tests.unit.api.harness import EVERY_SCOPE, NOW, ORDER_ID, PAYMENT_ID, Answered, World, a_payment, an_order, token
 
 SECRET = "10.0.0.7"
 ITEM_ID = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b01"

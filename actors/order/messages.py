@@ -1,0 +1,280 @@
+"""How messages, replies and calls travel between processes: bytes, each encoded once, by itself.
+
+Nothing here knows Ray or a socket. A body or an outcome is one of several plain values, so each carries the name of its type.
+A text that no encoding takes costs its own sender an answer, and nobody else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import msgspec
+
+from actors.order.replies import Reply
+from domain.calls import Call, Outcome, Request
+from domain.commands import Actor, ActorType, Body, CallAnswered, Message
+from domain.errors import FieldError, OutcomeUnknown, RefusalKind, Refused, Unavailable
+
+_encoder = msgspec.msgpack.Encoder()
+_encode = _encoder.encode
+
+
+def _decoders(union: Any) -> dict[str, msgspec.msgpack.Decoder[Any]]:
+    return {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in get_args(union) if kind is not CallAnswered}
+
+
+_bodies = _decoders(Body)
+_outcomes = _decoders(Outcome)
+_requests = _decoders(Request)
+
+
+class _Letter(msgspec.Struct, array_like=True):
+    order_id: str
+    id: str
+    kind: str
+    body: msgspec.Raw
+    actor_type: str
+    actor_id: str
+    keyed: bool
+    fingerprint: str
+    expected_version: int | None
+    customer_scope: str | None
+    traceparent: str | None
+    former_ids: tuple[str, ...] = ()
+    former_fingerprint: str = ""
+
+
+class _Answered(msgspec.Struct, array_like=True):
+    key: str
+    attempt: int
+    kind: str
+    outcome: msgspec.Raw
+    may_have_happened: bool = False
+
+
+class _Call(msgspec.Struct, array_like=True):
+    order_id: str
+    key: str
+    attempt: int
+    kind: str
+    request: msgspec.Raw
+    may_have_happened: bool = False
+
+
+class _Told(msgspec.Struct, array_like=True):
+    """Kind: reply, refused, unavailable, unknown or moved. ``position`` is 0: the first release told a batch together."""
+
+    position: int
+    kind: str
+    payload: msgspec.Raw
+
+
+class _Refusal(msgspec.Struct, array_like=True):
+    kind: str
+    code: str
+    detail: str
+    errors: list[tuple[str, str, str]]
+    allowed: list[str] | None
+    current_version: int | None
+
+
+class _Unavailability(msgspec.Struct, array_like=True):
+    code: str
+    detail: str
+    retry_after_s: float
+    overloaded: bool
+
+
+_letter = msgspec.msgpack.Decoder(_Letter)
+_answered = msgspec.msgpack.Decoder(_Answered)
+_call = msgspec.msgpack.Decoder(_Call)
+_told = msgspec.msgpack.Decoder(_Told)
+_reply = msgspec.msgpack.Decoder(Reply)
+_refusal = msgspec.msgpack.Decoder(_Refusal)
+_unavailability = msgspec.msgpack.Decoder(_Unavailability)
+_text = msgspec.msgpack.Decoder(str)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The order has another owner now; ``group`` names the set of orders it belongs to, or is empty where that is not known."""
+
+    group: str
+
+
+Told = Reply | Refused | Unavailable | OutcomeUnknown | Moved
+ENCODE_FAILS = (ValueError, TypeError, OverflowError)
+DECODE_FAILS = (ValueError, TypeError, KeyError, msgspec.MsgspecError)
+
+
+class Unencodable(ValueError):
+    """This message, or call, can't be put into bytes: it holds a text or a number that the encoding does not take."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"it can't be encoded: {type(error).__name__}")
+
+
+class Unreadable(ValueError):
+    """These bytes are no message or call that this release knows; the text names no content."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"it can't be read: {type(error).__name__}")
+
+
+def _encode_body(body: Body) -> tuple[str, msgspec.Raw]:
+    if isinstance(body, CallAnswered):
+        outcome = body.outcome
+        encoded = msgspec.Raw(_encode(outcome))
+        answered = _Answered(body.key, body.attempt, type(outcome).__name__, encoded, body.may_have_happened)
+        return "CallAnswered", msgspec.Raw(_encode(answered))
+    return type(body).__name__, msgspec.Raw(_encode(body))
+
+
+def _decode_body(kind: str, raw: msgspec.Raw) -> Body:
+    if kind == "CallAnswered":
+        answered = _answered.decode(raw)
+        outcome: Outcome = _outcomes[answered.kind].decode(answered.outcome)
+        return CallAnswered(answered.key, answered.attempt, outcome, answered.may_have_happened)
+    body: Body = _bodies[kind].decode(raw)
+    return body
+
+
+def encode_letter(order_id: str, m: Message) -> bytes:
+    """Encode a message to an order; raises ``Unencodable``. ``Message.known`` does not travel: the shard attaches it."""
+    try:
+        return _encode(
+            _Letter(
+                order_id,
+                m.id,
+                *_encode_body(m.body),
+                m.actor.type.value,
+                m.actor.id,
+                m.keyed,
+                m.fingerprint,
+                m.expected_version,
+                m.customer_scope,
+                m.traceparent,
+                m.former_ids,
+                m.former_fingerprint,
+            )
+        )
+    except ENCODE_FAILS as error:
+        raise Unencodable(error) from error
+
+
+def decode_letter(data: bytes) -> tuple[str, Message]:
+    """Give the order's id and the message; raises ``Unreadable``."""
+    try:
+        x = _letter.decode(data)
+        message = Message(
+            id=x.id,
+            body=_decode_body(x.kind, x.body),
+            actor=Actor(ActorType(x.actor_type), x.actor_id),
+            keyed=x.keyed,
+            fingerprint=x.fingerprint,
+            expected_version=x.expected_version,
+            customer_scope=x.customer_scope,
+            traceparent=x.traceparent,
+            former_ids=x.former_ids,
+            former_fingerprint=x.former_fingerprint,
+        )
+    except DECODE_FAILS as error:
+        raise Unreadable(error) from error
+    return x.order_id, message
+
+
+def _told_of(told: Told) -> _Told:
+    match told:
+        case Reply():
+            return _Told(0, "reply", msgspec.Raw(_encode(told)))
+        case Moved():
+            return _Told(0, "moved", msgspec.Raw(_encode(told.group)))
+        case Refused():
+            refusal = _Refusal(
+                told.kind.value,
+                told.code,
+                told.detail,
+                [(e.pointer, e.code, e.message) for e in told.errors],
+                None if told.allowed is None else list(told.allowed),
+                told.current_version,
+            )
+            return _Told(0, "refused", msgspec.Raw(_encode(refusal)))
+        case Unavailable():
+            not_now = _Unavailability(told.code, told.detail, told.retry_after_s, told.overloaded)
+            return _Told(0, "unavailable", msgspec.Raw(_encode(not_now)))
+        case OutcomeUnknown():
+            return _Told(0, "unknown", msgspec.Raw(_encode(told.detail)))
+
+
+def _decode_told(told: _Told) -> Told:
+    match told.kind:
+        case "reply":
+            return _reply.decode(told.payload)
+        case "moved":
+            return Moved(_text.decode(told.payload))
+        case "refused":
+            no = _refusal.decode(told.payload)
+            return Refused(
+                RefusalKind(no.kind),
+                no.code,
+                no.detail,
+                errors=tuple(FieldError(*e) for e in no.errors),
+                allowed=None if no.allowed is None else tuple(no.allowed),
+                current_version=no.current_version,
+            )
+        case "unavailable":
+            not_now = _unavailability.decode(told.payload)
+            return Unavailable(
+                not_now.code, not_now.detail, retry_after_s=not_now.retry_after_s, overloaded=not_now.overloaded
+            )
+        case _:
+            return OutcomeUnknown(_text.decode(told.payload))
+
+
+def encode_told(told: Told) -> bytes:
+    """Encode what a sender is told: that the outcome is not known, where the answer can't be encoded."""
+    try:
+        return _encode(_told_of(told))
+    except ENCODE_FAILS:
+        return _encode(_told_of(OutcomeUnknown("its answer can't be encoded")))
+
+
+def decode_told(data: bytes) -> Told:
+    """Decode what ``encode_told`` made."""
+    try:
+        return _decode_told(_told.decode(data))
+    except DECODE_FAILS as error:
+        return OutcomeUnknown(f"the answer can't be read: {type(error).__name__}")
+
+
+def encode_call(call: Call) -> bytes:
+    """Encode a call for a bulkhead; raises ``Unencodable``."""
+    try:
+        return _encode(
+            _Call(
+                call.order_id,
+                call.key,
+                call.attempt,
+                type(call.request).__name__,
+                msgspec.Raw(_encode(call.request)),
+                call.may_have_happened,
+            )
+        )
+    except ENCODE_FAILS as error:
+        raise Unencodable(error) from error
+
+
+def decode_call(data: bytes) -> Call:
+    """Decode what ``encode_call`` made; raises ``Unreadable``."""
+    try:
+        call = _call.decode(data)
+        return Call(
+            order_id=call.order_id,
+            key=call.key,
+            attempt=call.attempt,
+            request=_requests[call.kind].decode(call.request),
+            may_have_happened=call.may_have_happened,
+        )
+    except DECODE_FAILS as error:
+        raise Unreadable(error) from error

@@ -1,0 +1,75 @@
+"""Who waits for an order to get somewhere: ``Prefer: wait``. They get the order as the commit that brought it there left it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from actors.order.messages import Moved
+from actors.order.replies import Reply, make_reply
+from domain.order import Order, Status
+from domain.payments import PaymentStatus
+from sagas.decision import Answer
+
+UNSETTLED = (PaymentStatus.PROCESSING, PaymentStatus.IN_DOUBT)
+_PAYMENT = "payment:"
+
+
+def reached(order: Order, until: str) -> bool:
+    """Say whether the order has got to ``until``: ``validated`` (validated, past it, or cancelled; or it waits for an
+    edit to be mended), or ``payment:<id>`` (settled).
+    """
+    if until.startswith(_PAYMENT):
+        payment_id = until.removeprefix(_PAYMENT)
+        return any(p.payment_id == payment_id and p.status not in UNSETTLED for p in order.payments)
+    if order.status is Status.CREATED:
+        return bool(order.validation_errors)
+    return order.status is not Status.CANCELLING
+
+
+def shown(order: Order, until: str) -> Reply:
+    """What somebody is told who waited for ``until``: the payment, or the order."""
+    if until.startswith(_PAYMENT):
+        return make_reply(order, Answer(resource="payment", resource_id=until.removeprefix(_PAYMENT)))
+    return make_reply(order, Answer())
+
+
+class Watches:
+    """Who waits for the orders of a shard. Their number is bounded where they come in (``link.CALLS_MAX``)."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[tuple[str, asyncio.Future[Order | Moved | None]]]] = {}
+
+    async def until(self, order_id: str, until: str) -> Order | Moved | None:
+        """Give the order when a commit has brought it there, say that it has moved, or give None once it is set aside."""
+        come: asyncio.Future[Order | Moved | None] = asyncio.get_running_loop().create_future()
+        entry = (until, come)
+        self._waiting.setdefault(order_id, []).append(entry)
+        try:
+            return await come
+        finally:
+            entries = self._waiting.get(order_id)
+            if entries is not None and entry in entries:
+                entries.remove(entry)
+                if not entries:
+                    del self._waiting[order_id]
+
+    def committed(self, order: Order) -> None:
+        """An order was committed: wake those whose wish came true."""
+        for until, come in self._waiting.get(order.id, ()):
+            if not come.done() and reached(order, until):
+                come.set_result(order)
+
+    def moved(self, is_lost: Callable[[str], bool], to: Moved) -> None:
+        """The lost orders have another owner from now on: no commit of ours will bring them anywhere."""
+        for order_id in [order_id for order_id in self._waiting if is_lost(order_id)]:
+            self._end(order_id, to)
+
+    def set_aside(self, order_id: str) -> None:
+        """An order is set aside: for a long while nothing will bring it anywhere."""
+        self._end(order_id, None)
+
+    def _end(self, order_id: str, with_: Moved | None) -> None:
+        for _, come in self._waiting.get(order_id, ()):
+            if not come.done():
+                come.set_result(with_)
