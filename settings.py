@@ -28,9 +28,9 @@ from actors.routing.router import RouterLimits
 from actors.shard.shard import ShardPolicy
 from domain.money import AMOUNT_MAX_MINOR, fraction
 from domain.numbers import number
-from messaging.consumer import BridgeLimits
+from messaging.consumer import ConsumerLimits
 from messaging.publisher import PublisherLimits
-from partners.resilient_client import Limits as BulkheadLimits
+from partners.resilient_client import ResilienceLimits as BulkheadLimits
 from sagas.decision import Rules
 from storage.postgres import PoolLimits
 
@@ -52,7 +52,7 @@ _shard = ShardPolicy()
 _router = RouterLimits()
 _pool = PoolLimits()
 _publisher = PublisherLimits()
-_bridge = BridgeLimits()
+_bridge = ConsumerLimits()
 _bulkhead = BulkheadLimits()
 
 P = TypeVar("P")

@@ -16,7 +16,7 @@ import ray
 from actors.processes import composition
 from actors.processes.logs import set_up_logs
 from actors.processes.ray_actors import NAMESPACE, RayProcesses
-from actors.rpc.clients import SILENT, Peers
+from actors.rpc.clients import SILENT, ProcessClients
 from actors.rpc.connection import CallFailed, ProcessGone
 from actors.rpc.process_names import SUPERVISOR
 from settings import Settings, settings_or_exit
@@ -26,9 +26,9 @@ from storage.migrate import check_schema
 LOOK_EVERY_S = 0.1
 
 
-async def _all_up(peers: Peers) -> None:
+async def _all_up(clients: ProcessClients) -> None:
     """Return once the supervisor sees every process up, however long that takes; it raises an alert for one that does not come."""
-    supervisor = peers.get(SUPERVISOR)
+    supervisor = clients.get(SUPERVISOR)
     while True:
         await supervisor.found.wait()
         with suppress(ProcessGone, CallFailed):
@@ -57,11 +57,11 @@ async def main() -> None:
             if why == SILENT:
                 asyncio.get_running_loop().run_in_executor(None, processes.replace, name)
 
-        peers = composition.make_peers(config, directory)
-        opened.callback(peers.stop)
-        peers.on_lost = lost
+        clients = composition.make_clients(config, directory)
+        opened.callback(clients.stop)
+        clients.on_lost = lost
         processes.start(SUPERVISOR)
-        await _all_up(peers)
+        await _all_up(clients)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         stop = asyncio.Event()

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 
 from actors.processes.composition import (
     directory_of,
-    make_peers,
+    make_clients,
     once_reachable,
     open_router,
     open_router_store,
@@ -28,7 +28,7 @@ from actors.processes.composition import (
 )
 from actors.processes.logs import set_up_logs
 from actors.processes.process import keep_garbage_collection_rare
-from actors.rpc.clients import Peers
+from actors.rpc.clients import ProcessClients
 from actors.rpc.process_names import SHARD, SUPERVISOR
 from api.app import create_app
 from api.configuration import authenticator_of, limits_of, metrics_folder
@@ -41,10 +41,10 @@ from messaging import asyncapi
 from settings import Settings, settings
 from storage.cursor_keys import cursor_keys
 from storage.migrate import check_schema
-from storage.reads.order_queries import Queries
-from storage.redis_cache import Cache
+from storage.reads.order_queries import OrderQueries
+from storage.redis_cache import RedisCache
 from storage.redis_connection import QuietRedis
-from storage.writes.kept_answers import Answers
+from storage.writes.kept_answers import KeptAnswers
 from storage.writes.promotions import Promotions
 from supervised import on_failure
 
@@ -89,7 +89,7 @@ async def _open(config: Settings, stack: AsyncExitStack) -> tuple[Collaborators,
     authenticator = authenticator_of(config)
     await _insist(lambda: check_schema(config.database_url.get_secret_value()))
     queries = await _insist(
-        lambda: Queries.open(
+        lambda: OrderQueries.open(
             config.database_url.get_secret_value(),
             application_name=APPLICATION_NAME,
             limits=pool_limits_of(config, config.database_pool_max_connections),
@@ -99,18 +99,18 @@ async def _open(config: Settings, stack: AsyncExitStack) -> tuple[Collaborators,
     keys = await _insist(lambda: cursor_keys(queries.database))
     store = await _insist(lambda: open_router_store(config, APPLICATION_NAME))
     stack.push_async_callback(store.close)
-    cache = Cache(QuietRedis(config.redis_url.get_secret_value()))
+    cache = RedisCache(QuietRedis(config.redis_url.get_secret_value()))
     stack.push_async_callback(cache.close)
     directory = await _insist(lambda: stack.enter_async_context(directory_of(config, APPLICATION_NAME)))
-    peers = make_peers(config, directory)
-    stack.callback(peers.stop)
-    peers.get(SUPERVISOR)
-    router = await open_router(config, peers, store)
+    clients = make_clients(config, directory)
+    stack.callback(clients.stop)
+    clients.get(SUPERVISOR)
+    router = await open_router(config, clients, store)
     stack.push_async_callback(router.stop)
-    _when_asked_to_end(lambda: router.hurry(LAST_WAIT_MAX_S))
+    _when_asked_to_end(lambda: router.drain(LAST_WAIT_MAX_S))
 
     async def report() -> Mapping[str, Any]:
-        told: Mapping[str, Any] = await peers.get(SUPERVISOR).call("report")
+        told: Mapping[str, Any] = await clients.get(SUPERVISOR).call("report")
         return told
 
     collaborators = Collaborators(
@@ -120,9 +120,9 @@ async def _open(config: Settings, stack: AsyncExitStack) -> tuple[Collaborators,
         promotions=Promotions(queries.database),
         rate_counter=cache,
         memory=cache,
-        answers=Answers(queries.database),
+        answers=KeptAnswers(queries.database),
         dead_letters=DeadLetters(config.amqp_url.get_secret_value()),
-        health=HealthChecks(_checks(config, queries, cache, peers, report)),
+        health=HealthChecks(_checks(config, queries, cache, clients, report)),
         figures=Figures(report, metrics_folder(config)),
         asyncapi=asyncapi.build(),
     )
@@ -148,10 +148,14 @@ async def _insist(open_: Callable[[], Awaitable[T]]) -> T:
 
 
 def _checks(
-    config: Settings, queries: Queries, cache: Cache, peers: Peers, report: Callable[[], Awaitable[Mapping[str, Any]]]
+    config: Settings,
+    queries: OrderQueries,
+    cache: RedisCache,
+    clients: ProcessClients,
+    report: Callable[[], Awaitable[Mapping[str, Any]]],
 ) -> dict[str, Check]:
     async def any_shard() -> bool:
-        return any(name.startswith(SHARD) for name in peers.up())
+        return any(name.startswith(SHARD) for name in clients.up())
 
     return {
         "postgresql": queries.is_well,

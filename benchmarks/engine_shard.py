@@ -13,14 +13,14 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 
-from actors.order.mailbox import Letter
+from actors.order.mailbox import Envelope
 from actors.order.messages import decode_call
 from actors.processes import composition
 from actors.processes.process import Process
-from actors.rpc.clients import Peers
+from actors.rpc.clients import ProcessClients
 from actors.rpc.server import Methods
 from actors.shard.make_shard import make_shard
-from actors.shard.shard import OrderShard
+from actors.shard.shard import Shard
 from benchmarks.partners import answer_at_once
 from domain.calls import Partner
 from domain.commands import Actor, ActorType, CallAnswered, Message
@@ -70,12 +70,12 @@ class EngineShard(Process):
 
     def __init__(self, name: str, config: Settings) -> None:
         super().__init__(name, config)
-        self._shard: OrderShard | None = None
+        self._shard: Shard | None = None
         self._prepared: dict[str, asyncio.Event] = {}
         self.later_s = 0.0
 
     @property
-    def shard(self) -> OrderShard:
+    def shard(self) -> Shard:
         """The shard, once the process has started."""
         assert self._shard is not None
         return self._shard
@@ -95,7 +95,7 @@ class EngineShard(Process):
     def _monotonic(self) -> float:
         return time.monotonic() + self.later_s
 
-    async def _compose(self, peers: Peers, opened: AsyncExitStack) -> None:
+    async def _compose(self, clients: ProcessClients, opened: AsyncExitStack) -> None:
         config = self.config
         store = await OrderStore.open(
             config.database_url.get_secret_value(),
@@ -110,7 +110,7 @@ class EngineShard(Process):
             self.id,
             self.name,
             store=store,
-            peers=peers,
+            clients=clients,
             policy=replace(policy, sweep_every_s=NEVER_S, reference_cache=ages),
             make_publisher=partial(OutboxOnly, self._offered),
             perform=self._perform,
@@ -120,13 +120,13 @@ class EngineShard(Process):
         await self._shard.start()
 
     def _perform(self, partner: Partner, encoded: bytes) -> asyncio.Future[bool]:
-        """Answer a call whose intent is committed at once, as a letter to its order."""
+        """Answer a call whose intent is committed at once, as an envelope to its order."""
         del partner
         call = decode_call(encoded)
         answered = CallAnswered(call.key, call.attempt, answer_at_once(call))
         actor = Actor(ActorType.PARTNER, "instant")
         message = Message(id=f"answer:{call.key}:{call.attempt}", body=answered, actor=actor)
-        self.shard.accept(Letter(call.order_id, message))
+        self.shard.accept(Envelope(call.order_id, message))
         taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         taken.set_result(True)
         return taken

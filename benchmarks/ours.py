@@ -25,7 +25,7 @@ from actors.processes import composition
 from actors.processes.hosting import hosted
 from actors.processes.ray_actors import NAMESPACE
 from actors.routing.router import Router
-from actors.rpc.clients import Peers
+from actors.rpc.clients import ProcessClients
 from benchmarks.engine_shard import EngineShard
 from benchmarks.load import Outcome, closed_loop
 from benchmarks.program import answer_lines
@@ -68,7 +68,7 @@ def settings_of(dsn: str, shards: int) -> dict[str, str]:
 class Ours:
     """The running engine."""
 
-    def __init__(self, router: Router, peers: Peers) -> None:
+    def __init__(self, router: Router, peers: ProcessClients) -> None:
         self._router = router
         self._peers = peers
 
@@ -130,7 +130,7 @@ async def ours(dsn: str, shards: int) -> AsyncIterator[Ours]:
             for name in names
         ]
         async with composition.directory_of(config, "bench") as directory:
-            peers = composition.make_peers(config, directory)
+            peers = composition.make_clients(config, directory)
             for name in names:
                 await asyncio.wait_for(peers.get(name).found.wait(), START_TIMEOUT_S)
             store = await composition.open_router_store(config, "bench")

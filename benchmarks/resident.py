@@ -17,7 +17,7 @@ import asyncpg
 import structlog
 from pydantic import SecretStr
 
-from actors.order.messages import encode_letter
+from actors.order.messages import encode_message
 from benchmarks.database import make_database, private_postgres
 from benchmarks.engine_shard import EngineShard
 from benchmarks.filled import PREPARED, fill
@@ -122,7 +122,7 @@ async def _come_back(shard: EngineShard, ids: list[str]) -> None:
         for order_id in ids[first : first + BATCH_ORDERS]:
             message = Message(id="no-delivery", body=Deliver("none"), actor=actor)
             answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-            shard.shard.deliver(answer.set_result, encode_letter(order_id, message))
+            shard.shard.deliver(answer.set_result, encode_message(order_id, message))
             answers.append(answer)
         await asyncio.gather(*answers)
 

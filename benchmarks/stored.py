@@ -22,7 +22,7 @@ from benchmarks.samples import middle
 from benchmarks.varied import BIG_CUSTOMER, RARE_SKU, fill_varied
 from storage.migrate import migrate
 from storage.reads.order_filters import OrderFilters, Sort
-from storage.reads.order_queries import Queries
+from storage.reads.order_queries import OrderQueries
 
 FEW_ORDERS = 1000
 SHARDS = 2
@@ -76,7 +76,7 @@ async def measure(options: Options) -> Report:
 
 async def _ask_lists(dsn: str, found: dict[str, list[float]], times: int) -> None:
     """Ask each list ``times`` times, one after the other; note how long each took."""
-    queries = await Queries.open(dsn, application_name="bench")
+    queries = await OrderQueries.open(dsn, application_name="bench")
     connection = await asyncpg.connect(dsn)
     known = await connection.fetchval("select id::text from orders limit 1")
     await connection.close()
@@ -98,7 +98,7 @@ async def _ask_lists(dsn: str, found: dict[str, list[float]], times: int) -> Non
         await queries.close()
 
 
-def _lister(queries: Queries, filters: OrderFilters, sort: Sort) -> Callable[[], Awaitable[object]]:
+def _lister(queries: OrderQueries, filters: OrderFilters, sort: Sort) -> Callable[[], Awaitable[object]]:
     async def ask() -> object:
         return await queries.orders(filters, sort=sort, limit=PAGE_ORDERS)
 

@@ -249,7 +249,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One letter in an order's mailbox.
+    """One message in an order's mailbox.
 
     ``id`` is unique within the order: a repeat has the same. ``keyed``: the id stands for a client's idempotency key or
     a partner's event id, so it is remembered with its reply; ``fingerprint`` then tells whether a repeat has the same

@@ -14,7 +14,7 @@ import sys
 
 from local.errors import LocalError
 from local.guard import clear, guarded
-from local.service import Service
+from local.service import LocalService
 from local.speech import say
 from local.state import State
 from settings import Settings, settings_or_exit
@@ -26,7 +26,7 @@ async def serve(config: Settings) -> None:
     """Run until SIGINT or SIGTERM. Raises ``LocalError`` when something does not start."""
     state = State(config.state_dir)
     state.lock()
-    service = Service(state, config)
+    service = LocalService(state, config)
     stop_wanted = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop_wanted.set)
@@ -46,7 +46,7 @@ async def serve(config: Settings) -> None:
         clear()  # a download in a thread, which nothing else can cut short
 
 
-async def _start_and_keep(service: Service) -> None:
+async def _start_and_keep(service: LocalService) -> None:
     await service.start()
     await service.keep()
 

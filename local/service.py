@@ -51,7 +51,7 @@ class Part(Protocol):
         """End it, whether or not it is running."""
 
 
-class Service:
+class LocalService:
     """The servers, the sandbox, Ray, the actors and the API, with one environment for all of the service's processes. No secret is in
     it: each is in a file of its own, which it names.
     """

@@ -1,4 +1,4 @@
-"""The link to RabbitMQ: a connection that is opened again whenever it is lost, ever more slowly while it can't be had.
+"""The connection to RabbitMQ: one that is opened again whenever it is lost, ever more slowly while it can't be had.
 
 It knows nothing of what the connection is used for. It uses aio-pika's plain connection and not its "robust" one, since
 whoever publishes has to know which confirms were lost with a connection, and whoever consumes which acks.
@@ -26,8 +26,8 @@ LOST = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError, asyncio.Inva
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkPolicy:
-    """Waits of a link. A peer that is silent for about three heartbeats counts as lost; the wait between tries
+class BrokerConnectionPolicy:
+    """Waits of a connection. A peer that is silent for about three heartbeats counts as lost; the wait between tries
     doubles.
     """
 
@@ -38,7 +38,7 @@ class LinkPolicy:
     retry_max_s: float = 5.0
 
 
-class Link:
+class BrokerConnection:
     """One connection at a time, handed to ``use`` for as long as it lasts. ``name`` is shown in RabbitMQ's lists."""
 
     def __init__(
@@ -47,9 +47,9 @@ class Link:
         *,
         name: str,
         use: Callable[[AbstractConnection], Awaitable[None]],
-        policy: LinkPolicy | None = None,
+        policy: BrokerConnectionPolicy | None = None,
     ) -> None:
-        self._policy = policy or LinkPolicy()
+        self._policy = policy or BrokerConnectionPolicy()
         self._url = URL(url).update_query({"heartbeat": str(self._policy.heartbeat_s), "name": name})
         self._name = name
         self._use = use

@@ -1,4 +1,4 @@
-"""Who hears what: a partner's event becomes letters to orders, or makes copies of a product or a customer old.
+"""Who hears what: a partner's event becomes messages to orders, or makes copies of a product or a customer old.
 
 One table, one pure function a type. Nothing is sent from here, and no rule of an order is known here.
 """
@@ -45,7 +45,7 @@ class ReferenceChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class OrderMessage:
     """A message for one order's mailbox."""
 
     order_id: str
@@ -53,51 +53,51 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Translated:
     """All that an event means to us. ``change``: what orders are validated with has changed."""
 
-    letters: tuple[Letter, ...] = ()
+    messages: tuple[OrderMessage, ...] = ()
     change: ReferenceChanged | None = None
 
 
-def hear(event: InboundEvent) -> Heard:
+def translate(event: InboundEvent) -> Translated:
     """Translate an event that ``messaging.envelope.decode`` understood. Pure; raises nothing for those."""
-    return HEARD_BY[type(event.data)](event)
+    return TRANSLATED_BY[type(event.data)](event)
 
 
-def _payment_confirmed(event: InboundEvent) -> Heard:
+def _payment_confirmed(event: InboundEvent) -> Translated:
     data = cast("PaymentConfirmedData", event.data)
     body = PaymentConfirmed(
         payment_id=data.payment_id,
         amount=Money(data.amount.amount, data.amount.currency),
         gateway_ref=data.gateway_ref,
     )
-    return Heard(letters=(_letter(event, data.order_id, body),))
+    return Translated(messages=(_order_message(event, data.order_id, body),))
 
 
-def _payment_rejected(event: InboundEvent) -> Heard:
+def _payment_rejected(event: InboundEvent) -> Translated:
     data = cast("PaymentRejectedData", event.data)
-    return Heard(letters=(_letter(event, data.order_id, PaymentRejected(data.payment_id, data.code)),))
+    return Translated(messages=(_order_message(event, data.order_id, PaymentRejected(data.payment_id, data.code)),))
 
 
-def _inventory_updated(event: InboundEvent) -> Heard:
+def _inventory_updated(event: InboundEvent) -> Translated:
     """What is in stock changes no order's price, and whether there is enough is said by the hold alone."""
     data = cast("InventoryUpdatedData", event.data)
     losers = dict.fromkeys(data.lost_holds or ())
-    letters = tuple(_letter(event, order_id, HoldLost(data.sku)) for order_id in losers)
+    messages = tuple(_order_message(event, order_id, HoldLost(data.sku)) for order_id in losers)
     price = data.unit_price
     if price is None and data.tax_rate is None and data.name is None:
-        return Heard(letters=letters)
+        return Translated(messages=messages)
     change = ReferenceChanged(
         changed=ReferenceVersion(ReferenceKind.PRODUCT, data.sku, data.version),
         name=data.name,
         unit_price=None if price is None else Money(price.amount, price.currency),
         tax_rate=data.tax_rate,
     )
-    return Heard(letters=letters, change=change)
+    return Translated(messages=messages, change=change)
 
 
-def _customer_updated(event: InboundEvent) -> Heard:
+def _customer_updated(event: InboundEvent) -> Translated:
     data = cast("CustomerUpdatedData", event.data)
     addresses = None
     if data.addresses is not None:
@@ -119,10 +119,10 @@ def _customer_updated(event: InboundEvent) -> Heard:
         status=data.status,
         addresses=addresses,
     )
-    return Heard(change=change)
+    return Translated(change=change)
 
 
-HEARD_BY: dict[type[Data], Callable[[InboundEvent], Heard]] = {
+TRANSLATED_BY: dict[type[Data], Callable[[InboundEvent], Translated]] = {
     PaymentConfirmedData: _payment_confirmed,
     PaymentRejectedData: _payment_rejected,
     InventoryUpdatedData: _inventory_updated,
@@ -130,8 +130,8 @@ HEARD_BY: dict[type[Data], Callable[[InboundEvent], Heard]] = {
 }
 
 
-def _letter(event: InboundEvent, order_id: str, body: Body) -> Letter:
-    """The id is the event's, which is unique within its source; so a repeat of the event is a repeat of the letter."""
+def _order_message(event: InboundEvent, order_id: str, body: Body) -> OrderMessage:
+    """The id is the event's, which is unique within its source; so a repeat of the event is a repeat of the message."""
     message = Message(
         id=f"{event.source}/{event.id}",
         body=body,
@@ -140,7 +140,7 @@ def _letter(event: InboundEvent, order_id: str, body: Body) -> Letter:
         fingerprint=_fingerprint(event),
         traceparent=event.traceparent,
     )
-    return Letter(order_id, message)
+    return OrderMessage(order_id, message)
 
 
 def _fingerprint(event: InboundEvent) -> str:

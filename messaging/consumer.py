@@ -1,4 +1,4 @@
-"""The bridge: partners' events from the inbox to whoever is handed in, acknowledged only after they have had their
+"""The consumer: partners' events from the inbox to the function that is handed in, acknowledged only after they have had their
 effect.
 
 A message leaves the inbox in one of three ways: delivered, sent to wait for a while, or set aside as a dead letter.
@@ -20,9 +20,9 @@ from aiormq.abc import DeliveredMessage
 
 from domain.errors import OutcomeUnknown, Refused, Unavailable
 from messaging import redelivery, topology
-from messaging.connection import LOST, Link, LinkPolicy
-from messaging.delivery import Arrived, arrived
-from messaging.envelope import DETAIL_MAX_CHARACTERS, InboundEvent, Unreadable, decode
+from messaging.connection import LOST, BrokerConnection, BrokerConnectionPolicy
+from messaging.delivery import Delivery, delivery_of
+from messaging.envelope import DETAIL_MAX_CHARACTERS, InboundEvent, UnreadableEvent, decode
 from messaging.intake import Intake, IntakeChannel
 from messaging.unanswered import Unanswered
 from supervised import awaited, supervised
@@ -36,8 +36,8 @@ Deliver = Callable[[InboundEvent], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BridgeLimits:
-    """Bounds of a bridge: messages at work at once and the bytes of their bodies, the size of a body that is read, how
+class ConsumerLimits:
+    """Bounds of a consumer: messages at work at once and the bytes of their bodies, the size of a body that is read, how
     long a delivery may take, how long a publish.
 
     ``requeue_pause_s`` passes before a message that could neither be delivered nor sent on is tried again. One that has no
@@ -71,7 +71,7 @@ class _Channels:
     dead: AbstractExchange
 
 
-class EventBridge:
+class Consumer:
     """Consumes ``ordersvc.inbox``. ``deliver`` returns once the effect is committed, or raises: ``Unavailable``,
     ``OutcomeUnknown``, a ``Refused`` that says "not known" and whatever is unforeseen mean later; any other ``Refused``
     means never.
@@ -86,15 +86,15 @@ class EventBridge:
         *,
         deliver: Deliver,
         name: str = "ordersvc-bridge",
-        limits: BridgeLimits | None = None,
+        limits: ConsumerLimits | None = None,
         delays: tuple[topology.Delay, ...] = topology.DELAYS,
-        link_policy: LinkPolicy | None = None,
+        connection_policy: BrokerConnectionPolicy | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._deliver = deliver
-        self._limits = limits or BridgeLimits()
+        self._limits = limits or ConsumerLimits()
         self._delays = delays
-        self._link = Link(url, name=name, use=self._consume, policy=link_policy)
+        self._broker = BrokerConnection(url, name=name, use=self._consume, policy=connection_policy)
         self._stopping = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -110,7 +110,7 @@ class EventBridge:
 
     async def start(self) -> None:
         """Begin to consume. It does not wait for a broker, nor does it fail without one."""
-        self._task = supervised("bridge-link", self._link.run)
+        self._task = supervised("bridge-link", self._broker.run)
 
     async def stop(self, drain_timeout_s: float = 5.0) -> None:
         """Take no more messages, finish those at work within ``drain_timeout_s``; what is left goes back to the
@@ -120,7 +120,7 @@ class EventBridge:
             return
         self._drain_timeout_s = drain_timeout_s
         self._stopping.set()
-        if not self._link.is_up:
+        if not self._broker.is_up:
             self._task.cancel()
         await asyncio.wait((self._task,))
         self._task = None
@@ -128,12 +128,12 @@ class EventBridge:
     @property
     def is_connected(self) -> bool:
         """Whether there is a connection to the broker now."""
-        return self._link.is_up
+        return self._broker.is_up
 
     @property
     def connects(self) -> int:
         """How often a connection was made."""
-        return self._link.connects
+        return self._broker.connects
 
     @property
     def at_work(self) -> int:
@@ -201,7 +201,7 @@ class EventBridge:
         self._idle.clear()
         work = self._unanswered.begin(message.body)
         try:
-            await self._answer(arrived(message), channels)
+            await self._answer(delivery_of(message), channels)
             await channels.incoming.basic_ack(message.delivery_tag or 0)
             self._unanswered.answered(work)
         except Exception as error:
@@ -221,7 +221,7 @@ class EventBridge:
             if not self.at_work:
                 self._idle.set()
 
-    async def _answer(self, message: Arrived, channels: _Channels) -> None:
+    async def _answer(self, message: Delivery, channels: _Channels) -> None:
         """Deliver a message or send it on; returns when the one or the other has happened."""
         failure = await self._try(message)
         if failure is None:
@@ -229,7 +229,7 @@ class EventBridge:
         else:
             await self._send_on(message, failure, channels)
 
-    async def _try(self, message: Arrived) -> _NotDelivered | None:
+    async def _try(self, message: Delivery) -> _NotDelivered | None:
         """Read and deliver; None when it had its effect."""
         try:
             event = decode(
@@ -243,7 +243,7 @@ class EventBridge:
                 return _NotDelivered("wrong_exchange", detail, is_for_later=False)
             async with asyncio.timeout(self._limits.deliver_timeout_s):
                 await self._deliver(event)
-        except Unreadable as error:
+        except UnreadableEvent as error:
             return _NotDelivered(error.reason, error.detail, is_for_later=False)
         except Refused as error:
             return _NotDelivered(error.code, error.detail, is_for_later=error.code in NOT_YET)
@@ -266,7 +266,7 @@ class EventBridge:
 
     async def _send_on(
         self,
-        message: Arrived,
+        message: Delivery,
         failure: _NotDelivered,
         channels: _Channels,
     ) -> None:
@@ -274,11 +274,11 @@ class EventBridge:
         attempt = redelivery.attempt_of(message)
         limit_s = self._limits.publish_timeout_s
         if failure.is_for_later and attempt < len(self._delays):
-            sent = redelivery.to_wait(message, attempt + 1, failure.reason, failure.detail)
+            sent = redelivery.as_delayed(message, attempt + 1, failure.reason, failure.detail)
             await channels.waiting.publish(sent, self._delays[attempt].queue, mandatory=True, timeout=limit_s)
             self.retried += 1
             return
-        sent = redelivery.to_set_aside(message, failure.reason, failure.detail)
+        sent = redelivery.as_dead_letter(message, failure.reason, failure.detail)
         await channels.dead.publish(sent, redelivery.routing_key_of(message), mandatory=True, timeout=limit_s)
         self.dead_lettered += 1
         log.warning(

@@ -18,9 +18,9 @@ from aio_pika.abc import AbstractChannel, AbstractQueue
 from aiormq.abc import DeliveredMessage
 
 from messaging import content_modes, redelivery, topology
-from messaging.connection import LinkPolicy
+from messaging.connection import BrokerConnectionPolicy
 from messaging.decoding import tolerate_any_properties
-from messaging.delivery import Arrived, arrived
+from messaging.delivery import Delivery, delivery_of
 
 LIST_MAX_LETTERS = 1000
 LISTED_BODY_MAX_BYTES = 8192  # a thousand of the broker's largest size would fill the memory
@@ -94,7 +94,7 @@ async def resend_dead_letters(url: str, keys: Collection[str] | None = None, *, 
             if sent >= limit:
                 break
             if wanted is None or _key(message) in wanted:
-                anew = redelivery.to_try_anew(message)
+                anew = redelivery.as_first_delivery(message)
                 await channel.default_exchange.publish(anew, topology.INBOX, mandatory=True, timeout=STEP_TIMEOUT_S)
                 await _ack(channel, message)
                 sent += 1
@@ -105,13 +105,13 @@ async def resend_dead_letters(url: str, keys: Collection[str] | None = None, *, 
 async def _opened(url: str) -> AsyncIterator[tuple[AbstractChannel, AbstractQueue]]:
     """The queue on a channel of its own. What was got and not acknowledged goes back when the channel closes."""
     tolerate_any_properties()
-    async with await aio_pika.connect(url, timeout=LinkPolicy().connect_timeout_s) as connection:
+    async with await aio_pika.connect(url, timeout=BrokerConnectionPolicy().connect_timeout_s) as connection:
         await topology.declare(connection)
         async with connection.channel(publisher_confirms=True, on_return_raises=True) as channel:
             yield channel, await channel.declare_queue(topology.DEAD_LETTERS, passive=True)
 
 
-async def _each(channel: AbstractChannel, queue: AbstractQueue, limit: int) -> AsyncIterator[Arrived]:
+async def _each(channel: AbstractChannel, queue: AbstractQueue, limit: int) -> AsyncIterator[Delivery]:
     """Each message once: as many as there were at the beginning, so that one that comes back is not met again.
 
     They come ``READ_AHEAD_MAX_LETTERS`` at a time: a question for each took ten seconds where there are four thousand.
@@ -128,16 +128,16 @@ async def _each(channel: AbstractChannel, queue: AbstractQueue, limit: int) -> A
                 message = await asyncio.wait_for(coming.get(), NONE_LEFT_AFTER_S)
             except TimeoutError:  # somebody else took the others, or looks at them
                 return
-            yield arrived(message)
+            yield delivery_of(message)
         await underlay.basic_cancel(consuming.consumer_tag or "", timeout=STEP_TIMEOUT_S)
         left -= wanted
 
 
-async def _ack(channel: AbstractChannel, message: Arrived) -> None:
+async def _ack(channel: AbstractChannel, message: Delivery) -> None:
     await (await channel.get_underlay_channel()).basic_ack(message.delivery_tag)
 
 
-def _key(message: Arrived) -> str:
+def _key(message: Delivery) -> str:
     """In binary mode two events may have the same body: there the attributes belong to the content."""
     content = message.body
     if content_modes.is_binary(message.content_type, message.headers):
@@ -146,7 +146,7 @@ def _key(message: Arrived) -> str:
     return hashlib.blake2b(content, digest_size=KEY_BYTES, person=b"dead letter").hexdigest()
 
 
-def _letter(message: Arrived, body_max_bytes: int | None = None) -> DeadLetter:
+def _letter(message: Delivery, body_max_bytes: int | None = None) -> DeadLetter:
     return DeadLetter(
         key=_key(message),
         message_id=message.message_id,

@@ -14,7 +14,7 @@ from aiormq.abc import DeliveredMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrived:
+class Delivery:
     """``exchange`` is empty where the message came by the default exchange; ``headers`` are as pamqp decodes them."""
 
     body: bytes
@@ -31,10 +31,10 @@ class Arrived:
     app_id: str | None = None
 
 
-def arrived(message: DeliveredMessage) -> Arrived:
+def delivery_of(message: DeliveredMessage) -> Delivery:
     """Translate what aiormq gives."""
     properties = message.header.properties
-    return Arrived(
+    return Delivery(
         body=message.body,
         exchange=message.exchange or "",
         routing_key=message.routing_key or "",

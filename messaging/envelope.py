@@ -110,7 +110,7 @@ def _padded(sequence: int) -> str:
 # What is consumed.
 
 
-class Unreadable(Exception):
+class UnreadableEvent(Exception):
     """The message can't be understood, and never will be.
 
     ``reason`` is one of ``too_large, not_json, invalid_attribute, unsupported_version, unknown_type, invalid_data``;
@@ -265,12 +265,12 @@ def decode(
     """Read a partner's event, in structured or binary mode by what ``content_type`` and ``headers`` of the message say. Unknown
     attributes and fields are passed over, as others may add them.
 
-    Raises ``Unreadable``, which says what is wrong.
+    Raises ``UnreadableEvent``, which says what is wrong.
     """
     if len(body) > max_bytes:
-        raise Unreadable("too_large", f"the body has {len(body)} bytes, {max_bytes} are read at most")
+        raise UnreadableEvent("too_large", f"the body has {len(body)} bytes, {max_bytes} are read at most")
     if content_modes.is_batched(content_type):
-        raise Unreadable("invalid_attribute", "several events in one message (batched mode) are not read")
+        raise UnreadableEvent("invalid_attribute", "several events in one message (batched mode) are not read")
     if content_modes.is_binary(content_type, headers or {}):
         found = content_modes.attributes_of(content_type, headers or {})
         attributes = _understood(lambda: msgspec.convert(found, _Attributes), "invalid_attribute", "")
@@ -279,19 +279,21 @@ def decode(
         attributes = structured = _understood(lambda: _decode_structured(body), "invalid_attribute", "")
         data = _data_of(structured)
     if attributes.specversion != "1.0":
-        raise Unreadable("unsupported_version", f"specversion is {attributes.specversion!r}, only '1.0' is read")
+        raise UnreadableEvent("unsupported_version", f"specversion is {attributes.specversion!r}, only '1.0' is read")
     if attributes.datacontenttype is not None and not content_modes.is_json(attributes.datacontenttype):
-        raise Unreadable("invalid_attribute", f"datacontenttype is {attributes.datacontenttype!r}, only JSON is read")
+        raise UnreadableEvent(
+            "invalid_attribute", f"datacontenttype is {attributes.datacontenttype!r}, only JSON is read"
+        )
     kind = DATA_OF.get(attributes.type)
     if kind is None:
-        raise Unreadable("unknown_type", f"no event of type {attributes.type!r} is consumed here")
+        raise UnreadableEvent("unknown_type", f"no event of type {attributes.type!r} is consumed here")
     time: datetime | None = None
     try:
         time = read_event_time(attributes.time)
     except TimeOutOfRange:
         pass  # nothing depends on it here
     except ValueError as error:
-        raise Unreadable("invalid_attribute", f"time is {attributes.time!r}: {error}") from None
+        raise UnreadableEvent("invalid_attribute", f"time is {attributes.time!r}: {error}") from None
     traceparent = attributes.traceparent
     return InboundEvent(
         source=attributes.source,
@@ -309,15 +311,15 @@ def _data_of(event: _Structured) -> bytes:
     if event.data_base64 is None:
         return bytes(event.data) or b"null"
     if bytes(event.data):
-        raise Unreadable("invalid_attribute", "data and data_base64 are both there")
+        raise UnreadableEvent("invalid_attribute", "data and data_base64 are both there")
     return event.data_base64
 
 
 def _understood(read: Callable[[], T], reason: str, where: str) -> T:
-    """Read, with whatever is wrong with it as ``Unreadable``."""
+    """Read, with whatever is wrong with it as ``UnreadableEvent``."""
     try:
         return read()
     except msgspec.ValidationError as error:
-        raise Unreadable(reason, f"{where}{error}") from None
+        raise UnreadableEvent(reason, f"{where}{error}") from None
     except (ValueError, RecursionError, OverflowError) as error:
-        raise Unreadable("not_json", f"{where}{error}") from None
+        raise UnreadableEvent("not_json", f"{where}{error}") from None

@@ -25,7 +25,7 @@ _CONTENT_TYPE, _HEADERS, _DELIVERY_MODE, _CORRELATION_ID, _MESSAGE_ID, _TIMESTAM
 _FLAGS = _CONTENT_TYPE | _HEADERS | _DELIVERY_MODE | _CORRELATION_ID | _MESSAGE_ID | _TIMESTAMP | _TYPE | _APP_ID
 
 
-class _Attributes(msgspec.Struct):
+class _SentAttributes(msgspec.Struct):
     """Those that an envelope of ours has; ``data`` is passed over."""
 
     specversion: str = ""
@@ -47,8 +47,8 @@ def _short(text: str) -> bytes:
     return pack("B", len(encoded)) + encoded
 
 
-_decode = msgspec.json.Decoder(_Attributes).decode
-ATTRIBUTES = _Attributes.__struct_fields__
+_decode = msgspec.json.Decoder(_SentAttributes).decode
+ATTRIBUTES = _SentAttributes.__struct_fields__
 _HEADER_NAMES = tuple((name, _short(HEADER_PREFIX + name) + b"S") for name in ATTRIBUTES)
 _BEFORE_HEADERS = _short(CONTENT_TYPE)
 _AT_THE_END = _short(APP_ID)
@@ -63,7 +63,7 @@ def encode_properties(body: bytes) -> bytes:
         attributes = _decode(body)
         seconds = int(datetime.fromisoformat(attributes.time).timestamp())
     except ValueError:
-        attributes, seconds = _Attributes(), 0
+        attributes, seconds = _SentAttributes(), 0
     headers = b"".join(
         name + pack(">I", len(value)) + value
         for attribute, name in _HEADER_NAMES

@@ -50,7 +50,7 @@ class Line:
         return self.waiting[0].sequence - 1 if self.waiting else self.last
 
 
-class Backlog:
+class PublishQueue:
     """At most ``max_events`` events wait. Of orders with nothing waiting, the last ``remembered_max_orders`` are
     remembered, so that what they have published already is not published again.
 

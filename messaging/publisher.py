@@ -17,10 +17,10 @@ from aio_pika.abc import AbstractConnection
 
 from messaging import topology
 from messaging.confirm_channel import ConfirmChannel, open_confirm_channel
-from messaging.connection import Link, LinkPolicy
+from messaging.connection import BrokerConnection, BrokerConnectionPolicy
 from messaging.envelope import NOTICE_TYPE
 from messaging.event_properties import encode_properties
-from messaging.publish_queue import Backlog, Line, Outbound
+from messaging.publish_queue import Line, Outbound, PublishQueue
 from supervised import awaited, note_failure, supervised
 
 __all__ = ["Outbound", "Publisher", "PublisherLimits"]
@@ -68,14 +68,14 @@ class Publisher:
         on_confirmed: OnConfirmed,
         name: str = "ordersvc-publisher",
         limits: PublisherLimits | None = None,
-        link_policy: LinkPolicy | None = None,
+        connection_policy: BrokerConnectionPolicy | None = None,
     ) -> None:
         self._limits = limits or PublisherLimits()
         self._on_confirmed = on_confirmed
-        self._backlog = Backlog(
+        self._queue = PublishQueue(
             max_events=self._limits.queue_max_events, remembered_max_orders=self._limits.remembered_max_orders
         )
-        self._link = Link(url, name=name, use=self._publish, policy=link_policy)
+        self._broker = BrokerConnection(url, name=name, use=self._publish, policy=connection_policy)
         self._confirmed: list[tuple[str, int]] = []
         self._wake = asyncio.Event()
         self._is_hurried = False
@@ -90,13 +90,13 @@ class Publisher:
     async def start(self) -> None:
         """Begin to publish. It does not wait for a broker, nor does it fail without one."""
         self._tasks = [
-            supervised("publisher-link", self._link.run),
+            supervised("publisher-link", self._broker.run),
             supervised("publisher-report", self._report),
         ]
 
     async def stop(self, drain_timeout_s: float = 5.0) -> None:
         """Publish what waits, for ``drain_timeout_s`` at most, tell what was confirmed, and close the connection."""
-        if self._backlog.size:
+        if self._queue.size:
             self._drained.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(drain_timeout_s):
@@ -109,22 +109,22 @@ class Publisher:
         await self._tell_confirmed()
 
     def offer(self, order_id: str, events: Sequence[Outbound]) -> None:
-        """Take committed events of an order, never waiting. ``Backlog.offer`` tells what is passed over."""
-        for sequence in self._backlog.offer(order_id, events):
+        """Take committed events of an order, never waiting. ``PublishQueue.offer`` tells what is passed over."""
+        for sequence in self._queue.offer(order_id, events):
             self._note_confirmed(order_id, sequence)
-        if self._backlog.has_ready:
+        if self._queue.has_ready:
             self._wake.set()
 
     def forget(self, order_ids: Iterable[str]) -> None:
         """Drop what is known of orders that leave memory or are somebody else's now."""
-        self._backlog.forget(order_ids)
+        self._queue.forget(order_ids)
 
     def leave(self, order_ids: Iterable[str]) -> None:
         """These orders leave the caller's memory: what waits goes out, but one that lags is forgotten, so that what
         is kept of lagging orders is bounded by the orders in memory. Its events are found unpublished in the
         database.
         """
-        self._backlog.forget(order_id for order_id in order_ids if self._backlog.is_lagging(order_id))
+        self._queue.forget(order_id for order_id in order_ids if self._queue.is_lagging(order_id))
 
     def statistics(self) -> dict[str, float]:
         """Figures for the metrics, by name."""
@@ -138,27 +138,27 @@ class Publisher:
 
     def lagging(self) -> frozenset[str]:
         """The orders whose further events have to be offered again from the database."""
-        return self._backlog.lagging
+        return self._queue.lagging
 
     @property
     def lagging_orders(self) -> int:
         """How many orders lag."""
-        return self._backlog.lagging_orders
+        return self._queue.lagging_orders
 
     @property
     def waiting_events(self) -> int:
         """How many events wait or are under way."""
-        return self._backlog.size
+        return self._queue.size
 
     @property
     def room(self) -> int:
         """How many more events can be taken: as many as a sweep should ask the database for."""
-        return self._backlog.room
+        return self._queue.room
 
     @property
     def is_connected(self) -> bool:
         """Whether there is a connection to the broker now."""
-        return self._link.is_up
+        return self._broker.is_up
 
     # One connection's worth of publishing.
 
@@ -184,7 +184,7 @@ class Publisher:
             lost = session.end()
             self.retried += len(lost)
             for line in lost:
-                self._backlog.again(line)
+                self._queue.again(line)
 
     async def _pump(self, channel: ConfirmChannel, session: _Session) -> None:
         """Write what may be written, some time after there is something; asleep otherwise."""
@@ -206,7 +206,7 @@ class Publisher:
             and len(frames) < WRITE_MAX_MESSAGES
             and len(self._confirmed) < REPORTS_WAITING_MAX * limits.report_max_events
         ):
-            following = self._backlog.next()
+            following = self._queue.next()
             if following is None:
                 break
             line, event = following
@@ -235,9 +235,9 @@ class Publisher:
         """The broker has spoken on all that was sent for the head of a line."""
         if is_taken:
             self.published += 1
-            self._note_confirmed(line.order_id, self._backlog.confirm(line))
+            self._note_confirmed(line.order_id, self._queue.confirm(line))
             self._is_hurried = self._is_hurried or len(line.waiting) > self._limits.hurry_events
-            if not self._backlog.size:
+            if not self._queue.size:
                 self._drained.set()
             self._wake.set()
         else:
@@ -248,7 +248,7 @@ class Publisher:
         asyncio.get_running_loop().call_later(self._limits.nack_retry_s, self._send_again, line)
 
     def _send_again(self, line: Line) -> None:
-        self._backlog.again(line)
+        self._queue.again(line)
         self._wake.set()
 
     def _count_returned(self) -> None:

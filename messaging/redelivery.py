@@ -1,4 +1,4 @@
-"""A parcel: a consumed message that is sent on, to wait or to be set aside, with where it came from and why in its
+"""Redelivery: a consumed message that is sent on, to wait or to be set aside, with where it came from and why in its
 headers.
 
 Only what makes the new message out of the old one is here; nothing is sent.
@@ -14,7 +14,7 @@ import pamqp.encode
 from aio_pika import DeliveryMode, Message
 
 from messaging import content_modes, topology
-from messaging.delivery import Arrived
+from messaging.delivery import Delivery
 
 ATTEMPT = "x-attempt"
 REASON = "x-reason"
@@ -33,10 +33,10 @@ SHORT_TEXT_MAX_BYTES = 255
 _NOT_CARRIED_OVER = (
     "x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count", "CC", "BCC",
 )  # fmt: skip
-_BY_US = ("", topology.DEAD)  # the exchanges by which we send parcels ourselves
+_BY_US = ("", topology.DEAD)  # the exchanges by which we send messages on ourselves
 
 
-def attempt_of(message: Arrived) -> int:
+def attempt_of(message: Delivery) -> int:
     """How often the message has been sent to wait; 0 where the header is absent, makes no sense, or is somebody else's."""
     value = message.headers.get(ATTEMPT) if message.exchange in _BY_US else None
     if isinstance(value, bool) or not isinstance(value, int):
@@ -44,28 +44,28 @@ def attempt_of(message: Arrived) -> int:
     return min(max(value, 0), ATTEMPTS_READ_MAX)
 
 
-def text_of(message: Arrived, header: str) -> str | None:
+def text_of(message: Delivery, header: str) -> str | None:
     """A header that is a text, or None."""
     value = message.headers.get(header)
     return value if isinstance(value, str) else None
 
 
-def to_wait(message: Arrived, attempt: int, reason: str, detail: str) -> Message:
+def as_delayed(message: Delivery, attempt: int, reason: str, detail: str) -> Message:
     """The message as it goes into a delayed-retry queue, for the ``attempt``-th time."""
     return _sent_on(message, {ATTEMPT: attempt, REASON: reason, DETAIL: _bounded(detail)})
 
 
-def to_set_aside(message: Arrived, reason: str, detail: str) -> Message:
+def as_dead_letter(message: Delivery, reason: str, detail: str) -> Message:
     """The message as a dead letter."""
     return _sent_on(message, {ATTEMPT: attempt_of(message), REASON: reason, DETAIL: _bounded(detail)})
 
 
-def to_try_anew(message: Arrived) -> Message:
+def as_first_delivery(message: Delivery) -> Message:
     """A dead letter as it goes back to the inbox: with all its attempts before it, and where it first came from."""
     return _sent_on(message, {})
 
 
-def exchange_of(message: Arrived) -> str:
+def exchange_of(message: Delivery) -> str:
     """The exchange that the message was first published to; empty where it was none.
 
     Our own header tells it where we have sent the message on. A message that came by another exchange has that header from somebody
@@ -74,12 +74,12 @@ def exchange_of(message: Arrived) -> str:
     return _origin(message)[0]
 
 
-def routing_key_of(message: Arrived) -> str:
+def routing_key_of(message: Delivery) -> str:
     """The routing key that the message first came with."""
     return _short(_origin(message)[1]) or ""
 
 
-def _origin(message: Arrived) -> tuple[str, str]:
+def _origin(message: Delivery) -> tuple[str, str]:
     exchange, routing_key = message.exchange, message.routing_key
     if exchange == topology.DEAD and "x-death" in message.headers:
         exchange, routing_key = _before_death(message.headers["x-death"])
@@ -97,7 +97,7 @@ def _before_death(deaths: Any) -> tuple[str, str]:
         return "unknown", ""
 
 
-def _sent_on(message: Arrived, ours: dict[str, Any]) -> Message:
+def _sent_on(message: Delivery, ours: dict[str, Any]) -> Message:
     """A copy that outlives a restart. Not copied: a time to live, which would make it vanish; a user id, which
     RabbitMQ would check against ours; a priority.
 
@@ -124,7 +124,7 @@ def _sent_on(message: Arrived, ours: dict[str, Any]) -> Message:
     )
 
 
-def _foreign_headers(message: Arrived) -> dict[str, Any]:
+def _foreign_headers(message: Delivery) -> dict[str, Any]:
     """The sender's own headers as far as they fit, those of CloudEvents apart: all headers of a message have to fit into one frame."""
     own = (ATTEMPT, REASON, DETAIL)
     kept: dict[str, Any] = {}

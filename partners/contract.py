@@ -16,7 +16,7 @@ INVALID_REQUEST: Final = (422, "invalid_request")  # every operation may say so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation(Generic[T_co]):
+class PartnerOperation(Generic[T_co]):
     """``success``: the statuses whose body is read with ``reader``; ``refusals``: the other statuses, each with its codes."""
 
     method: str
@@ -33,8 +33,8 @@ _HOLD: Final = Reader(HoldShape)
 _PAYMENT: Final = Reader(PaymentShape)
 _REFUND: Final = Reader(RefundShape)
 
-FETCH_PRODUCTS: Final = Operation(method="GET", reader=Reader(ProductsShape))
-PUT_HOLD: Final = Operation(
+FETCH_PRODUCTS: Final = PartnerOperation(method="GET", reader=Reader(ProductsShape))
+PUT_HOLD: Final = PartnerOperation(
     method="PUT",
     reader=_HOLD,
     refusals=(
@@ -45,19 +45,21 @@ PUT_HOLD: Final = Operation(
         (409, "conflict"),
     ),
 )
-COMMIT_HOLD: Final = Operation(
+COMMIT_HOLD: Final = PartnerOperation(
     method="POST",
     reader=_HOLD,
     refusals=((404, "hold_not_found"), (409, "hold_expired"), (409, "hold_released"), (409, "stale_revision")),
 )
-RELEASE_HOLD: Final = Operation(method="DELETE", reader=_HOLD)
-CHARGE: Final = Operation(method="POST", reader=_PAYMENT, success=(200, 202), refusals=((409, "conflict"),))
-GET_PAYMENT: Final = Operation(method="GET", reader=_PAYMENT, refusals=((404, "payment_not_found"),))
-REFUND: Final = Operation(
+RELEASE_HOLD: Final = PartnerOperation(method="DELETE", reader=_HOLD)
+CHARGE: Final = PartnerOperation(method="POST", reader=_PAYMENT, success=(200, 202), refusals=((409, "conflict"),))
+GET_PAYMENT: Final = PartnerOperation(method="GET", reader=_PAYMENT, refusals=((404, "payment_not_found"),))
+REFUND: Final = PartnerOperation(
     method="POST",
     reader=_REFUND,
     success=(200, 202),
     refusals=((404, "payment_not_found"), (409, "exceeds_captured"), (409, "conflict")),
 )
-GET_REFUND: Final = Operation(method="GET", reader=_REFUND, refusals=((404, "refund_not_found"),))
-GET_CUSTOMER: Final = Operation(method="GET", reader=Reader(CustomerShape), refusals=((404, "customer_not_found"),))
+GET_REFUND: Final = PartnerOperation(method="GET", reader=_REFUND, refusals=((404, "refund_not_found"),))
+GET_CUSTOMER: Final = PartnerOperation(
+    method="GET", reader=Reader(CustomerShape), refusals=((404, "customer_not_found"),)
+)

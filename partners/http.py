@@ -15,8 +15,8 @@ from aiohttp.client_middlewares import ClientHandlerType
 from yarl import URL
 
 from domain.calls import NotSent, Unknown
-from partners.contract import Operation
-from partners.responses import Answer, NoAnswer, meaning
+from partners.contract import PartnerOperation
+from partners.responses import NoAnswer, PartnerResponse, meaning
 
 ANSWER_MAX_BYTES: Final = 1_048_576
 CONNECT_SHARE_OF_TIMEOUT: Final = 0.5
@@ -78,7 +78,7 @@ class PartnerHttp:
         """Close the connections; exchanges under way fail as unknown."""
         await self._session.close()
 
-    async def ask(self, operation: Operation[T], path: str, *, body: bytes | None = None) -> T | NoAnswer:
+    async def ask(self, operation: PartnerOperation[T], path: str, *, body: bytes | None = None) -> T | NoAnswer:
         """Send one request and give what its answer means. ``path`` is quoted already and begins with a slash.
 
         A connection that never came about is ``NotSent``; one that broke, a timeout, and an answer that the contract does
@@ -104,7 +104,7 @@ class PartnerHttp:
         headers = response.headers
         return meaning(
             operation,
-            Answer(
+            PartnerResponse(
                 status=response.status,
                 content_type=headers.get("Content-Type", ""),
                 retry_after=headers.get("Retry-After", ""),

@@ -23,7 +23,7 @@ from domain.calls import (
 from domain.money import fraction
 from domain.order import Product
 from partners import contract
-from partners.contract import Operation
+from partners.contract import PartnerOperation
 from partners.http import PartnerHttp, segment
 from partners.shapes import (
     CommitBody,
@@ -82,7 +82,9 @@ class ProductClient:
                 return Unknown(f"200 with an answer against the contract: tax_rate: {error}")
         return ProductsFetched(tuple(products.values()))
 
-    async def _hold(self, operation: Operation[HoldShape], order_id: str, verb: str, body: bytes | None) -> Outcome:
+    async def _hold(
+        self, operation: PartnerOperation[HoldShape], order_id: str, verb: str, body: bytes | None
+    ) -> Outcome:
         answer = await self._http.ask(operation, f"/holds/{segment(order_id)}{verb}", body=body)
         if not isinstance(answer, HoldShape):
             return answer

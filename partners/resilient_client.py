@@ -29,7 +29,7 @@ CIRCUIT_OPEN: Final = NotSent("circuit open", circuit_open=True)
 _log = structlog.get_logger(__name__)
 
 
-class Client(Protocol):
+class PartnerClient(Protocol):
     """What a bulkhead stands in front of (partners/product.py, payment.py, user.py)."""
 
     async def perform(self, order_id: str, request: Request) -> Outcome:
@@ -38,7 +38,7 @@ class Client(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ResilienceLimits:
     """The bounds of one bulkhead.
 
     ``try_timeout_s`` is a backstop and lies above the client's own timeout, which knows better what was sent.
@@ -59,7 +59,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BulkheadState:
+class ResilientClientState:
     """Plain numbers for metrics. ``outcomes`` counts finished calls by the name of their outcome, ``retries`` repeats,
     ``credentials_refused`` tries that were answered 401 or 403.
 
@@ -78,14 +78,19 @@ class BulkheadState:
     latency_sum_s: float
 
 
-class Bulkhead:
+class ResilientClient:
     """One partner's share of our attention. Use it on one event loop only.
 
     ``rng`` gives numbers in 0..1 for the jitter.
     """
 
     def __init__(
-        self, partner: Partner, client: Client, limits: Limits, *, rng: Callable[[], float] = random.random
+        self,
+        partner: Partner,
+        client: PartnerClient,
+        limits: ResilienceLimits,
+        *,
+        rng: Callable[[], float] = random.random,
     ) -> None:
         self._partner = partner
         self._client = client
@@ -126,9 +131,9 @@ class Bulkhead:
         self._outcomes[name] = self._outcomes.get(name, 0) + 1
         return CallAnswered(call.key, call.attempt, outcome, may_have_happened)
 
-    def state(self) -> BulkheadState:
+    def state(self) -> ResilientClientState:
         """Tell how things stand."""
-        return BulkheadState(
+        return ResilientClientState(
             partner=self._partner.value,
             in_flight=self._in_flight,
             queued=self._admitted - self._in_flight,

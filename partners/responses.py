@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Final, TypeVar
 
 from domain.calls import Declined, NotKnown, NotSent, Shortage, Unknown
-from partners.contract import Operation
+from partners.contract import PartnerOperation
 from partners.shapes import ProblemShape, Reader
 
 DETAIL_MAX_CHARACTERS: Final = 300
@@ -37,7 +37,7 @@ class Throttled(Unknown, frozen=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class PartnerResponse:
     """A response as it came; the headers are empty where they are missing."""
 
     status: int
@@ -46,7 +46,7 @@ class Answer:
     content: bytes
 
 
-def meaning(operation: Operation[T], answer: Answer) -> T | NoAnswer:
+def meaning(operation: PartnerOperation[T], answer: PartnerResponse) -> T | NoAnswer:
     """Read ``answer`` to a request of ``operation``.
 
     A success gives the body's shape, 404 with a code that the contract names there ``NotKnown``, another 4xx with such a
@@ -72,7 +72,7 @@ def retry_after_s(text: str) -> float:
     return min(float(text), RETRY_AFTER_MAX_S) if _SECONDS.fullmatch(text) else 0.0
 
 
-def _refusal(operation: Operation[T], status: int, problem: ProblemShape) -> NoAnswer:
+def _refusal(operation: PartnerOperation[T], status: int, problem: ProblemShape) -> NoAnswer:
     code = problem.code[:CODE_MAX_CHARACTERS]
     if not operation.names(status, problem.code):
         return _nobodys_word(f"{status} with the code {code!r}, which the contract does not name here")
@@ -86,7 +86,7 @@ def _nobodys_word(detail: str) -> Unknown:
     return Unknown(detail[:DETAIL_MAX_CHARACTERS])
 
 
-def _described(answer: Answer) -> str:
+def _described(answer: PartnerResponse) -> str:
     return f"{answer.status} {_media_type(answer.content_type) or 'without a content type'}"
 
 

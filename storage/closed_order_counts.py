@@ -104,7 +104,7 @@ GO_ON = "update figures_recounts set counted_to = $2 where day = $1"
 DONE = ("delete from figures_recounts where day = $1", "delete from figures_stale where day = $1")
 
 
-class Figures:
+class ClosedOrderCounts:
     """The counted figures of closed orders. Every method raises ``StorageUnavailable``; what failed may simply be done
     again.
     """

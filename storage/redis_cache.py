@@ -15,7 +15,7 @@ return sum
 """
 
 
-class Cache:
+class RedisCache:
     """Answers and counters in Redis, for all processes together."""
 
     def __init__(self, redis: QuietRedis) -> None:

@@ -1,8 +1,8 @@
 """Group commit: what arrives while one flush is under way is the next flush. Nothing leaves a shard before this has said yes.
 
-The one committer of a shard writes under its lease. A flush that finds its token replaced is void as a whole: another shard took some
-of the partitions. Then the lease is renewed, what belongs to lost partitions is given up, and the rest is written. An answer that
-changes nothing waits for a flush's check of the lease too.
+The one commit loop of a shard writes under its lease. A flush that finds its token replaced is void as a whole: another shard took
+some of the partitions. Then the lease is renewed, what belongs to lost partitions is given up, and the rest is written. An answer
+that changes nothing waits for a flush's check of the lease too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 
 from actors.order.failpoints import Failpoint
-from actors.order.insisting import insist
+from actors.order.insisting import ask_until_answered
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.writes.order_store import Commit, FlushResult, Loaded
 from supervised import supervised_once
@@ -25,7 +25,7 @@ from supervised import supervised_once
 log = structlog.get_logger()
 
 
-class Verdict(Enum):
+class CommitOutcome(Enum):
     """What became of a proposal."""
 
     COMMITTED = auto()
@@ -35,10 +35,10 @@ class Verdict(Enum):
     POISONED = auto()  # this commit can never succeed
     UNAVAILABLE = auto()  # the database said no for too long; certainly not committed
     UNKNOWN = auto()  # nobody can tell now; the row will
-    MOVED = auto()  # the order is not owned here any more
+    NOT_OWNER = auto()  # the order is not owned here any more
 
 
-class Store(Protocol):
+class CommitStore(Protocol):
     """The part of ``storage.writes.order_store.OrderStore`` that committing needs."""
 
     async def flush(self, process: str, token: str, commits: Sequence[Commit]) -> FlushResult: ...
@@ -62,13 +62,13 @@ class Lease(Protocol):
 class Proposal:
     """A commit to make, or (``commit`` None) only the check that the order is still owned here; ``settle`` hears what became of it.
 
-    ``order_id`` None: only the check of the lease. The reason that comes with the verdict is a promotion's refusal code or the
+    ``order_id`` None: only the check of the lease. The reason that comes with the outcome is a promotion's refusal code or the
     poison's description.
     """
 
     order_id: str | None
     commit: Commit | None
-    settle: Callable[[Verdict, str], None]
+    settle: Callable[[CommitOutcome, str], None]
     is_settled: bool = False
 
 
@@ -96,14 +96,14 @@ class CommitCounts:
     largest_batch: int = field(default=0)
 
 
-class Committer:
+class CommitLoop:
     """Commits the proposals of a shard, in batches, one flush at a time."""
 
     def __init__(
         self,
         *,
         lease: Lease,
-        store: Store,
+        store: CommitStore,
         policy: CommitPolicy,
         failpoint: Failpoint,
         counts: CommitCounts | None = None,
@@ -151,12 +151,12 @@ class Committer:
                     await self._flush(batch)
                 except Exception:
                     log.exception("flush_failed", proposals=size)
-                    _settle(batch, Verdict.UNKNOWN, "the flush failed")
+                    _settle(batch, CommitOutcome.UNKNOWN, "the flush failed")
         finally:
             self._task = None
 
     async def _flush(self, batch: list[Proposal]) -> None:
-        """Write a batch until each proposal has its verdict. What nobody foresaw is bisected down to the proposal it is about."""
+        """Write a batch until each proposal has its outcome. What nobody foresaw is bisected down to the proposal it is about."""
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + self._policy.retry_for_s
         wait_s = self._policy.retry_first_s
@@ -191,7 +191,7 @@ class Committer:
                 return
             if loop.time() > give_up_s:
                 log.warning("commit_given_up", orders=len(commits), error=why)
-                _settle(batch, Verdict.UNAVAILABLE, why)
+                _settle(batch, CommitOutcome.UNAVAILABLE, why)
                 return
             self.counts.retries += 1
             await asyncio.sleep(wait_s)
@@ -200,14 +200,14 @@ class Committer:
     def _own(self, batch: Sequence[Proposal]) -> list[Proposal]:
         """Give up the proposals whose order is not owned here any more; the others."""
         lost = [p for p in batch if p.order_id is not None and not self._lease.owns(p.order_id)]
-        _settle(lost, Verdict.MOVED, "")
+        _settle(lost, CommitOutcome.NOT_OWNER, "")
         return [p for p in batch if not p.is_settled]
 
     async def _isolate(self, batch: list[Proposal], error: Exception) -> None:
         """Write the halves of a batch that could not be written as a whole; one alone that can't be is poison."""
         if len(batch) == 1:
             self.counts.poisoned += 1
-            _settle(batch, Verdict.POISONED, f"{type(error).__name__}: {error}")
+            _settle(batch, CommitOutcome.POISONED, f"{type(error).__name__}: {error}")
             return
         middle = len(batch) // 2
         for half in (batch[:middle], batch[middle:]):
@@ -217,7 +217,7 @@ class Committer:
         """Settle what a void flush had committed before it was; the others."""
         done = [p for p in batch if p.commit is not None and p.commit.order.id in result.committed]
         self.counts.commits += len(done)
-        _settle(done, Verdict.COMMITTED, "")
+        _settle(done, CommitOutcome.COMMITTED, "")
         return [p for p in batch if not p.is_settled]
 
     def _settle_result(self, batch: list[Proposal], result: FlushResult) -> None:
@@ -227,17 +227,17 @@ class Committer:
         self.counts.poisoned += len(result.poisoned)
         for proposal in batch:
             if proposal.commit is None or proposal.commit.order.id in result.committed:
-                _settle((proposal,), Verdict.COMMITTED, "")
+                _settle((proposal,), CommitOutcome.COMMITTED, "")
                 continue
             order_id = proposal.commit.order.id
             if (code := result.refused.get(order_id)) is not None:
-                _settle((proposal,), Verdict.REFUSED, code)
+                _settle((proposal,), CommitOutcome.REFUSED, code)
             elif order_id in result.outdated:
-                _settle((proposal,), Verdict.OUTDATED, "")
+                _settle((proposal,), CommitOutcome.OUTDATED, "")
             elif (why := result.poisoned.get(order_id)) is not None:
-                _settle((proposal,), Verdict.POISONED, why)
+                _settle((proposal,), CommitOutcome.POISONED, why)
             else:
-                _settle((proposal,), Verdict.STALE, "")
+                _settle((proposal,), CommitOutcome.STALE, "")
 
     async def _resolve(self, batch: list[Proposal]) -> list[Proposal]:
         """Find out what an unknown commit did; gives back the proposals that are still to be committed.
@@ -252,13 +252,15 @@ class Committer:
         stored: dict[str, Loaded] = {}
         if ids:
             policy = self._policy
-            stored = await insist(lambda: self._store.load(ids), first_s=policy.retry_first_s, max_s=policy.retry_max_s)
+            stored = await ask_until_answered(
+                lambda: self._store.load(ids), first_s=policy.retry_first_s, max_s=policy.retry_max_s
+            )
         left: list[Proposal] = []
         for proposal in batch:
             if proposal.commit is not None and _stands(proposal.commit, stored.get(proposal.commit.order.id)):
                 self.counts.unknown_resolved += 1
                 self.counts.commits += 1
-                _settle((proposal,), Verdict.COMMITTED, "")
+                _settle((proposal,), CommitOutcome.COMMITTED, "")
             else:
                 left.append(proposal)
         return left
@@ -271,13 +273,13 @@ def _stands(proposed: Commit, stored: Loaded | None) -> bool:
     return proposed.message_id is None or proposed.message_id in stored.keys
 
 
-def _settle(batch: Sequence[Proposal], verdict: Verdict, reason: str) -> None:
-    """Tell each proposal its verdict, once; one that fails to take it must not keep the others from theirs."""
+def _settle(batch: Sequence[Proposal], commit_outcome: CommitOutcome, reason: str) -> None:
+    """Tell each proposal its outcome, once; one that fails to take it must not keep the others from theirs."""
     for proposal in batch:
         if proposal.is_settled:
             continue
         proposal.is_settled = True
         try:
-            proposal.settle(verdict, reason)
+            proposal.settle(commit_outcome, reason)
         except Exception:
-            log.exception("verdict_not_taken", verdict=verdict.name)
+            log.exception("verdict_not_taken", commit_outcome=commit_outcome.name)

@@ -11,7 +11,7 @@ from storage.errors import CommitUnknown, StorageUnavailable
 T = TypeVar("T")
 
 
-async def insist(ask: Callable[[], Awaitable[T]], *, first_s: float, max_s: float) -> T:
+async def ask_until_answered(ask: Callable[[], Awaitable[T]], *, first_s: float, max_s: float) -> T:
     """Ask again while the database is away, after waits that double from ``first_s`` to ``max_s``, for as long as that takes."""
     wait_s = first_s
     while True:

@@ -1,4 +1,4 @@
-"""The mailbox of one order: letters wait here their turn, one at a time, and no more than a bound."""
+"""The mailbox of one order: envelopes wait here their turn, one at a time, and no more than a bound."""
 
 from __future__ import annotations
 
@@ -7,81 +7,81 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.order.messages import Told, encode_told
+from actors.order.messages import DeliveryOutcome, encode_outcome
 from domain.commands import Message
 from domain.errors import Unavailable
 
 
 @dataclass(slots=True, eq=False)
-class Letter:
+class Envelope:
     """A message on its way to an order. As it is here nobody waits for what it is told."""
 
     order_id: str
     message: Message
 
-    def tell(self, told: Told) -> None:
+    def reply(self, outcome: DeliveryOutcome) -> None:
         """Tell the sender, unless it has gone."""
 
 
 @dataclass(slots=True, eq=False)
-class PendingReply(Letter):
-    """A message of this process whose sender waits for ``told``."""
+class PendingReply(Envelope):
+    """A message of this process whose sender waits for ``outcome``."""
 
-    told: Future[Told]
+    outcome: Future[DeliveryOutcome]
 
-    def tell(self, told: Told) -> None:
+    def reply(self, outcome: DeliveryOutcome) -> None:
         """Tell the sender, unless it has gone."""
-        if not self.told.done():
-            self.told.set_result(told)
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
 
 
 @dataclass(slots=True, eq=False)
-class RemoteEnvelope(Letter):
+class RemoteEnvelope(Envelope):
     """A message of another process: what its sender is told is the result of the call that brought it, encoded."""
 
     answer: Callable[[bytes], None]
 
-    def tell(self, told: Told) -> None:
+    def reply(self, outcome: DeliveryOutcome) -> None:
         """Answer the call; the first answer counts."""
-        self.answer(encode_told(told))
+        self.answer(encode_outcome(outcome))
 
 
 class Mailbox:
     """First in, first out, bounded. The queue itself exists only while something waits in it."""
 
-    __slots__ = ("_letters", "_max_messages")
+    __slots__ = ("_envelopes", "_max_messages")
 
     def __init__(self, max_messages: int) -> None:
         self._max_messages = max_messages
-        self._letters: deque[Letter] | None = None
+        self._envelopes: deque[Envelope] | None = None
 
     def __len__(self) -> int:
-        return len(self._letters) if self._letters else 0
+        return len(self._envelopes) if self._envelopes else 0
 
-    def put(self, letter: Letter) -> None:
-        """Add a letter; raises ``Unavailable`` (``order_busy``) when the bound is reached."""
-        if self._letters is None:
-            self._letters = deque()
-        if len(self._letters) >= self._max_messages:
+    def put(self, envelope: Envelope) -> None:
+        """Add an envelope; raises ``Unavailable`` (``order_busy``) when the bound is reached."""
+        if self._envelopes is None:
+            self._envelopes = deque()
+        if len(self._envelopes) >= self._max_messages:
             raise Unavailable(
                 "order_busy",
                 f"the order already has {self._max_messages} messages waiting",
                 retry_after_s=1.0,
                 overloaded=True,
             )
-        self._letters.append(letter)
+        self._envelopes.append(envelope)
 
-    def take(self) -> Letter | None:
-        """Give the next letter, or None."""
-        if not self._letters:
+    def take(self) -> Envelope | None:
+        """Give the next envelope, or None."""
+        if not self._envelopes:
             return None
-        letter = self._letters.popleft()
-        if not self._letters:
-            self._letters = None
-        return letter
+        envelope = self._envelopes.popleft()
+        if not self._envelopes:
+            self._envelopes = None
+        return envelope
 
-    def empty(self) -> list[Letter]:
+    def empty(self) -> list[Envelope]:
         """Take everything out, oldest first."""
-        letters = list(self._letters or ())
-        self._letters = None
-        return letters
+        envelopes = list(self._envelopes or ())
+        self._envelopes = None
+        return envelopes

@@ -29,7 +29,7 @@ _outcomes = _decoders(Outcome)
 _requests = _decoders(Request)
 
 
-class _Letter(msgspec.Struct, array_like=True):
+class _MessageFrame(msgspec.Struct, array_like=True):
     order_id: str
     id: str
     kind: str
@@ -45,7 +45,7 @@ class _Letter(msgspec.Struct, array_like=True):
     former_fingerprint: str = ""
 
 
-class _Answered(msgspec.Struct, array_like=True):
+class _AnswerFrame(msgspec.Struct, array_like=True):
     key: str
     attempt: int
     kind: str
@@ -53,7 +53,7 @@ class _Answered(msgspec.Struct, array_like=True):
     may_have_happened: bool = False
 
 
-class _Call(msgspec.Struct, array_like=True):
+class _CallFrame(msgspec.Struct, array_like=True):
     order_id: str
     key: str
     attempt: int
@@ -62,7 +62,7 @@ class _Call(msgspec.Struct, array_like=True):
     may_have_happened: bool = False
 
 
-class _Told(msgspec.Struct, array_like=True):
+class _OutcomeFrame(msgspec.Struct, array_like=True):
     """Kind: reply, refused, unavailable, unknown or moved. ``position`` is 0: the first release told a batch together."""
 
     position: int
@@ -70,7 +70,7 @@ class _Told(msgspec.Struct, array_like=True):
     payload: msgspec.Raw
 
 
-class _Refusal(msgspec.Struct, array_like=True):
+class _RefusalFrame(msgspec.Struct, array_like=True):
     kind: str
     code: str
     detail: str
@@ -79,31 +79,31 @@ class _Refusal(msgspec.Struct, array_like=True):
     current_version: int | None
 
 
-class _Unavailability(msgspec.Struct, array_like=True):
+class _UnavailableFrame(msgspec.Struct, array_like=True):
     code: str
     detail: str
     retry_after_s: float
     overloaded: bool
 
 
-_letter = msgspec.msgpack.Decoder(_Letter)
-_answered = msgspec.msgpack.Decoder(_Answered)
-_call = msgspec.msgpack.Decoder(_Call)
-_told = msgspec.msgpack.Decoder(_Told)
-_reply = msgspec.msgpack.Decoder(Reply)
-_refusal = msgspec.msgpack.Decoder(_Refusal)
-_unavailability = msgspec.msgpack.Decoder(_Unavailability)
-_text = msgspec.msgpack.Decoder(str)
+_message_decoder = msgspec.msgpack.Decoder(_MessageFrame)
+_answer_decoder = msgspec.msgpack.Decoder(_AnswerFrame)
+_call_decoder = msgspec.msgpack.Decoder(_CallFrame)
+_outcome_decoder = msgspec.msgpack.Decoder(_OutcomeFrame)
+_reply_decoder = msgspec.msgpack.Decoder(Reply)
+_refusal_decoder = msgspec.msgpack.Decoder(_RefusalFrame)
+_unavailable_decoder = msgspec.msgpack.Decoder(_UnavailableFrame)
+_text_decoder = msgspec.msgpack.Decoder(str)
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """The order has another owner now; ``group`` names the set of orders it belongs to, or is empty where that is not known."""
+class NotOwner:
+    """The order has another owner now; ``partition`` names the set of orders it belongs to, or is empty where that is not known."""
 
-    group: str
+    partition: str
 
 
-Told = Reply | Refused | Unavailable | OutcomeUnknown | Moved
+DeliveryOutcome = Reply | Refused | Unavailable | OutcomeUnknown | NotOwner
 ENCODE_FAILS = (ValueError, TypeError, OverflowError)
 DECODE_FAILS = (ValueError, TypeError, KeyError, msgspec.MsgspecError)
 
@@ -115,7 +115,7 @@ class Unencodable(ValueError):
         super().__init__(f"it can't be encoded: {type(error).__name__}")
 
 
-class Unreadable(ValueError):
+class Undecodable(ValueError):
     """These bytes are no message or call that this release knows; the text names no content."""
 
     def __init__(self, error: Exception) -> None:
@@ -126,25 +126,25 @@ def _encode_body(body: Body) -> tuple[str, msgspec.Raw]:
     if isinstance(body, CallAnswered):
         outcome = body.outcome
         encoded = msgspec.Raw(_encode(outcome))
-        answered = _Answered(body.key, body.attempt, type(outcome).__name__, encoded, body.may_have_happened)
+        answered = _AnswerFrame(body.key, body.attempt, type(outcome).__name__, encoded, body.may_have_happened)
         return "CallAnswered", msgspec.Raw(_encode(answered))
     return type(body).__name__, msgspec.Raw(_encode(body))
 
 
 def _decode_body(kind: str, raw: msgspec.Raw) -> Body:
     if kind == "CallAnswered":
-        answered = _answered.decode(raw)
+        answered = _answer_decoder.decode(raw)
         outcome: Outcome = _outcomes[answered.kind].decode(answered.outcome)
         return CallAnswered(answered.key, answered.attempt, outcome, answered.may_have_happened)
     body: Body = _bodies[kind].decode(raw)
     return body
 
 
-def encode_letter(order_id: str, m: Message) -> bytes:
+def encode_message(order_id: str, m: Message) -> bytes:
     """Encode a message to an order; raises ``Unencodable``. ``Message.known`` does not travel: the shard attaches it."""
     try:
         return _encode(
-            _Letter(
+            _MessageFrame(
                 order_id,
                 m.id,
                 *_encode_body(m.body),
@@ -163,10 +163,10 @@ def encode_letter(order_id: str, m: Message) -> bytes:
         raise Unencodable(error) from error
 
 
-def decode_letter(data: bytes) -> tuple[str, Message]:
-    """Give the order's id and the message; raises ``Unreadable``."""
+def decode_message(data: bytes) -> tuple[str, Message]:
+    """Give the order's id and the message; raises ``Undecodable``."""
     try:
-        x = _letter.decode(data)
+        x = _message_decoder.decode(data)
         message = Message(
             id=x.id,
             body=_decode_body(x.kind, x.body),
@@ -180,41 +180,41 @@ def decode_letter(data: bytes) -> tuple[str, Message]:
             former_fingerprint=x.former_fingerprint,
         )
     except DECODE_FAILS as error:
-        raise Unreadable(error) from error
+        raise Undecodable(error) from error
     return x.order_id, message
 
 
-def _told_of(told: Told) -> _Told:
-    match told:
+def _frame_of(outcome: DeliveryOutcome) -> _OutcomeFrame:
+    match outcome:
         case Reply():
-            return _Told(0, "reply", msgspec.Raw(_encode(told)))
-        case Moved():
-            return _Told(0, "moved", msgspec.Raw(_encode(told.group)))
+            return _OutcomeFrame(0, "reply", msgspec.Raw(_encode(outcome)))
+        case NotOwner():
+            return _OutcomeFrame(0, "moved", msgspec.Raw(_encode(outcome.partition)))
         case Refused():
-            refusal = _Refusal(
-                told.kind.value,
-                told.code,
-                told.detail,
-                [(e.pointer, e.code, e.message) for e in told.errors],
-                None if told.allowed is None else list(told.allowed),
-                told.current_version,
+            refusal = _RefusalFrame(
+                outcome.kind.value,
+                outcome.code,
+                outcome.detail,
+                [(e.pointer, e.code, e.message) for e in outcome.errors],
+                None if outcome.allowed is None else list(outcome.allowed),
+                outcome.current_version,
             )
-            return _Told(0, "refused", msgspec.Raw(_encode(refusal)))
+            return _OutcomeFrame(0, "refused", msgspec.Raw(_encode(refusal)))
         case Unavailable():
-            not_now = _Unavailability(told.code, told.detail, told.retry_after_s, told.overloaded)
-            return _Told(0, "unavailable", msgspec.Raw(_encode(not_now)))
+            not_now = _UnavailableFrame(outcome.code, outcome.detail, outcome.retry_after_s, outcome.overloaded)
+            return _OutcomeFrame(0, "unavailable", msgspec.Raw(_encode(not_now)))
         case OutcomeUnknown():
-            return _Told(0, "unknown", msgspec.Raw(_encode(told.detail)))
+            return _OutcomeFrame(0, "unknown", msgspec.Raw(_encode(outcome.detail)))
 
 
-def _decode_told(told: _Told) -> Told:
-    match told.kind:
+def _outcome_of(outcome: _OutcomeFrame) -> DeliveryOutcome:
+    match outcome.kind:
         case "reply":
-            return _reply.decode(told.payload)
+            return _reply_decoder.decode(outcome.payload)
         case "moved":
-            return Moved(_text.decode(told.payload))
+            return NotOwner(_text_decoder.decode(outcome.payload))
         case "refused":
-            no = _refusal.decode(told.payload)
+            no = _refusal_decoder.decode(outcome.payload)
             return Refused(
                 RefusalKind(no.kind),
                 no.code,
@@ -224,26 +224,26 @@ def _decode_told(told: _Told) -> Told:
                 current_version=no.current_version,
             )
         case "unavailable":
-            not_now = _unavailability.decode(told.payload)
+            not_now = _unavailable_decoder.decode(outcome.payload)
             return Unavailable(
                 not_now.code, not_now.detail, retry_after_s=not_now.retry_after_s, overloaded=not_now.overloaded
             )
         case _:
-            return OutcomeUnknown(_text.decode(told.payload))
+            return OutcomeUnknown(_text_decoder.decode(outcome.payload))
 
 
-def encode_told(told: Told) -> bytes:
+def encode_outcome(outcome: DeliveryOutcome) -> bytes:
     """Encode what a sender is told: that the outcome is not known, where the answer can't be encoded."""
     try:
-        return _encode(_told_of(told))
+        return _encode(_frame_of(outcome))
     except ENCODE_FAILS:
-        return _encode(_told_of(OutcomeUnknown("its answer can't be encoded")))
+        return _encode(_frame_of(OutcomeUnknown("its answer can't be encoded")))
 
 
-def decode_told(data: bytes) -> Told:
-    """Decode what ``encode_told`` made."""
+def decode_outcome(data: bytes) -> DeliveryOutcome:
+    """Decode what ``encode_outcome`` made."""
     try:
-        return _decode_told(_told.decode(data))
+        return _outcome_of(_outcome_decoder.decode(data))
     except DECODE_FAILS as error:
         return OutcomeUnknown(f"the answer can't be read: {type(error).__name__}")
 
@@ -252,7 +252,7 @@ def encode_call(call: Call) -> bytes:
     """Encode a call for a bulkhead; raises ``Unencodable``."""
     try:
         return _encode(
-            _Call(
+            _CallFrame(
                 call.order_id,
                 call.key,
                 call.attempt,
@@ -266,9 +266,9 @@ def encode_call(call: Call) -> bytes:
 
 
 def decode_call(data: bytes) -> Call:
-    """Decode what ``encode_call`` made; raises ``Unreadable``."""
+    """Decode what ``encode_call`` made; raises ``Undecodable``."""
     try:
-        call = _call.decode(data)
+        call = _call_decoder.decode(data)
         return Call(
             order_id=call.order_id,
             key=call.key,
@@ -277,4 +277,4 @@ def decode_call(data: bytes) -> Call:
             may_have_happened=call.may_have_happened,
         )
     except DECODE_FAILS as error:
-        raise Unreadable(error) from error
+        raise Undecodable(error) from error

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from actors.order.mailbox import Letter, Mailbox
+from actors.order.mailbox import Envelope, Mailbox
 from domain.commands import Message
 from domain.errors import RefusalKind, Refused
 from domain.order import Order, StepState
@@ -29,16 +29,16 @@ class Host(Protocol):
     def decide(self, order: Order | None, message: Message) -> Decision:
         """Run the rules with what the shard knows; raises ``Refused``."""
 
-    def propose(self, actor: OrderActor, letter: Letter, decision: Decision) -> None:
+    def propose(self, actor: OrderActor, envelope: Envelope, decision: Decision) -> None:
         """Commit the decision, then call ``actor.committed`` or ``actor.void``."""
 
-    def confirm(self, letter: Letter, told: Refused | tuple[Order, Answer]) -> None:
+    def confirm(self, envelope: Envelope, outcome: Refused | tuple[Order, Answer]) -> None:
         """Tell the sender something that changes nothing, once it is sure that this shard still owns the order."""
 
-    def fail(self, actor: OrderActor, letter: Letter, error: Exception) -> None:
-        """The rules broke on this letter: nothing changed, tell the sender, and see to it that somebody looks."""
+    def fail(self, actor: OrderActor, envelope: Envelope, error: Exception) -> None:
+        """The rules broke on this envelope: nothing changed, tell the sender, and see to it that somebody looks."""
 
-    def replay(self, letter: Letter) -> None:
+    def replay(self, envelope: Envelope) -> None:
         """Tell the sender what an earlier delivery of the same message was told."""
 
 
@@ -57,7 +57,7 @@ class OrderActor:
         self.leaving = False
         self._host = host
         self._mailbox = Mailbox(mailbox_max_messages)
-        self._committing: tuple[Letter, Decision] | None = None
+        self._committing: tuple[Envelope, Decision] | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -69,19 +69,19 @@ class OrderActor:
         """A call to a partner is out; the actor has to stay to hear the answer."""
         return self.order is not None and any(step.state is StepState.RUNNING for step in self.order.steps)
 
-    def receive(self, letter: Letter) -> None:
-        """Take a letter in; raises ``Unavailable`` when the mailbox is full."""
-        self._mailbox.put(letter)
+    def receive(self, envelope: Envelope) -> None:
+        """Take an envelope in; raises ``Unavailable`` when the mailbox is full."""
+        self._mailbox.put(envelope)
         self._work()
 
     def committed(self) -> None:
         """The decision is durable: it is the state now."""
         if self._committing is None:
             raise RuntimeError(f"order {self.order_id} has no decision to commit")
-        letter, decision = self._committing
+        envelope, decision = self._committing
         self.order = decision.order
-        if letter.message.keyed:
-            self.keys[letter.message.id] = letter.message.fingerprint
+        if envelope.message.keyed:
+            self.keys[envelope.message.id] = envelope.message.fingerprint
         self._committing = None
         self._work()
 
@@ -90,54 +90,54 @@ class OrderActor:
         self._committing = None
         self._work()
 
-    def leave(self) -> list[Letter]:
-        """Stop for good, before the actor leaves memory; gives back the letters that nobody has read."""
+    def leave(self) -> list[Envelope]:
+        """Stop for good, before the actor leaves memory; gives back the envelopes that nobody has read."""
         self.leaving = True
         return self._mailbox.empty()
 
     def _work(self) -> None:
-        while self._committing is None and not self.leaving and (letter := self._mailbox.take()):
-            self._handle(letter)
+        while self._committing is None and not self.leaving and (envelope := self._mailbox.take()):
+            self._handle(envelope)
 
-    def _handle(self, letter: Letter) -> None:
-        message = letter.message
+    def _handle(self, envelope: Envelope) -> None:
+        message = envelope.message
         try:
             if message.keyed and (remembered := self._remembered(message)) is not None:
-                self._repeat(letter, remembered)
+                self._repeat(envelope, remembered)
                 return
             decision = self._host.decide(self.order, message)
-            self._act_on(letter, decision)
+            self._act_on(envelope, decision)
         except Refused as refusal:
-            self._host.confirm(letter, refusal)
+            self._host.confirm(envelope, refusal)
         except Exception as error:  # noqa: BLE001 - a fault in the rules must end neither the shard nor the neighbours
             self._committing = None
-            self._host.fail(self, letter, error)
+            self._host.fail(self, envelope, error)
 
     def _remembered(self, message: Message) -> str | None:
         """The id under which an earlier delivery of the message is remembered, or None."""
         return next((each for each in (message.id, *message.former_ids) if each in self.keys), None)
 
-    def _repeat(self, letter: Letter, remembered: str) -> None:
+    def _repeat(self, envelope: Envelope, remembered: str) -> None:
         """Answer a repeat; raises ``Refused`` for a sender for whom the order does not exist, as the command itself would."""
-        message = letter.message
+        message = envelope.message
         if self.order is not None:
             require_visible(self.order, message)
         if self.keys[remembered] not in (message.fingerprint, message.former_fingerprint or message.fingerprint):
             raise _key_reused()
-        letter.message = replace(message, id=remembered)
-        self._host.replay(letter)
+        envelope.message = replace(message, id=remembered)
+        self._host.replay(envelope)
 
-    def _act_on(self, letter: Letter, decision: Decision) -> None:
+    def _act_on(self, envelope: Envelope, decision: Decision) -> None:
         if self.order is None and decision.order is None:
-            raise AssertionError(f"a decision about nothing: {type(letter.message.body).__name__}")
-        if decision.order is None and letter.message.keyed and letter.message.actor.reads_answers:
+            raise AssertionError(f"a decision about nothing: {type(envelope.message.body).__name__}")
+        if decision.order is None and envelope.message.keyed and envelope.message.actor.reads_answers:
             # It changes nothing, but it is answered: the order is written again as it is, with the key and the answer.
             decision = replace(decision, order=self.order)
         if decision.order is not None:
-            self._committing = (letter, decision)
-            self._host.propose(self, letter, decision)
+            self._committing = (envelope, decision)
+            self._host.propose(self, envelope, decision)
         elif self.order is not None:
-            self._host.confirm(letter, (self.order, decision.answer))
+            self._host.confirm(envelope, (self.order, decision.answer))
 
 
 def _key_reused() -> Refused:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from actors.order.messages import Moved
+from actors.order.messages import NotOwner
 from actors.order.replies import Reply, make_reply
 from domain.order import Order, Status
 from domain.payments import PaymentStatus
@@ -34,15 +34,15 @@ def shown(order: Order, until: str) -> Reply:
     return make_reply(order, Answer())
 
 
-class Watches:
-    """Who waits for the orders of a shard. Their number is bounded where they come in (``link.CALLS_MAX``)."""
+class Waiters:
+    """Who waits for the orders of a shard. Their number is bounded where they come in (``connection.CALLS_MAX``)."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[tuple[str, asyncio.Future[Order | Moved | None]]]] = {}
+        self._waiting: dict[str, list[tuple[str, asyncio.Future[Order | NotOwner | None]]]] = {}
 
-    async def until(self, order_id: str, until: str) -> Order | Moved | None:
+    async def until(self, order_id: str, until: str) -> Order | NotOwner | None:
         """Give the order when a commit has brought it there, say that it has moved, or give None once it is set aside."""
-        come: asyncio.Future[Order | Moved | None] = asyncio.get_running_loop().create_future()
+        come: asyncio.Future[Order | NotOwner | None] = asyncio.get_running_loop().create_future()
         entry = (until, come)
         self._waiting.setdefault(order_id, []).append(entry)
         try:
@@ -60,7 +60,7 @@ class Watches:
             if not come.done() and reached(order, until):
                 come.set_result(order)
 
-    def moved(self, is_lost: Callable[[str], bool], to: Moved) -> None:
+    def not_owner(self, is_lost: Callable[[str], bool], to: NotOwner) -> None:
         """The lost orders have another owner from now on: no commit of ours will bring them anywhere."""
         for order_id in [order_id for order_id in self._waiting if is_lost(order_id)]:
             self._end(order_id, to)
@@ -69,7 +69,7 @@ class Watches:
         """An order is set aside: for a long while nothing will bring it anywhere."""
         self._end(order_id, None)
 
-    def _end(self, order_id: str, with_: Moved | None) -> None:
+    def _end(self, order_id: str, with_: NotOwner | None) -> None:
         for _, come in self._waiting.get(order_id, ()):
             if not come.done():
                 come.set_result(with_)

@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 from msgspec.structs import replace
 
-from actors.order.messages import Unreadable, decode_call
+from actors.order.messages import Undecodable, decode_call
 from actors.routing.router import INVALID_TEXT, Router
 from domain.calls import Call, Unknown
 from domain.commands import Actor, ActorType, CallAnswered, Message
@@ -21,19 +21,19 @@ from supervised import note_failure, supervised_once
 log = structlog.get_logger()
 
 
-class Caller(Protocol):
+class PartnerCaller(Protocol):
     """``partners.resilient_client.Bulkhead``."""
 
     async def call(self, call: Call) -> CallAnswered: ...
 
 
-class Bulkhead:
+class CallWorker:
     """Performs calls for one partner. ``calls_max`` bounds those accepted and not yet answered to their orders."""
 
     def __init__(
         self,
         partner: str,
-        caller: Caller,
+        caller: PartnerCaller,
         router: Router,
         *,
         calls_max: int,
@@ -54,7 +54,7 @@ class Bulkhead:
         """Take a call; False where there is no room for it, or it can't be read."""
         try:
             call = decode_call(encoded)
-        except Unreadable as error:
+        except Undecodable as error:
             log.error("call_not_read", partner=self.partner, why=str(error))  # noqa: TRY400 - bytes are no fault of this code
             return False
         key = (call.order_id, call.key)

@@ -16,32 +16,32 @@ import structlog
 
 from actors.order.commit_loop import CommitPolicy
 from actors.process_metrics import labelled
-from actors.processes.periodic_jobs import Chore
+from actors.processes.periodic_jobs import PeriodicJob
 from actors.routing.ownership import Ownership
 from actors.routing.router import Router, RouterLimits
-from actors.rpc.clients import Peers
-from actors.rpc.directory import Directory
+from actors.rpc.clients import ProcessClients
+from actors.rpc.directory import ProcessDirectory
 from actors.rpc.process_names import shard_names
-from actors.shard.context import GroupLimits
+from actors.shard.context import ResidentLimits
 from actors.shard.dedicated_orders import DedicatedPolicy
 from actors.shard.reference_cache import CachePolicy
 from actors.shard.shard import ShardPolicy
 from domain.calls import Partner
-from messaging.consumer import BridgeLimits, Deliver, EventBridge
+from messaging.consumer import Consumer, ConsumerLimits, Deliver
 from partners.http import PartnerHttp
 from partners.payment import PaymentClient
 from partners.product import ProductClient
-from partners.resilient_client import Client, Limits
+from partners.resilient_client import PartnerClient, ResilienceLimits
 from partners.user import UserClient
 from sagas.decision import Rules
 from settings import Settings
-from storage.closed_order_counts import Figures
+from storage.closed_order_counts import ClosedOrderCounts
 from storage.errors import StorageUnavailable
 from storage.postgres import PoolLimits, open_database
 from storage.processes import Processes, ProcessState
 from storage.reads.reference_data import ReferenceCopies
 from storage.redis_connection import QuietRedis
-from storage.writes.handled_messages import InboxPruning
+from storage.writes.handled_messages import HandledMessages
 from storage.writes.order_store import OrderStore
 
 ROUTER_POOL_MAX_CONNECTIONS = 2
@@ -75,7 +75,7 @@ def shard_policy_of(settings: Settings) -> ShardPolicy:
         ShardPolicy,
         *("", "publisher_"),
         rules=rules_of(settings),
-        orders=settings.policy(GroupLimits, "", "shard_", "actor_"),
+        orders=settings.policy(ResidentLimits, "", "shard_", "actor_"),
         commits=CommitPolicy(batch_max_orders=settings.flush_max_orders, retry_for_s=settings.commit_timeout_s),
         reference_cache=CachePolicy(
             product_max_age_s=settings.product_cache_s, customer_max_age_s=settings.customer_cache_s
@@ -93,13 +93,13 @@ def pool_limits_of(settings: Settings, max_connections: int) -> PoolLimits:
     return settings.policy(PoolLimits, "database_", max_connections=max_connections)
 
 
-def chores_of(settings: Settings, store: OrderStore) -> tuple[Chore, ...]:
+def periodic_jobs_of(settings: Settings, store: OrderStore) -> tuple[PeriodicJob, ...]:
     """What the supervisor has to do now and then."""
-    pruning = InboxPruning(store.database, keep_days=settings.inbox_keep_days)
+    pruning = HandledMessages(store.database, keep_days=settings.inbox_keep_days)
     return (
-        Chore(name="closed_orders_counted", every_s=FIGURES_EVERY_S, step=Figures(store.database).step),
-        Chore(name="inbox_messages_forgotten", every_s=PRUNE_INBOX_EVERY_S, step=pruning.step),
-        Chore(name="processes_pruned", every_s=PRUNE_PROCESSES_EVERY_S, step=Processes(store.database).prune),
+        PeriodicJob(name="closed_orders_counted", every_s=FIGURES_EVERY_S, step=ClosedOrderCounts(store.database).step),
+        PeriodicJob(name="inbox_messages_forgotten", every_s=PRUNE_INBOX_EVERY_S, step=pruning.step),
+        PeriodicJob(name="processes_pruned", every_s=PRUNE_PROCESSES_EVERY_S, step=Processes(store.database).prune),
     )
 
 
@@ -113,14 +113,14 @@ def reference_copies_of(settings: Settings) -> ReferenceCopies:
     )
 
 
-def bulkhead_limits_of(settings: Settings) -> Limits:
+def bulkhead_limits_of(settings: Settings) -> ResilienceLimits:
     """Bounds of a bulkhead."""
     # A backstop: the client's own timeout knows better what was sent.
     try_timeout_s = settings.partner_call_timeout_s + 0.5
-    return settings.policy(Limits, "bulkhead_", "partner_", "", try_timeout_s=try_timeout_s)
+    return settings.policy(ResilienceLimits, "bulkhead_", "partner_", "", try_timeout_s=try_timeout_s)
 
 
-def client_of(partner: str, settings: Settings) -> Client:
+def client_of(partner: str, settings: Settings) -> PartnerClient:
     """The client of a partner, on the running event loop. Raises ``ValueError`` for a URL that is none."""
     url: str = getattr(settings, f"{partner}_url")
     http = PartnerHttp(
@@ -137,23 +137,23 @@ def client_of(partner: str, settings: Settings) -> Client:
             return UserClient(http)
 
 
-def make_peers(settings: Settings, directory: Directory, *, max_peers: int = 2048) -> Peers:
+def make_clients(settings: Settings, directory: ProcessDirectory, *, max_clients: int = 2048) -> ProcessClients:
     """The other processes, as this one is to see them."""
-    return Peers(
+    return ProcessClients(
         directory,
         ping_every_s=settings.heartbeat_every_s,
         pings_missed_max=settings.heartbeat_missed_max,
-        max_peers=max_peers,
+        max_clients=max_clients,
         calls_max=settings.rpc_max_calls,
     )
 
 
-async def open_router(settings: Settings, peers: Peers, store: OrderStore) -> Router:
-    """A router that finds owners in ``store`` and shards among ``peers``, ready to ask."""
-    ownership = Ownership(store.owner_names, peers.forget, read_every_s=OWNERS_READ_EVERY_S)
-    router = Router(ownership, peers, settings.policy(RouterLimits, ""))
+async def open_router(settings: Settings, clients: ProcessClients, store: OrderStore) -> Router:
+    """A router that finds owners in ``store`` and shards among ``clients``, ready to ask."""
+    ownership = Ownership(store.owner_names, clients.forget, read_every_s=OWNERS_READ_EVERY_S)
+    router = Router(ownership, clients, settings.policy(RouterLimits, ""))
     for name in shard_names(settings.shards):
-        peers.get(name)
+        clients.get(name)
     await router.start()
     return router
 
@@ -173,13 +173,15 @@ async def once_reachable(open_: Callable[[], Awaitable[T]], *, within_s: float =
 
 
 @asynccontextmanager
-async def directory_of(settings: Settings, name: str) -> AsyncIterator[Directory]:
+async def directory_of(settings: Settings, name: str) -> AsyncIterator[ProcessDirectory]:
     """The directory of the cell's processes, over a connection of its own. Raises ``StorageUnavailable``."""
     database = await open_database(
         settings.database_url.get_secret_value(), application_name=name, limits=pool_limits_of(settings, 1)
     )
     try:
-        yield Directory(Processes(database), cell=settings.cell, link_secret=settings.link_secret.get_secret_value())
+        yield ProcessDirectory(
+            Processes(database), cell=settings.cell, link_secret=settings.link_secret.get_secret_value()
+        )
     finally:
         await database.close()
 
@@ -193,26 +195,26 @@ async def open_router_store(settings: Settings, name: str) -> OrderStore:
     )
 
 
-def make_bridge(settings: Settings, deliver: Deliver) -> EventBridge:
-    """The bridge that hands partners' events to ``deliver``."""
-    return EventBridge(
+def make_consumer(settings: Settings, deliver: Deliver) -> Consumer:
+    """The consumer that hands partners' events to ``deliver``."""
+    return Consumer(
         settings.amqp_url.get_secret_value(),
         deliver=deliver,
-        limits=settings.policy(BridgeLimits, "bridge_", deliver_timeout_s=settings.ask_timeout_s * 2),
+        limits=settings.policy(ConsumerLimits, "bridge_", deliver_timeout_s=settings.ask_timeout_s * 2),
     )
 
 
-def bridge_figures(bridge: EventBridge) -> dict[str, float]:
-    """What the metrics show of a bridge."""
+def consumer_figures(consumer: Consumer) -> dict[str, float]:
+    """What the metrics show of a consumer."""
     return {
         **labelled(
             "consumed_messages_total",
-            {"delivered": bridge.delivered, "retried": bridge.retried, "dead_lettered": bridge.dead_lettered},
+            {"delivered": consumer.delivered, "retried": consumer.retried, "dead_lettered": consumer.dead_lettered},
         ),
-        "given_back_total": bridge.given_back,
-        "event_times_out_of_range_total": bridge.times_out_of_range,
-        "at_work_messages": bridge.at_work,
-        "at_work_bytes": bridge.at_work_bytes,
-        "messages_unanswered": bridge.unanswered,
-        "connected": float(bridge.is_connected),
+        "given_back_total": consumer.given_back,
+        "event_times_out_of_range_total": consumer.times_out_of_range,
+        "at_work_messages": consumer.at_work,
+        "at_work_bytes": consumer.at_work_bytes,
+        "messages_unanswered": consumer.unanswered,
+        "connected": float(consumer.is_connected),
     }

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 _hosted: dict[type[Process], type[Any]] = {}
 
 
-class Life:
+class ProcessLife:
     """A process from its start to its end: begun again until it has started, ended well when Ray ends it."""
 
     def __init__(self, kind: type[Process], name: str) -> None:
@@ -79,7 +79,7 @@ def hosted(kind: type[Process]) -> type[Any]:
     class Hosted:
         def __init__(self, name: str) -> None:
             self._name = name
-            self._life = Life(kind, name)
+            self._life = ProcessLife(kind, name)
 
         def __repr__(self) -> str:
             return f"{kind.__name__}({self._name})"

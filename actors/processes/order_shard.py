@@ -9,11 +9,11 @@ from pathlib import Path
 from actors.order.failpoints import Failpoint
 from actors.processes import composition
 from actors.processes.process import Process
-from actors.rpc.clients import Peers
+from actors.rpc.clients import ProcessClients
 from actors.rpc.process_names import bulkhead_of
 from actors.rpc.server import Methods
 from actors.shard.make_shard import make_shard
-from actors.shard.shard import OrderShard as Shard
+from actors.shard.shard import Shard
 from domain.calls import Partner
 from messaging.publisher import Publisher, PublisherLimits
 from storage.processes import ProcessState
@@ -26,7 +26,7 @@ class OrderShard(Process):
     kind = "shard"
     _shard: Shard
 
-    async def _compose(self, peers: Peers, opened: AsyncExitStack) -> None:
+    async def _compose(self, clients: ProcessClients, opened: AsyncExitStack) -> None:
         config = self.config
         store = await OrderStore.open(
             config.database_url.get_secret_value(),
@@ -38,7 +38,7 @@ class OrderShard(Process):
             self.id,
             self.name,
             store=store,
-            peers=peers,
+            clients=clients,
             policy=composition.shard_policy_of(config),
             make_publisher=partial(
                 Publisher,
@@ -49,7 +49,7 @@ class OrderShard(Process):
             failpoint=Failpoint(Path(config.failpoints_dir) if config.failpoints_dir else None),
         )
         for partner in Partner:
-            peers.get(bulkhead_of(partner))
+            clients.get(bulkhead_of(partner))
         opened.push_async_callback(self._shard.stop)
         await self._shard.start()
 
@@ -57,7 +57,7 @@ class OrderShard(Process):
         return composition.roles_of(self.config).get(self.name, ProcessState.SERVING)
 
     def _started(self) -> None:
-        self._shard.partitions.look_soon()
+        self._shard.partitions.recheck_soon()
 
     def _methods(self) -> Methods:
         return {**super()._methods(), **self._shard.methods()}

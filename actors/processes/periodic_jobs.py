@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chore:
+class PeriodicJob:
     """``step`` does a bounded piece and tells how much it did, and whether there is more to do now."""
 
     name: str
@@ -25,25 +25,25 @@ class Chore:
     step: Callable[[], Awaitable[tuple[int, bool]]]
 
 
-class Chores:
+class PeriodicJobs:
     """Does chores for ever, each when it is due; the pause between two steps leaves the database to others."""
 
     def __init__(
         self,
-        chores: Sequence[Chore],
+        jobs: Sequence[PeriodicJob],
         *,
         monotonic: Callable[[], float],
         pause_s: float = 0.05,
         look_every_s: float = 1.0,
         failed_wait_s: float = 5.0,
     ) -> None:
-        self._chores = chores
+        self._jobs = jobs
         self._monotonic = monotonic
         self._pause_s = pause_s
         self._look_every_s = look_every_s
         self._failed_wait_s = failed_wait_s
-        self._due_s = {chore.name: 0.0 for chore in chores}
-        self._done = {chore.name: 0 for chore in chores}
+        self._due_s = {job.name: 0.0 for job in jobs}
+        self._done = {job.name: 0 for job in jobs}
         self._failed = 0
 
     def counts(self) -> dict[str, int]:
@@ -53,22 +53,22 @@ class Chores:
     async def run(self) -> None:
         """Do what is due, for ever; a step that fails is tried again later."""
         while True:
-            for chore in self._chores:
-                if self._monotonic() >= self._due_s[chore.name]:
-                    await self._step(chore)
+            for job in self._jobs:
+                if self._monotonic() >= self._due_s[job.name]:
+                    await self._step(job)
             waits = [due_s - self._monotonic() for due_s in self._due_s.values()]
             await asyncio.sleep(max(self._pause_s, min([self._look_every_s, *waits])))
 
-    async def _step(self, chore: Chore) -> None:
+    async def _step(self, job: PeriodicJob) -> None:
         try:
-            done, is_more = await chore.step()
+            done, is_more = await job.step()
         except StorageUnavailable as error:
-            log.warning("chore_not_done", chore=chore.name, error=str(error))
+            log.warning("chore_not_done", job=job.name, error=str(error))
         except Exception:  # a chore that fails must not keep the others from being done
-            log.exception("chore_failed", chore=chore.name)
+            log.exception("chore_failed", job=job.name)
         else:
-            self._done[chore.name] += done
-            self._due_s[chore.name] = self._monotonic() + (0.0 if is_more else chore.every_s)
+            self._done[job.name] += done
+            self._due_s[job.name] = self._monotonic() + (0.0 if is_more else job.every_s)
             return
         self._failed += 1
-        self._due_s[chore.name] = self._monotonic() + self._failed_wait_s
+        self._due_s[job.name] = self._monotonic() + self._failed_wait_s

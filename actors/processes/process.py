@@ -1,4 +1,4 @@
-"""What every process of the service has: a row in the directory, a link for others, peers of its own, a start and an end.
+"""What every process of the service has: a row in the directory, a link for others, other processes of its own, a start and an end.
 
 A process starts by itself as soon as it is made (``hosting.py``): it composes itself, listens, and says in the directory where. Nobody
 greets it, so that a restart by Ray needs nobody's help.
@@ -17,7 +17,7 @@ import structlog
 
 from actors.processes import composition
 from actors.processes.logs import set_up_logs
-from actors.rpc.clients import Peers
+from actors.rpc.clients import ProcessClients
 from actors.rpc.directory import OwnRow
 from actors.rpc.frames import Endpoint
 from actors.rpc.server import Methods, RpcServer
@@ -60,12 +60,12 @@ class Process:
             await self.row.write(ProcessState.STARTING)
             opened.push_async_callback(self.row.remove)
             opened.callback(self.row.keep().cancel)
-            peers = composition.make_peers(self.config, directory)
-            opened.callback(peers.stop)
-            await self._compose(peers, opened)
-            link = RpcServer(node, self._methods(), directory.key_of(self.id))
-            endpoint = await link.start(os.getpid())
-            opened.push_async_callback(link.stop)
+            clients = composition.make_clients(self.config, directory)
+            opened.callback(clients.stop)
+            await self._compose(clients, opened)
+            server = RpcServer(node, self._methods(), directory.key_of(self.id))
+            endpoint = await server.start(os.getpid())
+            opened.push_async_callback(server.stop)
             await self.row.write(self._state(), host=endpoint.host, port=endpoint.port)
             self._opened = opened.pop_all()
         self._started()
@@ -77,7 +77,7 @@ class Process:
         await self._opened.aclose()
         log.info("process_ended", pid=os.getpid())
 
-    async def _compose(self, peers: Peers, opened: AsyncExitStack) -> None:
+    async def _compose(self, clients: ProcessClients, opened: AsyncExitStack) -> None:
         """Put the process together. ``opened`` gets what closes each thing that was opened."""
         raise NotImplementedError
 

@@ -5,7 +5,7 @@ It stands before the bulkhead: a copy is there also while the partner is not.
 
 from __future__ import annotations
 
-from actors.processes.call_worker import Caller
+from actors.processes.call_worker import PartnerCaller
 from domain.calls import Call, CustomerFetched, FetchCustomer, FetchProducts, Outcome, ProductsFetched
 from domain.commands import CallAnswered
 from storage.reads.reference_data import ReferenceCopies
@@ -14,7 +14,7 @@ from storage.reads.reference_data import ReferenceCopies
 class ReadThrough:
     """Looks for a copy before it asks ``caller``."""
 
-    def __init__(self, caller: Caller, copies: ReferenceCopies) -> None:
+    def __init__(self, caller: PartnerCaller, copies: ReferenceCopies) -> None:
         self._caller = caller
         self._copies = copies
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from actors.processes.growth_alarm import GrowthAlarm
-from actors.rpc.clients import SILENT, Peers
+from actors.rpc.clients import SILENT, ProcessClients
 from actors.rpc.connection import ProcessGone
 from actors.rpc.process_names import SHARD
 from domain.slices import DEDICATED, dedicated_partition
@@ -30,7 +30,7 @@ ALERTS = ("restart_storm", "hung_process", "process_not_up", "supervisor_round_f
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisorPolicy:
+class SupervisionPolicy:
     """Bounds and waits, unit last. A process that was lost more than ``storm_losses_max`` times within ``storm_window_s``
     raises an alert, and is replaced or started again ever more slowly. One that is not up for ``start_within_s`` raises an alert
     and is started again, and again after waits that double to ``start_wait_max_s``.
@@ -48,7 +48,7 @@ class SupervisorPolicy:
     credentials_alert_every_s: float = 60.0
 
 
-class Processes(Protocol):
+class ProcessRunner(Protocol):
     """How the processes are made and ended (``runtime.py``)."""
 
     def names(self) -> Sequence[str]: ...
@@ -74,16 +74,16 @@ class _Missing:
     tries: int = 0
 
 
-class Supervisor:
+class Supervision:
     """Watches over the processes named by ``processes``, and over the dedicated ones it was asked for."""
 
     def __init__(
         self,
         *,
-        processes: Processes,
-        peers: Peers,
+        processes: ProcessRunner,
+        clients: ProcessClients,
         store: SupervisorStore,
-        policy: SupervisorPolicy,
+        policy: SupervisionPolicy,
         cell: str,
         roles: Mapping[str, str],
         dedicated_max: int,
@@ -91,7 +91,7 @@ class Supervisor:
     ) -> None:
         """``roles``: what each shard is to do by the settings of the cell."""
         self._processes = processes
-        self._peers = peers
+        self._clients = clients
         self._store = store
         self._policy = policy
         self._cell = cell
@@ -110,7 +110,7 @@ class Supervisor:
         self._statistics: dict[str, dict[str, float]] = {}
         self._refusals = GrowthAlarm("credentials_refused_total", every_s=policy.credentials_alert_every_s)
         self._tasks: set[asyncio.Task[None]] = set()
-        peers.on_lost = self._lost
+        clients.on_lost = self._lost
 
     def start(self) -> None:
         """Start every process, and begin to watch over them; it waits for none of them."""
@@ -132,7 +132,7 @@ class Supervisor:
                 return False
             self._dedicated.add(name)
             await self._start(name)
-        await asyncio.wait_for(self._peers.get(name).found.wait(), self._policy.start_within_s)
+        await asyncio.wait_for(self._clients.get(name).found.wait(), self._policy.start_within_s)
         return True
 
     async def dismiss(self, order_id: str) -> None:
@@ -143,7 +143,7 @@ class Supervisor:
 
     async def _end(self, name: str) -> None:
         """Look after a process no more, and end it. Ray is asked in a thread, which holds up nothing else."""
-        self._peers.forget(name)
+        self._clients.forget(name)
         self._losses.pop(name, None)
         self._missing.pop(name, None)
         self._starting.pop(name, None)
@@ -162,7 +162,7 @@ class Supervisor:
     def report(self) -> dict[str, Any]:
         """Everything for the metrics and the health page: figures by process, who is up, how often each alert was raised."""
         return {
-            "up": self._peers.up(),
+            "up": self._clients.up(),
             "expected": self._expected(),
             "supervisor": dict(self._counts),
             "processes": self._statistics,
@@ -196,7 +196,7 @@ class Supervisor:
         try:
             async with asyncio.timeout(self._policy.start_within_s):
                 await asyncio.shield(starting)
-            self._peers.get(name)
+            self._clients.get(name)
             self._starting.pop(name, None)
         except Exception as error:  # noqa: BLE001 - whatever keeps one from starting, the others are needed
             note_failure("start-process", error, process=name)
@@ -205,10 +205,10 @@ class Supervisor:
         """Raise an alert for each process that has not been up for too long, and try again to get it up."""
         now_s, policy = self._monotonic(), self._policy
         expected = set(self._expected()) - self._held_back
-        for name in [name for name in self._missing if name not in expected or self._peers.is_up(name)]:
+        for name in [name for name in self._missing if name not in expected or self._clients.is_up(name)]:
             del self._missing[name]
         for name in expected:
-            if self._peers.is_up(name):
+            if self._clients.is_up(name):
                 continue
             missing = self._missing.setdefault(name, _Missing(now_s + policy.start_within_s, policy.start_within_s))
             if now_s < missing.due_s:
@@ -246,7 +246,7 @@ class Supervisor:
     async def _replace(self, name: str, wait_s: float) -> None:
         """Ray does not notice a process that hangs: end it, so that Ray starts another."""
         await asyncio.sleep(wait_s)
-        if self._peers.is_up(name):
+        if self._clients.is_up(name):
             return
         self._counts["replaced_total"] += 1
         self.alert("hung_process", f"{name} does not answer; it is replaced")
@@ -300,13 +300,13 @@ class Supervisor:
         self._superfluous = superfluous
 
     async def _gather_statistics(self) -> None:
-        names = self._peers.up()
+        names = self._clients.up()
 
         async def ask(name: str) -> None:
             try:
                 # wait_for would pass over being cancelled while an answer comes, and the supervisor would not end.
                 async with asyncio.timeout(self._policy.statistics_within_s):
-                    figures = await self._peers.get(name).call("statistics")
+                    figures = await self._clients.get(name).call("statistics")
             except (ProcessGone, TimeoutError):
                 self._statistics.pop(name, None)
                 return

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import structlog
 from msgspec.structs import replace
 
-from actors.order.messages import Moved, Unencodable, decode_told, encode_letter
+from actors.order.messages import NotOwner, Unencodable, decode_outcome, encode_message
 from actors.order.replies import Reply
 from actors.routing.ownership import Ownership
 from actors.rpc.connection import CallFailed, ProcessGone, TooManyCalls
@@ -40,22 +40,22 @@ class RouterLimits:
     watch_again_max_s: float = 0.5
 
 
-class Process(Protocol):
-    """Another process (``peers.Peer``)."""
+class OwnerClient(Protocol):
+    """Another process (``clients.ProcessClient``)."""
 
     def call(self, method: str, *arguments: object, ends_s: float | None = None) -> Awaitable[Any]: ...
 
 
-class Processes(Protocol):
-    """The other processes by name (``peers.Peers``)."""
+class OwnerClients(Protocol):
+    """The other processes by name (``clients.ProcessClients``)."""
 
-    def get(self, name: str) -> Process: ...
+    def get(self, name: str) -> OwnerClient: ...
 
 
 class Router:
     """Finds the owner of an order and asks it."""
 
-    def __init__(self, ownership: Ownership, processes: Processes, limits: RouterLimits) -> None:
+    def __init__(self, ownership: Ownership, processes: OwnerClients, limits: RouterLimits) -> None:
         self._ownership = ownership
         self._processes = processes
         self._limits = limits
@@ -70,7 +70,7 @@ class Router:
         """Stop reading owners; what is under way goes on until its deadline."""
         await self._ownership.stop()
 
-    def hurry(self, wait_max_s: float) -> None:
+    def drain(self, wait_max_s: float) -> None:
         """Let no ``wait`` last longer than that from now on: the process is asked to end."""
         self._waits_end_s = asyncio.get_running_loop().time() + wait_max_s
         for wait in self._waits:
@@ -88,24 +88,24 @@ class Router:
             # A command may be delivered twice when a shard dies; being remembered makes the second harmless.
             message = replace(message, keyed=True)
         try:
-            letter = encode_letter(order_id, message)
+            encoded = encode_message(order_id, message)
         except Unencodable as error:
             raise Refused(RefusalKind.UNPROCESSABLE, INVALID_TEXT, str(error)) from error
         ends_s = asyncio.get_running_loop().time() + (self._limits.ask_timeout_s if timeout_s is None else timeout_s)
-        told: _Final | None = None
+        outcome: _Final | None = None
         try:
-            told = await self._ask(order_id, letter, ends_s)
-            if isinstance(told, Reply):
-                return told
-            raise told
+            outcome = await self._ask(order_id, encoded, ends_s)
+            if isinstance(outcome, Reply):
+                return outcome
+            raise outcome
         except TimeoutError:
             raise OutcomeUnknown("no answer in time; asking again with the same key tells") from None
         finally:
             # The traceback of what is raised leads to this frame: holding it here would leave all that the callers hold, request
             # and connection among it, to the garbage collector.
-            told = None
+            outcome = None
 
-    async def _ask(self, order_id: str, letter: bytes, ends_s: float) -> _Final:
+    async def _ask(self, order_id: str, encoded: bytes, ends_s: float) -> _Final:
         """Ask one owner after the other until one answers; raises ``TimeoutError`` at ``ends_s`` of the event loop's clock.
 
         ``may_have_run``: a former one may have committed the message.
@@ -116,27 +116,29 @@ class Router:
         while True:
             try:
                 owner = self._ownership.owner_of(order_id) or NOBODY
-                answer = await self._processes.get(owner).call("deliver", letter, ends_s=ends_s)
+                answer = await self._processes.get(owner).call("deliver", encoded, ends_s=ends_s)
             except TooManyCalls as full:
-                return _surely(Unavailable("overloaded", str(full), retry_after_s=1.0, overloaded=True), may_have_run)
+                return _certain_outcome(
+                    Unavailable("overloaded", str(full), retry_after_s=1.0, overloaded=True), may_have_run
+                )
             except ProcessGone as gone:
                 may_have_run = may_have_run or gone.sent
                 away_since_s = loop.time() if away_since_s is None or gone.sent else away_since_s
                 if loop.time() - away_since_s >= self._limits.no_owner_s:
                     away = Unavailable("no_shard", "the shard that has the order can't be reached", retry_after_s=2.0)
-                    return _surely(away, may_have_run)
+                    return _certain_outcome(away, may_have_run)
             except CallFailed:
                 log.exception("shard_failed", shard=owner)
                 return OutcomeUnknown("the shard failed; asking again with the same key tells")
             else:
-                told = decode_told(answer)
-                if not isinstance(told, Moved):
-                    return _surely(told, may_have_run)
+                outcome = decode_outcome(answer)
+                if not isinstance(outcome, NotOwner):
+                    return _certain_outcome(outcome, may_have_run)
                 may_have_run = True  # a commit whose answer was lost when the owner changed may stand
                 away_since_s = None
-            await self._look_again(ends_s)
+            await self._recheck_owner(ends_s)
 
-    async def _look_again(self, ends_s: float) -> None:
+    async def _recheck_owner(self, ends_s: float) -> None:
         async with asyncio.timeout_at(ends_s):
             await self._ownership.refresh()
             await asyncio.sleep(self._limits.not_owner_wait_s)
@@ -164,23 +166,23 @@ class Router:
             owner = self._ownership.owner_of(order_id)
             if owner is not None:
                 with suppress(ProcessGone):
-                    seen = await self._look(owner, order_id, until)
-                    if not isinstance(seen, Moved):
+                    seen = await self._watch_at(owner, order_id, until)
+                    if not isinstance(seen, NotOwner):
                         return seen
             await self._ownership.refresh()
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, self._limits.watch_again_max_s)
 
-    async def _look(self, owner: str, order_id: str, until: str) -> Reply | Moved | None:
+    async def _watch_at(self, owner: str, order_id: str, until: str) -> Reply | NotOwner | None:
         with suppress(CallFailed, TooManyCalls):  # the waiter reads the order itself then
             seen = await self._processes.get(owner).call("watch", order_id, until)
-            told = None if seen is None else decode_told(seen)
-            return told if isinstance(told, Reply | Moved) else None
+            outcome = None if seen is None else decode_outcome(seen)
+            return outcome if isinstance(outcome, Reply | NotOwner) else None
         return None
 
 
-def _surely(told: _Final, may_have_run: bool) -> _Final:
+def _certain_outcome(outcome: _Final, may_have_run: bool) -> _Final:
     """Give what is told, where it is sure: "not now" means "certainly not done" only where no former owner may have done it."""
-    if may_have_run and isinstance(told, Unavailable):
-        return OutcomeUnknown(f"{told.code} after its owner changed; asking again with the same key tells")
-    return told
+    if may_have_run and isinstance(outcome, Unavailable):
+        return OutcomeUnknown(f"{outcome.code} after its owner changed; asking again with the same key tells")
+    return outcome

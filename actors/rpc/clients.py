@@ -1,8 +1,8 @@
 """Other processes of the service, as this one sees them: up or gone, and how to call them.
 
-The directory (``directory.py``) tells where a peer listens; calls go over a link (``connection.py``), which tells within
-milliseconds that the process died and within seconds that it hangs. A peer that is gone is looked for until it is back, quickly at
-first.
+The directory (``directory.py``) tells where another process listens; calls go over a connection (``connection.py``), which tells
+within milliseconds that the process died and within seconds that it hangs. A process that is gone is looked for until it is back,
+quickly at first.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ log = structlog.get_logger()
 SILENT = "silent"
 
 
-class Directory(Protocol):
+class EndpointLookup(Protocol):
     """What tells where processes listen (``directory.py``)."""
 
     async def find(self, names: Sequence[str]) -> Mapping[str, Endpoint]: ...
 
 
-class Peer:
+class ProcessClient:
     """One named process. ``on_lost(name, why)`` and ``on_found(name)`` tell of changes; ``why`` is ``silent`` for a hang."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Peer:
         calls_max: int = CALLS_MAX,
     ) -> None:
         self.name = name
-        self.link: RpcConnection | None = None
+        self.connection: RpcConnection | None = None
         self.found = asyncio.Event()
         self.missing_since_s = asyncio.get_running_loop().time()
         self._ping_every_s = ping_every_s
@@ -56,12 +56,12 @@ class Peer:
         self._on_found = on_found
         self._listens_at: asyncio.Future[Endpoint] | None = None
         self._silent_at: Endpoint | None = None
-        self._task = supervised("peer", self._keep, peer=name)
+        self._task = supervised("peer", self._keep, client=name)
 
     @property
     def is_up(self) -> bool:
-        """The link stands."""
-        return self.link is not None and not self.link.lost.done()
+        """The connection stands."""
+        return self.connection is not None and not self.connection.lost.done()
 
     @property
     def is_looked_for(self) -> bool:
@@ -71,7 +71,7 @@ class Peer:
     @property
     def endpoint(self) -> Endpoint | None:
         """Where it listens and its process id, while it is up."""
-        return self.link.endpoint if self.link is not None else None
+        return self.connection.endpoint if self.connection is not None else None
 
     def listens_at(self, endpoint: Endpoint) -> None:
         """The directory says where the process listens."""
@@ -79,36 +79,36 @@ class Peer:
             self._listens_at.set_result(endpoint)
 
     def call(self, method: str, *arguments: object, ends_s: float | None = None) -> Coroutine[Any, Any, Any]:
-        """Call a method of the process; see ``link.RpcConnection.call``. Raises ``ProcessGone`` also while it was not found."""
+        """Call a method of the process; see ``RpcConnection.call``. Raises ``ProcessGone`` also while it was not found."""
         return self._connected().call(method, *arguments, ends_s=ends_s)
 
     def send(self, method: str, *arguments: object) -> asyncio.Future[Any]:
-        """Send a call, and give the future of its result; see ``link.RpcConnection.send``."""
+        """Send a call, and give the future of its result; see ``RpcConnection.send``."""
         return self._connected().send(method, *arguments)
 
     def _connected(self) -> RpcConnection:
-        if self.link is None:
+        if self.connection is None:
             raise ProcessGone(self.name, "not there", sent=False)
-        return self.link
+        return self.connection
 
     def stop(self) -> None:
         """Look for it no more."""
         self._task.cancel()
-        if self.link is not None:
-            self.link.close()
+        if self.connection is not None:
+            self.connection.close()
 
     async def _keep(self) -> None:
         while True:
-            link = await self._find()
+            connection = await self._find()
             self.found.set()
-            log.info("peer_found", peer=self.name, pid=link.endpoint.pid)
+            log.info("peer_found", client=self.name, pid=connection.endpoint.pid)
             if self._on_found is not None:
                 self._on_found(self.name)
-            why = await link.lost
+            why = await connection.lost
             self.found.clear()
             self.missing_since_s = asyncio.get_running_loop().time()
-            self._silent_at = link.endpoint if why == SILENT else None
-            log.warning("peer_lost", peer=self.name, pid=link.endpoint.pid, why=why)
+            self._silent_at = connection.endpoint if why == SILENT else None
+            log.warning("peer_lost", client=self.name, pid=connection.endpoint.pid, why=why)
             if self._on_lost is not None:
                 self._on_lost(self.name, why)
 
@@ -118,7 +118,7 @@ class Peer:
             self._listens_at = asyncio.get_running_loop().create_future()
             self._on_missing()
             endpoint = await self._listens_at
-            link = RpcConnection(
+            connection = RpcConnection(
                 self.name,
                 endpoint,
                 ping_every_s=self._ping_every_s,
@@ -127,16 +127,16 @@ class Peer:
             )
             try:
                 # One that hung gets little time: meanwhile another may have come in its place.
-                await link.open(self._ping_every_s if endpoint == self._silent_at else None)
+                await connection.open(self._ping_every_s if endpoint == self._silent_at else None)
             except (OSError, TimeoutError):
                 continue
-            if self.link is not None:
-                self.link.close()  # lost long ago, unless what came after it was found has failed
-            self.link = link
-            return link
+            if self.connection is not None:
+                self.connection.close()  # lost long ago, unless what came after it was found has failed
+            self.connection = connection
+            return connection
 
 
-class Peers:
+class ProcessClients:
     """The processes that this one talks to, by name; looked for from the first mention on. Bounded: idle ones are forgotten.
 
     All that are missing are looked up by one question: every ``search_every_s``, and every ``search_late_every_s`` for what has been
@@ -145,13 +145,13 @@ class Peers:
 
     def __init__(
         self,
-        directory: Directory,
+        directory: EndpointLookup,
         *,
         ping_every_s: float,
         pings_missed_max: int,
         on_lost: Callable[[str, str], None] | None = None,
         on_found: Callable[[str], None] | None = None,
-        max_peers: int = 2048,
+        max_clients: int = 2048,
         calls_max: int = CALLS_MAX,
         search_every_s: float = 0.05,
         search_late_after_s: float = 10.0,
@@ -159,10 +159,10 @@ class Peers:
     ) -> None:
         """``calls_max``: so many calls to one process may wait for their results."""
         self._directory = directory
-        self._peers: dict[str, Peer] = {}
+        self._clients: dict[str, ProcessClient] = {}
         self._ping_every_s = ping_every_s
         self._pings_missed_max = pings_missed_max
-        self._max_peers = max_peers
+        self._max_clients = max_clients
         self._calls_max = calls_max
         self._search_every_s = search_every_s
         self._search_late_after_s = search_late_after_s
@@ -172,13 +172,13 @@ class Peers:
         self.on_lost = on_lost
         self.on_found = on_found
 
-    def get(self, name: str) -> Peer:
-        """The peer of that name, known from now on. Raises ``ProcessGone`` when the bound on peers is reached."""
-        peer = self._peers.get(name)
-        if peer is None:
-            if len(self._peers) >= self._max_peers:
+    def get(self, name: str) -> ProcessClient:
+        """The process of that name, known from now on. Raises ``ProcessGone`` when the bound on other processes is reached."""
+        client = self._clients.get(name)
+        if client is None:
+            if len(self._clients) >= self._max_clients:
                 raise ProcessGone(name, "too many peers", sent=False)
-            peer = self._peers[name] = Peer(
+            client = self._clients[name] = ProcessClient(
                 name,
                 ping_every_s=self._ping_every_s,
                 pings_missed_max=self._pings_missed_max,
@@ -187,7 +187,7 @@ class Peers:
                 on_lost=self._lost,
                 on_found=self._found,
             )
-        return peer
+        return client
 
     def is_up(self, name: str) -> bool:
         """Whether the connection to it stands; it is looked for from now on."""
@@ -198,7 +198,7 @@ class Peers:
 
     def up(self) -> list[str]:
         """The names of those that are up."""
-        return [name for name, peer in self._peers.items() if peer.is_up]
+        return [name for name, client in self._clients.items() if client.is_up]
 
     def notify(self, name: str, method: str, *arguments: object) -> None:
         """Call a method of a process without waiting for it. Where that is gone, or has too much to do, nothing is called."""
@@ -207,14 +207,14 @@ class Peers:
 
     def forget(self, name: str) -> None:
         """Look for it no more, and drop it."""
-        peer = self._peers.pop(name, None)
-        if peer is not None:
-            peer.stop()
+        client = self._clients.pop(name, None)
+        if client is not None:
+            client.stop()
 
     def stop(self) -> None:
         """Forget all."""
         self._task.cancel()
-        for name in list(self._peers):
+        for name in list(self._clients):
             self.forget(name)
 
     async def _search(self) -> None:
@@ -226,12 +226,12 @@ class Peers:
             is_late_due = loop.time() >= late_due_s
             if is_late_due:
                 late_due_s = loop.time() + self._search_late_every_s
-            looked_for = [name for name, peer in self._peers.items() if peer.is_looked_for]
+            looked_for = [name for name, client in self._clients.items() if client.is_looked_for]
             if not looked_for:
                 self._missing.clear()
                 continue
             recent_s = loop.time() - self._search_late_after_s
-            names = [name for name in looked_for if is_late_due or self._peers[name].missing_since_s > recent_s]
+            names = [name for name in looked_for if is_late_due or self._clients[name].missing_since_s > recent_s]
             if names:
                 await self._look_up(names)
             await asyncio.sleep(self._search_every_s)
@@ -243,8 +243,8 @@ class Peers:
             log.warning("directory_not_read", error=str(error))
             return
         for name, endpoint in found.items():
-            if (peer := self._peers.get(name)) is not None:
-                peer.listens_at(endpoint)
+            if (client := self._clients.get(name)) is not None:
+                client.listens_at(endpoint)
 
     def _lost(self, name: str, why: str) -> None:
         if self.on_lost is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from actors.rpc.frames import CALL, FORGET, FRAME_MAX_BYTES, HELLO, PING, Endpoint, FrameProtocol
+from actors.rpc.frames import CALL, FORGET, FRAME_MAX_BYTES, HANDSHAKE, PING, Endpoint, FrameProtocol
 from supervised import supervised
 
 log = structlog.get_logger()
@@ -88,7 +88,7 @@ class RpcConnection:
         try:
             async with asyncio.timeout(within_s or self._silence_max_s):
                 await loop.create_connection(lambda: wire, self.endpoint.host, self.endpoint.port)
-                wire.send((HELLO, self.endpoint.secret))
+                wire.send((HANDSHAKE, self.endpoint.secret))
                 wire.send((PING,))
                 await self._answered.wait()
         except BaseException:

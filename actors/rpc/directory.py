@@ -1,8 +1,8 @@
 """The directory of the service's processes: how they find each other, whatever Ray is doing.
 
-A process keeps its own row in the table ``processes``; the others read there where it listens. The key that opens a link to a process
-is made of ``LINK_SECRET``, which every process of a cell has, and of the incarnation: a port that belongs to another process by now
-does not open.
+A process keeps its own row in the table ``processes``; the others read there where it listens. The key that opens a connection to a
+process is made of ``LINK_SECRET``, which every process of a cell has, and of the incarnation: a port that belongs to another
+process by now does not open.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ProcessTable(Protocol):
     async def find(self, cell: str, names: Sequence[str]) -> dict[str, ProcessRow]: ...
 
 
-class Directory:
+class ProcessDirectory:
     """The processes of one cell, as the table has them."""
 
     def __init__(self, table: ProcessTable, *, cell: str, link_secret: str) -> None:
@@ -48,7 +48,7 @@ class Directory:
         }
 
     def key_of(self, process: str) -> str:
-        """What opens a link to this incarnation of a process."""
+        """What opens a connection to this incarnation of a process."""
         return hmac.new(self._link_secret, process.encode(), "sha256").hexdigest()
 
     def row_of(self, *, process: str, name: str, kind: str, node: str, release: str, pid: int) -> OwnRow:

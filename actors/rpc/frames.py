@@ -16,7 +16,7 @@ import structlog
 log = structlog.get_logger()
 
 
-HELLO, PING, CALL, FORGET, RESULT, ERROR = range(6)
+HANDSHAKE, PING, CALL, FORGET, RESULT, ERROR = range(6)
 FIRST_FRAME_MAX_BYTES = 512
 FRAME_MAX_BYTES = 64 * 1024 * 1024
 

@@ -16,7 +16,7 @@ from actors.rpc.frames import (
     ERROR,
     FIRST_FRAME_MAX_BYTES,
     FRAME_MAX_BYTES,
-    HELLO,
+    HANDSHAKE,
     PING,
     RESULT,
     Endpoint,
@@ -76,7 +76,7 @@ class _Served(FrameProtocol):
 
     def frame(self, frame: list[Any]) -> None:
         if not self._is_known:
-            if frame[0] != HELLO or not hmac.compare_digest(str(frame[1]), self._secret):
+            if frame[0] != HANDSHAKE or not hmac.compare_digest(str(frame[1]), self._secret):
                 raise ValueError("the secret is another one")
             self._is_known = True
             self.frame_max_bytes = FRAME_MAX_BYTES

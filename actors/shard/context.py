@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from actors.order.commit_loop import CommitCounts, CommitPolicy, Store
+from actors.order.commit_loop import CommitCounts, CommitPolicy, CommitStore
 from actors.order.failpoints import Failpoint
 from actors.shard.database_clock import DatabaseClock
-from actors.shard.order_number_blocks import OrderNumbers
-from actors.shard.partner_calls import BulkheadCalls
+from actors.shard.order_number_blocks import OrderNumberBlocks
+from actors.shard.partner_calls import PartnerCalls
 from actors.shard.reference_cache import ReferenceCache
 from domain.order import Order
 from domain.promotions import Promotion
@@ -18,7 +18,7 @@ from messaging.publisher import Outbound
 from sagas.decision import Rules
 
 
-class Publisher(Protocol):
+class ShardPublisher(Protocol):
     """The part of ``messaging.publisher.Publisher`` that a shard needs."""
 
     def offer(self, order_id: str, events: Sequence[Outbound]) -> None: ...
@@ -29,7 +29,7 @@ class Publisher(Protocol):
     def statistics(self) -> dict[str, float]: ...
 
 
-class GroupStore(Store, Protocol):
+class ResidentStore(CommitStore, Protocol):
     """What the orders in memory need of storage besides committing."""
 
     async def reply(self, order_id: str, message_id: str) -> bytes | None: ...
@@ -39,7 +39,7 @@ class GroupStore(Store, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupLimits:
+class ResidentLimits:
     """Bounds, unit last."""
 
     mailbox_max_messages: int = 64
@@ -54,18 +54,18 @@ class GroupLimits:
 
 
 @dataclass(slots=True, kw_only=True)
-class Surroundings:
+class ShardContext:
     """What a shard's orders share."""
 
     shard: str
-    store: GroupStore
-    publisher: Publisher
-    calls: BulkheadCalls
+    store: ResidentStore
+    publisher: ShardPublisher
+    calls: PartnerCalls
     clock: DatabaseClock
     reference_cache: ReferenceCache
-    numbers: OrderNumbers
+    order_numbers: OrderNumberBlocks
     rules: Rules
-    limits: GroupLimits
+    limits: ResidentLimits
     commit_policy: CommitPolicy
     failpoint: Failpoint
     monotonic: Callable[[], float]

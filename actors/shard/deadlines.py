@@ -17,14 +17,14 @@ class Deadlines:
     def __init__(
         self,
         now: Callable[[], datetime],
-        ring: Callable[[str], None],
+        fire: Callable[[str], None],
         *,
         horizon_s: float | None = 10.0,
         max_entries: int = 100_000,
     ) -> None:
         """``horizon_s`` None: however far away they are, for orders that no poll looks after."""
         self._now = now
-        self._ring = ring
+        self._fire = fire
         self._horizon = None if horizon_s is None else timedelta(seconds=horizon_s)
         self._max_entries = max_entries
         self._heap: list[tuple[datetime, str]] = []
@@ -64,6 +64,6 @@ class Deadlines:
         try:
             while self._heap and self._heap[0][0] <= now:
                 _, order_id = heapq.heappop(self._heap)
-                self._ring(order_id)
+                self._fire(order_id)
         finally:
             self._set_timer()

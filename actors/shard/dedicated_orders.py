@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from actors.rpc.clients import Peer
+from actors.rpc.clients import ProcessClient
 from actors.rpc.connection import CallFailed, ProcessGone
 from actors.rpc.process_names import SUPERVISOR
 from actors.shard.partitions import OwnedPartitions
@@ -47,10 +47,10 @@ class DedicatedPolicy:
         return 0 < self.min_total <= totals(order).total
 
 
-class DedicatedPeers(Protocol):
-    """The part of ``peers.Peers`` that finds the supervisor."""
+class DedicatedClients(Protocol):
+    """The part of ``clients.ProcessClients`` that finds the supervisor."""
 
-    def get(self, name: str) -> Peer: ...
+    def get(self, name: str) -> ProcessClient: ...
 
 
 class DedicatedOrders:
@@ -61,7 +61,7 @@ class DedicatedOrders:
         policy: DedicatedPolicy,
         name: str,
         partitions: OwnedPartitions,
-        peers: DedicatedPeers,
+        clients: DedicatedClients,
         stop_publishing: Callable[[], Awaitable[None]],
         *,
         at_once_max: int = 2,
@@ -72,7 +72,7 @@ class DedicatedOrders:
         self._policy = policy
         self._name = name
         self._partitions = partitions
-        self._peers = peers
+        self._clients = clients
         self._stop_publishing = stop_publishing
         self._slots = asyncio.Semaphore(at_once_max)
         self._under_way: dict[str, asyncio.Task[None]] = {}
@@ -112,13 +112,13 @@ class DedicatedOrders:
 
         What keeps it from that is seen to by the supervisor.
         """
-        self._partitions.look_soon()
+        self._partitions.recheck_soon()
         await asyncio.wait_for(self._partitions.emptied.wait(), GONE_HOME_WITHIN_S)
         await self._stop_publishing()  # what can't be said now is found unpublished by the shard that has it then
         supervisor = await self._supervisor(GONE_HOME_WITHIN_S)
         await supervisor.call("dismiss", order_id)
 
-    async def _supervisor(self, within_s: float) -> Peer:
-        supervisor = self._peers.get(SUPERVISOR)
+    async def _supervisor(self, within_s: float) -> ProcessClient:
+        supervisor = self._clients.get(SUPERVISOR)
         await asyncio.wait_for(supervisor.found.wait(), within_s)
         return supervisor

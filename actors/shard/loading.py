@@ -1,4 +1,4 @@
-"""How orders come into memory: letters wait for their order here, and what is asked for meanwhile is the next batch read."""
+"""How orders come into memory: envelopes wait for their order here, and what is asked for meanwhile is the next batch read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from actors.order.mailbox import Letter
+from actors.order.mailbox import Envelope
 from domain.errors import Unavailable
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.writes.order_store import Loaded
@@ -16,43 +16,45 @@ from supervised import supervised_once
 log = structlog.get_logger()
 
 Load = Callable[[Sequence[str]], Awaitable[dict[str, Loaded]]]
-Arrive = Callable[[str, Loaded | None, list[Letter]], None]
+Arrive = Callable[[str, Loaded | None, list[Envelope]], None]
 
 
-class Loading:
-    """Letters whose orders are being read. ``arrive(order id, what is stored or None, letters)`` gets each order once."""
+class OrderLoading:
+    """Envelopes whose orders are being read. ``arrive(order id, what is stored or None, envelopes)`` gets each order once."""
 
     def __init__(self, load: Load, arrive: Arrive, *, queue_max_messages: int, batch_max_orders: int) -> None:
         self._load = load
         self._arrive = arrive
         self._queue_max_messages = queue_max_messages
         self._batch_max_orders = batch_max_orders
-        self._waiting: dict[str, list[Letter]] = {}
+        self._waiting: dict[str, list[Envelope]] = {}
         self._reading: set[str] = set()
-        self._letters = 0
+        self._envelopes = 0
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
-        return self._letters
+        return self._envelopes
 
     def __contains__(self, order_id: str) -> bool:
         return order_id in self._waiting
 
-    def wait(self, letter: Letter) -> None:
-        """Let a letter wait for its order, or tell its sender that there is no room."""
-        if self._letters >= self._queue_max_messages:
-            letter.tell(Unavailable("overloaded", f"{self._letters} messages wait for their orders", overloaded=True))
+    def wait(self, envelope: Envelope) -> None:
+        """Let an envelope wait for its order, or tell its sender that there is no room."""
+        if self._envelopes >= self._queue_max_messages:
+            envelope.reply(
+                Unavailable("overloaded", f"{self._envelopes} messages wait for their orders", overloaded=True)
+            )
             return
-        self._waiting.setdefault(letter.order_id, []).append(letter)
-        self._letters += 1
+        self._waiting.setdefault(envelope.order_id, []).append(envelope)
+        self._envelopes += 1
         if self._task is None:
             self._task = supervised_once("load", self._run())
 
-    def empty(self, is_lost: Callable[[str], bool]) -> list[Letter]:
-        """Give back every letter that waits for a lost order; what is being read of it arrives nowhere."""
+    def empty(self, is_lost: Callable[[str], bool]) -> list[Envelope]:
+        """Give back every envelope that waits for a lost order; what is being read of it arrives nowhere."""
         lost = [order_id for order_id in self._waiting if is_lost(order_id)]
         self._reading.difference_update(lost)
-        return [letter for order_id in lost for letter in self._take(order_id)]
+        return [envelope for order_id in lost for envelope in self._take(order_id)]
 
     async def _run(self) -> None:
         try:
@@ -73,22 +75,22 @@ class Loading:
         for order_id in ids:
             if order_id not in self._reading:
                 continue  # it was lost meanwhile, and who waits for it since then needs what is stored by now
-            letters = self._take(order_id)
-            if not letters:
+            envelopes = self._take(order_id)
+            if not envelopes:
                 continue
             try:
-                self._arrive(order_id, loaded.get(order_id), letters)
+                self._arrive(order_id, loaded.get(order_id), envelopes)
             except Exception as error:
                 log.exception("order_not_hosted", order_id=order_id)
-                for letter in letters:
-                    letter.tell(Unavailable("order_failed", f"the order can't be hosted: {error}"))
+                for envelope in envelopes:
+                    envelope.reply(Unavailable("order_failed", f"the order can't be hosted: {error}"))
 
-    def _fail(self, ids: list[str], told: Unavailable) -> None:
+    def _fail(self, ids: list[str], outcome: Unavailable) -> None:
         for order_id in ids:
-            for letter in self._take(order_id):
-                letter.tell(told)
+            for envelope in self._take(order_id):
+                envelope.reply(outcome)
 
-    def _take(self, order_id: str) -> list[Letter]:
-        letters = self._waiting.pop(order_id, [])
-        self._letters -= len(letters)
-        return letters
+    def _take(self, order_id: str) -> list[Envelope]:
+        envelopes = self._waiting.pop(order_id, [])
+        self._envelopes -= len(envelopes)
+        return envelopes

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from actors.order.failpoints import Failpoint
 from actors.rpc.process_names import bulkhead_of
-from actors.shard.context import Publisher
+from actors.shard.context import ShardPublisher
 from actors.shard.partner_calls import Perform
-from actors.shard.shard import OrderShard, ShardPeers, ShardPolicy, ShardStore
+from actors.shard.shard import Shard, ShardClients, ShardPolicy, ShardStore
 from domain.calls import Partner
 from messaging.publisher import OnConfirmed
 
@@ -22,7 +22,7 @@ from messaging.publisher import OnConfirmed
 class MakePublisher(Protocol):
     """Makes the publisher of a shard; ``on_confirmed`` gets the order and sequence of events that the broker has confirmed."""
 
-    def __call__(self, *, on_confirmed: OnConfirmed) -> Publisher: ...
+    def __call__(self, *, on_confirmed: OnConfirmed) -> ShardPublisher: ...
 
 
 def make_shard(
@@ -30,13 +30,13 @@ def make_shard(
     name: str,
     *,
     store: ShardStore,
-    peers: ShardPeers,
+    clients: ShardClients,
     policy: ShardPolicy,
     make_publisher: MakePublisher,
     perform: Perform | None = None,
     failpoint: Failpoint | None = None,
     monotonic: Callable[[], float] = time.monotonic,
-) -> OrderShard:
+) -> Shard:
     """Make a shard that is yet to be started.
 
     ``process`` is the id of this incarnation in the table ``processes``, ``name`` what it is called there. Without ``perform``
@@ -50,15 +50,15 @@ def make_shard(
         passed.hit("after_mark")
 
     def perform_elsewhere(partner: Partner, call: bytes) -> asyncio.Future[bool]:
-        performed = peers.get(bulkhead_of(partner)).send("perform", call)
+        performed = clients.get(bulkhead_of(partner)).send("perform", call)
         performed.add_done_callback(lambda done: None if done.exception() else passed.hit("after_call"))
         return performed
 
-    return OrderShard(
+    return Shard(
         process,
         name,
         store=store,
-        peers=peers,
+        clients=clients,
         policy=policy,
         publisher=make_publisher(on_confirmed=mark),
         perform=perform or perform_elsewhere,

@@ -1,4 +1,4 @@
-"""What a letter needs of storage before its order can have it, or in place of it. Whatever happens, its sender is told."""
+"""What an envelope needs of storage before its order can have it, or in place of it. Whatever happens, its sender is told."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 import structlog
 from msgspec.structs import replace
 
-from actors.order.mailbox import Letter
+from actors.order.mailbox import Envelope
 from actors.order.replies import Reply, decode_reply
-from actors.shard.context import GroupStore
-from actors.shard.quarantine import SetAside
+from actors.shard.context import ResidentStore
+from actors.shard.quarantine import Quarantine
 from domain.commands import ApplyDiscount, CreateOrder, Message
 from domain.errors import Unavailable
 from storage.errors import CommitUnknown, StorageUnavailable
@@ -18,59 +18,59 @@ from storage.errors import CommitUnknown, StorageUnavailable
 log = structlog.get_logger()
 
 
-class Errands:
-    """Run on behalf of letters; ``deliver`` takes those that go on to their order, ``tell_if_ours`` answers in its place."""
+class MessagePreparation:
+    """Run on behalf of envelopes; ``deliver`` takes those that go on to their order, ``reply_if_owned`` answers in its place."""
 
     def __init__(
         self,
-        store: GroupStore,
-        aside: SetAside,
-        deliver: Callable[[Letter], None],
-        tell_if_ours: Callable[[Letter, Reply], None],
+        store: ResidentStore,
+        quarantine: Quarantine,
+        deliver: Callable[[Envelope], None],
+        reply_if_owned: Callable[[Envelope, Reply], None],
     ) -> None:
         self._store = store
-        self._aside = aside
+        self._quarantine = quarantine
         self._deliver = deliver
-        self._tell_if_ours = tell_if_ours
+        self._reply_if_owned = reply_if_owned
 
-    async def read_promotions(self, letter: Letter) -> None:
+    async def read_promotions(self, envelope: Envelope) -> None:
         """Read the promotions that a command names before it enters: its decision needs them."""
-        await self._on_behalf(letter, self._read_promotions)
+        await self._on_behalf(envelope, self._read_promotions)
 
-    async def take_up_again(self, letter: Letter) -> None:
+    async def take_up_again(self, envelope: Envelope) -> None:
         """Staff have looked at the order: whatever set it aside, it may try again."""
-        await self._on_behalf(letter, self._take_up_again)
+        await self._on_behalf(envelope, self._take_up_again)
 
-    async def replay(self, letter: Letter) -> None:
+    async def replay(self, envelope: Envelope) -> None:
         """Tell the sender what the message's first delivery was told."""
-        await self._on_behalf(letter, self._replay)
+        await self._on_behalf(envelope, self._replay)
 
-    async def _on_behalf(self, letter: Letter, work: Callable[[Letter], Awaitable[None]]) -> None:
+    async def _on_behalf(self, envelope: Envelope, work: Callable[[Envelope], Awaitable[None]]) -> None:
         """Do it; if that fails, nothing was changed, and the sender is told so."""
         try:
-            await work(letter)
+            await work(envelope)
         except (StorageUnavailable, CommitUnknown) as error:
-            letter.tell(Unavailable("database_unavailable", str(error)))
+            envelope.reply(Unavailable("database_unavailable", str(error)))
         except Exception as error:
-            log.exception("letter_failed", order_id=letter.order_id, message=letter.message.id)
-            letter.tell(Unavailable("order_failed", f"the message can't be handled: {type(error).__name__}"))
+            log.exception("letter_failed", order_id=envelope.order_id, message=envelope.message.id)
+            envelope.reply(Unavailable("order_failed", f"the message can't be handled: {type(error).__name__}"))
 
-    async def _read_promotions(self, letter: Letter) -> None:
-        promotions = await self._store.promotions(codes_of(letter.message))
-        message = letter.message
-        letter.message = replace(message, known=replace(message.known, promotions=promotions))
-        self._deliver(letter)
+    async def _read_promotions(self, envelope: Envelope) -> None:
+        promotions = await self._store.promotions(codes_of(envelope.message))
+        message = envelope.message
+        envelope.message = replace(message, known=replace(message.known, promotions=promotions))
+        self._deliver(envelope)
 
-    async def _take_up_again(self, letter: Letter) -> None:
-        await self._aside.take_up_again(letter.order_id)
-        self._deliver(letter)
+    async def _take_up_again(self, envelope: Envelope) -> None:
+        await self._quarantine.take_up_again(envelope.order_id)
+        self._deliver(envelope)
 
-    async def _replay(self, letter: Letter) -> None:
-        remembered = await self._store.reply(letter.order_id, letter.message.id)
+    async def _replay(self, envelope: Envelope) -> None:
+        remembered = await self._store.reply(envelope.order_id, envelope.message.id)
         if remembered is None:
-            letter.tell(Unavailable("reply_pruned", "the answer of this message is not kept any more"))
+            envelope.reply(Unavailable("reply_pruned", "the answer of this message is not kept any more"))
             return
-        self._tell_if_ours(letter, decode_reply(remembered, replayed=True))
+        self._reply_if_owned(envelope, decode_reply(remembered, replayed=True))
 
 
 def codes_of(message: Message) -> tuple[str, ...]:

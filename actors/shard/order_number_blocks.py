@@ -14,7 +14,7 @@ from supervised import supervised
 log = structlog.get_logger()
 
 
-class OrderNumbers:
+class OrderNumberBlocks:
     """A stock of numbers for the orders that this shard will confirm."""
 
     def __init__(self, take: Callable[[int], Awaitable[int]], *, block: int = 500, retry_s: float = 0.5) -> None:

@@ -29,7 +29,7 @@ class _Queue:
     timer: asyncio.TimerHandle | None = None
 
 
-class Circuits:
+class ParkedOrders:
     """A queue for each partner. Use it on one event loop only."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Circuits:
         """Orders that wait, for all partners together."""
         return sum(len(queue.waiting) for queue in self._queues.values())
 
-    def heard(self, partner: Partner, order_id: str, outcome: Outcome) -> None:
+    def answered(self, partner: Partner, order_id: str, outcome: Outcome) -> None:
         """An order has its answer from this partner, or has heard that it is not asked."""
         queue = self._queues[partner]
         if isinstance(outcome, NotSent) and outcome.circuit_open:

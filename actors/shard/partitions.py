@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from actors.order.insisting import insist
+from actors.order.insisting import ask_until_answered
 from actors.rpc.process_names import SHARD
 from domain.slices import DEDICATED, dedicated_partition, partition_of
 from storage.errors import CommitUnknown, StorageUnavailable
@@ -60,7 +60,7 @@ class PartitionStore(Protocol):
     async def closed(self, partitions: Collection[str]) -> Sequence[str]: ...
 
 
-class PartitionPeers(Protocol):
+class PartitionClients(Protocol):
     """The other shards, by name. ``is_up`` also begins to look for one that is not known; the others wait for nothing."""
 
     def is_up(self, name: str) -> bool: ...
@@ -68,7 +68,7 @@ class PartitionPeers(Protocol):
     def notify(self, name: str, method: str, *arguments: object) -> None: ...
 
 
-class Orders(Protocol):
+class PartitionOrders(Protocol):
     """What happens to the orders of partitions (``shard.OrderShard``)."""
 
     def adopt(self, partitions: frozenset[str]) -> None:
@@ -88,15 +88,15 @@ class Orders(Protocol):
 
 
 class OwnedPartitions:
-    """The partitions of one shard, and the lease under which it writes (``committer.Lease``)."""
+    """The partitions of one shard, and the lease under which it writes (``commit_loop.Lease``)."""
 
     def __init__(
         self,
         process: str,
         name: str,
         store: PartitionStore,
-        peers: PartitionPeers,
-        orders: Orders,
+        clients: PartitionClients,
+        orders: PartitionOrders,
         policy: PartitionPolicy,
         monotonic: Callable[[], float],
     ) -> None:
@@ -106,7 +106,7 @@ class OwnedPartitions:
         self.emptied = asyncio.Event()  # once it has let go of the last partition that it had
         self._name = name
         self._store = store
-        self._peers = peers
+        self._clients = clients
         self._orders = orders
         self._policy = policy
         self._monotonic = monotonic
@@ -141,14 +141,14 @@ class OwnedPartitions:
         if self._task is not None:
             self._task.cancel()
 
-    def look_soon(self) -> None:
+    def recheck_soon(self) -> None:
         """Read the tables now: something may have changed."""
         self._look_now.set()
 
-    def link_changed(self, name: str) -> None:
+    def connection_changed(self, name: str) -> None:
         """A connection to another shard was made or lost."""
         if name in self._rows:
-            self._note_link(name)
+            self._note_connection(name)
             self._look_now.set()
 
     # The lease.
@@ -162,11 +162,11 @@ class OwnedPartitions:
         async def renew() -> None:
             self.token = await self._store.renew(self.process)
 
-        await self._insist(renew)
-        self._set(await self._insist(lambda: self._store.owned(self.process)), "")
+        await self._ask_until_answered(renew)
+        self._set(await self._ask_until_answered(lambda: self._store.owned(self.process)), "")
 
-    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        return await insist(ask, first_s=self._policy.retry_first_s, max_s=self._policy.retry_max_s)
+    async def _ask_until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
+        return await ask_until_answered(ask, first_s=self._policy.retry_first_s, max_s=self._policy.retry_max_s)
 
     def _set(self, mine: frozenset[str], to: str) -> None:
         lost, gained = self._mine - mine, mine - self._mine
@@ -235,7 +235,7 @@ class OwnedPartitions:
         owner = owners.get(partition_of(order_id))
         for row in self._rows.values():
             if row.process == owner:
-                self._peers.notify(row.name, "split", order_id)
+                self._clients.notify(row.name, "split", order_id)
 
     def _leaves_to_others(self) -> bool:
         """Whether this shard stands by, and another one that may serve is about to start: what has no owner is left to that one."""
@@ -270,7 +270,7 @@ class OwnedPartitions:
 
         await self._let_go(partition, give, to.name)
         if partition not in self._mine:
-            self._peers.notify(to.name, "look")  # it sees it by itself otherwise, a little later
+            self._clients.notify(to.name, "look")  # it sees it by itself otherwise, a little later
 
     async def _merge_closed(self) -> None:
         """Give closed orders that have a partition to themselves back to the partition of their slice."""
@@ -333,14 +333,14 @@ class OwnedPartitions:
         for name in (set(self._up_since_s) | set(self._down)) - set(latest):
             self._up_since_s.pop(name, None)
             self._down.pop(name, None)
-            self._peers.forget(name)
+            self._clients.forget(name)
         for name in latest:
             if name != self._name:
-                self._note_link(name)
+                self._note_connection(name)
 
-    def _note_link(self, name: str) -> None:
+    def _note_connection(self, name: str) -> None:
         now_s = self._monotonic()
-        if self._peers.is_up(name):
+        if self._clients.is_up(name):
             self._up_since_s.setdefault(name, now_s)
             self._down.pop(name, None)
         elif name not in self._down:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from actors.order.messages import Unencodable, encode_call
 from actors.rpc.connection import ProcessGone, TooManyCalls
-from actors.shard.parked_orders import Circuits
+from actors.shard.parked_orders import ParkedOrders
 from domain.calls import PARTNER_OF, Call, Outcome, Partner
 from domain.order import Order, StepState
 from sagas.steps import call_of, partner_of, still_wanted
@@ -33,7 +33,7 @@ Perform = Callable[[Partner, bytes], asyncio.Future[bool]]
 where it was not handed over."""
 
 
-class BulkheadCalls:
+class PartnerCalls:
     """Sends calls to the bulkhead of their partner."""
 
     def __init__(
@@ -52,7 +52,7 @@ class BulkheadCalls:
         self._not_sent = not_sent
         self._find = find
         self._now = now
-        self._circuits = Circuits(ask_again)
+        self._parked = ParkedOrders(ask_again)
         # For each partner, the orders in memory that wait for its answer, and how many of their steps do.
         self._waiting: dict[Partner, dict[str, int]] = {partner: {} for partner in Partner}
 
@@ -64,7 +64,7 @@ class BulkheadCalls:
     @property
     def held_back(self) -> int:
         """Orders that wait for a partner whose circuit is open."""
-        return self._circuits.waiting
+        return self._parked.waiting
 
     def committed(self, order: Order) -> None:
         """This is what is stored of an order that is in memory here."""
@@ -96,7 +96,7 @@ class BulkheadCalls:
         """The answer to a step of ``order``, as it was before, is committed."""
         for step in order.steps:
             if step.key == key:
-                self._circuits.heard(partner_of(step), order.id, outcome)
+                self._parked.answered(partner_of(step), order.id, outcome)
 
     def leave(self, order_ids: Iterable[str]) -> None:
         """These orders leave memory: what is still ours of them comes back by its own deadline."""
@@ -107,7 +107,7 @@ class BulkheadCalls:
     def forget(self, order_ids: Iterable[str]) -> None:
         """Somebody else owns these orders now, and makes their calls."""
         gone = tuple(order_ids)
-        self._circuits.forget(gone)
+        self._parked.forget(gone)
         self.leave(gone)
 
     def repeat(self, partner: Partner) -> None:

@@ -12,7 +12,7 @@ from storage.errors import CommitUnknown, StorageUnavailable
 log = structlog.get_logger()
 
 
-class SetAside:
+class Quarantine:
     """Which orders are set aside, and why; each is tried again after ``retry_s``. At most ``max_orders`` are remembered."""
 
     def __init__(

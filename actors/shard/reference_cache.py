@@ -45,7 +45,7 @@ class _Copies(Generic[V]):
 
     def __init__(self, max_entries: int, max_age_s: float, monotonic: Callable[[], float]) -> None:
         self._entries: OrderedDict[str, dict[str, tuple[float, V]]] = OrderedDict()
-        self._told: OrderedDict[str, dict[str, tuple[int, Any]]] = OrderedDict()
+        self._facts: OrderedDict[str, dict[str, tuple[int, Any]]] = OrderedDict()
         self._max_entries = max_entries
         self._max_age_s = max_age_s
         self._monotonic = monotonic
@@ -72,12 +72,12 @@ class _Copies(Generic[V]):
     def change(self, change: ReferenceChanged) -> None:
         """Remember each fact that an event told with its version, and drop the copies; older facts change nothing."""
         key, version = change.changed.key, change.changed.version
-        told = self._told.setdefault(key, {})
+        facts = self._facts.setdefault(key, {})
         for name in FACTS:
             fact = getattr(change, name)
-            if fact is not None and version > told.get(name, (-1, None))[0]:
-                told[name] = (version, fact)
-        _bound(self._told, key, self._max_entries)
+            if fact is not None and version > facts.get(name, (-1, None))[0]:
+                facts[name] = (version, fact)
+        _bound(self._facts, key, self._max_entries)
         self.drop(key)
 
     def drop(self, key: str) -> None:
@@ -86,7 +86,7 @@ class _Copies(Generic[V]):
 
     def _by_now(self, key: str, value: V, variant: str) -> tuple[V, bool]:
         """The value with the facts that are newer, and False where its price is known to be old and the new one is not."""
-        newer = {name: told for name, told in self._told.get(key, {}).items() if told[0] > value.version}
+        newer = {name: facts for name, facts in self._facts.get(key, {}).items() if facts[0] > value.version}
         if not newer:
             return value, True
         facts = {name: fact for name, (_, fact) in newer.items()}

@@ -1,6 +1,6 @@
 """The orders in a shard's memory, and what follows once a decision about one is committed.
 
-They host the order actors: they hand their decisions to the committer, and after the commit, and only then, let replies, events and
+They host the order actors: they hand their decisions to the commit loop, and after the commit, and only then, let replies, events and
 calls leave. The orders of a partition leave memory as soon as it is not owned here any more. How orders come into memory is in
 ``loading.py``, which partitions are owned in ``partitions.py``.
 """
@@ -15,19 +15,19 @@ from logging import INFO, WARNING
 import structlog
 from msgspec.structs import replace
 
-from actors.order.commit_loop import Committer, Lease, Proposal, Verdict
+from actors.order.commit_loop import CommitLoop, CommitOutcome, Lease, Proposal
 from actors.order.commit_of import commit_of, outbound, reply_to
-from actors.order.commit_outcomes import not_told
-from actors.order.mailbox import Letter, PendingReply
-from actors.order.messages import Moved
+from actors.order.commit_outcomes import error_for
+from actors.order.mailbox import Envelope, PendingReply
+from actors.order.messages import NotOwner
 from actors.order.order_actor import OrderActor
 from actors.order.replies import Reply
-from actors.order.waiters import Watches, reached
-from actors.shard.context import Surroundings
+from actors.order.waiters import Waiters, reached
+from actors.shard.context import ShardContext
 from actors.shard.deadlines import Deadlines
-from actors.shard.loading import Loading
-from actors.shard.message_preparation import Errands, codes_of
-from actors.shard.quarantine import SetAside
+from actors.shard.loading import OrderLoading
+from actors.shard.message_preparation import MessagePreparation, codes_of
+from actors.shard.quarantine import Quarantine
 from domain.calls import Call, CustomerFetched, ProductsFetched
 from domain.commands import Actor, ActorType, CallAnswered, CreateOrder, Message, RetryNow, Wake
 from domain.errors import Refused, Unavailable
@@ -44,304 +44,316 @@ log = structlog.get_logger()
 class Residents:
     """The order actors of a shard. They are the ``Host`` of each."""
 
-    def __init__(self, lease: Lease, around: Surroundings) -> None:
-        self.deadlines = Deadlines(around.clock.now, self.ring, horizon_s=around.limits.deadlines_ahead_s)
+    def __init__(self, lease: Lease, context: ShardContext) -> None:
+        self.deadlines = Deadlines(context.clock.now, self.fire, horizon_s=context.limits.deadlines_ahead_s)
         self._lease = lease
-        self._around = around
-        self._watches = Watches()
+        self._context = context
+        self._waiters = Waiters()
         self._actors: OrderedDict[str, OrderActor] = OrderedDict()
         self._of_partition: dict[str, dict[str, None]] = {}
-        self._held: dict[str, list[Letter]] = {}
+        self._held: dict[str, list[Envelope]] = {}
         self._stale: dict[str, int] = {}
-        limits = around.limits
-        self._aside = SetAside(
-            around.store.set_aside,
-            around.store.take_up_again,
-            around.monotonic,
+        limits = context.limits
+        self._quarantine = Quarantine(
+            context.store.set_aside,
+            context.store.take_up_again,
+            context.monotonic,
             retry_s=limits.set_aside_retry_s,
             max_orders=limits.queue_max_messages,
         )
-        self._errands = Errands(around.store, self._aside, self._deliver, self._tell_if_ours)
-        self._loading = Loading(
-            around.store.load,
+        self._preparation = MessagePreparation(context.store, self._quarantine, self._deliver, self._reply_if_owned)
+        self._loading = OrderLoading(
+            context.store.load,
             self._arrive,
             queue_max_messages=limits.queue_max_messages,
             batch_max_orders=limits.load_batch_max_orders,
         )
-        self.committer = Committer(
+        self.commit_loop = CommitLoop(
             lease=lease,
-            store=around.store,
-            policy=around.commit_policy,
-            failpoint=around.failpoint,
-            counts=around.counts,
+            store=context.store,
+            policy=context.commit_policy,
+            failpoint=context.failpoint,
+            counts=context.counts,
         )
 
-    # Letters come in.
+    # Envelopes come in.
 
-    def accept(self, letter: Letter) -> None:
-        """Let a message enter by the order's door. Whatever happens, the letter's sender is told."""
-        if not self._lease.owns(letter.order_id):
-            letter.tell(Moved(""))
-        elif codes_of(letter.message):
-            supervised_once("read-promotions", self._errands.read_promotions(letter), order_id=letter.order_id)
-        elif isinstance(letter.message.body, RetryNow):
-            supervised_once("take-up-again", self._errands.take_up_again(letter), order_id=letter.order_id)
+    def accept(self, envelope: Envelope) -> None:
+        """Let a message enter by the order's door. Whatever happens, the envelope's sender is told."""
+        if not self._lease.owns(envelope.order_id):
+            envelope.reply(NotOwner(""))
+        elif codes_of(envelope.message):
+            supervised_once("read-promotions", self._preparation.read_promotions(envelope), order_id=envelope.order_id)
+        elif isinstance(envelope.message.body, RetryNow):
+            supervised_once("take-up-again", self._preparation.take_up_again(envelope), order_id=envelope.order_id)
         else:
-            self._deliver(letter)
+            self._deliver(envelope)
 
-    def wake(self, order_id: str) -> None:
+    def tick(self, order_id: str) -> None:
         """Deliver a ``Wake`` from the timer; nobody waits for the reply."""
-        self.accept(Letter(order_id, _wake(order_id)))
+        self.accept(Envelope(order_id, _tick(order_id)))
 
-    async def watch(self, order_id: str, until: str) -> Order | Moved | None:
+    async def watch(self, order_id: str, until: str) -> Order | NotOwner | None:
         """Give the order when a commit has brought it to ``until`` (``waiters.py``), or say that it has moved.
 
         None, at once, where it is there already, or where it can't be had: that may have been long ago, and another shard may
         own the order by now, so the database is to be asked. None too as soon as the order is set aside.
         """
         if self.find(order_id) is None:
-            woken = PendingReply(order_id, _wake(order_id), asyncio.get_running_loop().create_future())
+            woken = PendingReply(order_id, _tick(order_id), asyncio.get_running_loop().create_future())
             self.accept(woken)
-            told = await woken.told
-            if isinstance(told, Moved):
-                return told
+            outcome = await woken.outcome
+            if isinstance(outcome, NotOwner):
+                return outcome
         order = self.find(order_id)
         if order is None or reached(order, until):
             return None
-        return await self._watches.until(order_id, until)
+        return await self._waiters.until(order_id, until)
 
-    def ring(self, order_id: str) -> None:
+    def fire(self, order_id: str) -> None:
         """A deadline has come: wake the order, unless its actor knows better."""
         actor = self._actors.get(order_id)
         if actor is not None and actor.order is not None:
             due = deadline(actor.order)
-            if due is None or due > self._around.clock.now():
+            if due is None or due > self._context.clock.now():
                 return
-        self.wake(order_id)
+        self.tick(order_id)
 
-    def _deliver(self, letter: Letter) -> None:
-        order_id = letter.order_id
+    def _deliver(self, envelope: Envelope) -> None:
+        order_id = envelope.order_id
         if not self._lease.owns(order_id):
-            letter.tell(Moved(""))
+            envelope.reply(NotOwner(""))
         elif self._held and (waiting := self._held_with(order_id)) is not None:
-            if len(waiting) < self._around.limits.queue_max_messages:
-                waiting.append(letter)
+            if len(waiting) < self._context.limits.queue_max_messages:
+                waiting.append(envelope)
             else:
-                letter.tell(Unavailable("order_busy", "the order is moving, and enough wait for it", overloaded=True))
+                envelope.reply(
+                    Unavailable("order_busy", "the order is moving, and enough wait for it", overloaded=True)
+                )
         elif (actor := self._actors.get(order_id)) is not None:
             self._actors.move_to_end(order_id)
-            self._hand_in(actor, letter)
-        elif (not_now := self._aside.reason(order_id)) is not None:
-            letter.tell(not_now)
-        elif self._may_be_new(letter):
-            self._arrive(order_id, None, [letter])
+            self._hand_in(actor, envelope)
+        elif (not_now := self._quarantine.reason(order_id)) is not None:
+            envelope.reply(not_now)
+        elif self._may_be_new(envelope):
+            self._arrive(order_id, None, [envelope])
         else:
-            self._loading.wait(letter)
+            self._loading.wait(envelope)
 
-    def _may_be_new(self, letter: Letter) -> bool:
+    def _may_be_new(self, envelope: Envelope) -> bool:
         """A creation is taken at its word and nothing is read: if there is such an order, its commit changes nothing and finds the row
         stale, and then the order is read. What claims promotions is not: it would lock them for nothing.
         """
         return (
-            isinstance(letter.message.body, CreateOrder)
-            and not letter.message.body.discount_codes
-            and letter.order_id not in self._stale
-            and letter.order_id not in self._loading
+            isinstance(envelope.message.body, CreateOrder)
+            and not envelope.message.body.discount_codes
+            and envelope.order_id not in self._stale
+            and envelope.order_id not in self._loading
         )
 
-    def _hand_in(self, actor: OrderActor, letter: Letter) -> None:
-        actor.last_used_s = self._around.monotonic()
+    def _hand_in(self, actor: OrderActor, envelope: Envelope) -> None:
+        actor.last_used_s = self._context.monotonic()
         try:
-            actor.receive(letter)
+            actor.receive(envelope)
         except Unavailable as full:
-            letter.tell(full)
+            envelope.reply(full)
         self._retire(actor)
 
     # Orders come into memory.
 
-    def _arrive(self, order_id: str, loaded: Loaded | None, letters: list[Letter]) -> None:
+    def _arrive(self, order_id: str, loaded: Loaded | None, envelopes: list[Envelope]) -> None:
         """Make the actor of an order that was read, and hand it what has waited for it."""
         partition = dedicated_partition(order_id)
         if partition not in self._lease.mine:
             partition = (loaded.dedicated_group if loaded is not None else None) or partition_of(order_id)
         if partition not in self._lease.mine:
-            for letter in letters:
-                letter.tell(Moved(""))
+            for envelope in envelopes:
+                envelope.reply(NotOwner(""))
             return
         if (waiting := self._held.get(partition)) is not None:
-            waiting.extend(letters)
+            waiting.extend(envelopes)
             return
         if loaded is not None and loaded.undecodable is not None:
-            self._put_aside(order_id, f"its snapshot can't be read: {loaded.undecodable}", letters)
+            self._quarantine_order(order_id, f"its snapshot can't be read: {loaded.undecodable}", envelopes)
             return
         order = loaded.order if loaded is not None else None
         keys = dict(loaded.keys) if loaded is not None else {}
-        actor = OrderActor(order_id, order, keys, self, mailbox_max_messages=self._around.limits.mailbox_max_messages)
+        actor = OrderActor(order_id, order, keys, self, mailbox_max_messages=self._context.limits.mailbox_max_messages)
         self._actors[order_id] = actor
         self._of_partition.setdefault(partition, {})[order_id] = None
         if loaded is not None and order is not None:
             # What the publisher remembers may be from an earlier ownership: the database knows what is still to be said.
-            self._around.publisher.forget([order_id])
+            self._context.publisher.forget([order_id])
             if loaded.unpublished:
-                self._around.publisher.offer(order_id, [outbound(event) for event in loaded.unpublished])
+                self._context.publisher.offer(order_id, [outbound(event) for event in loaded.unpublished])
             self._resume(actor, order)
-        for letter in letters:
-            self._hand_in(actor, letter)
+        for envelope in envelopes:
+            self._hand_in(actor, envelope)
         self._retire(actor)
 
     def _resume(self, actor: OrderActor, order: Order) -> None:
         """Make the calls again whose answers went to a process that is no more; their ids make repeats harmless."""
-        self._around.calls.committed(order)
+        self._context.calls.committed(order)
         again = tuple(
             replace(call, may_have_happened=True)
-            for call in resume(order, self._around.clock.now(), self._around.rules)
+            for call in resume(order, self._context.clock.now(), self._context.rules)
         )
         if again:
-            send_again = self._around.calls.send_again
-            self.committer.add(
-                Proposal(order.id, None, lambda verdict, _: send_again(again) if verdict is Verdict.COMMITTED else None)
+            send_again = self._context.calls.send_again
+            self.commit_loop.add(
+                Proposal(
+                    order.id,
+                    None,
+                    lambda commit_outcome, _: send_again(again) if commit_outcome is CommitOutcome.COMMITTED else None,
+                )
             )
         self.deadlines.expect(actor.order_id, deadline(order))
 
-    def _put_aside(self, order_id: str, why: str, letters: Iterable[Letter]) -> None:
-        not_now = self._aside.put(order_id, why)
-        self._around.counts.set_aside += 1
-        self._watches.set_aside(order_id)
-        for letter in letters:
-            letter.tell(not_now)
-        supervised_once("mark-set-aside", self._aside.mark(order_id, why), order_id=order_id)
+    def _quarantine_order(self, order_id: str, why: str, envelopes: Iterable[Envelope]) -> None:
+        not_now = self._quarantine.put(order_id, why)
+        self._context.counts.set_aside += 1
+        self._waiters.set_aside(order_id)
+        for envelope in envelopes:
+            envelope.reply(not_now)
+        supervised_once("mark-set-aside", self._quarantine.mark(order_id, why), order_id=order_id)
 
     # The host of the order actors.
 
     def decide(self, order: Order | None, message: Message) -> Decision:
         """Run the rules with what this shard knows. Raises ``Refused``."""
-        around = self._around
+        context = self._context
         if isinstance(message.body, CallAnswered) and not message.known.is_outdated:
             message = replace(message, body=self._learn(message.body))
-        known = around.reference_cache.known(order, message, around.numbers.next)
-        decision = decide(order, replace(message, known=known), around.clock.now(), around.rules)
+        known = context.reference_cache.known(order, message, context.order_numbers.next)
+        decision = decide(order, replace(message, known=known), context.clock.now(), context.rules)
         if decision.order is not None and decision.order.number and (order is None or order.number is None):
-            around.numbers.use()
+            context.order_numbers.use()
         return decision
 
     def _learn(self, answered: CallAnswered) -> CallAnswered:
         """Keep copies of what a partner answered, and give the answer with what events have told of since."""
         match answered.outcome:
             case ProductsFetched(products, age_s):
-                products = self._around.reference_cache.keep_products(products, age_s)
+                products = self._context.reference_cache.keep_products(products, age_s)
                 return replace(answered, outcome=ProductsFetched(products, age_s))
             case CustomerFetched(customer, age_s):
-                customer = self._around.reference_cache.keep_customer(customer, age_s)
+                customer = self._context.reference_cache.keep_customer(customer, age_s)
                 return replace(answered, outcome=CustomerFetched(customer, age_s))
         return answered
 
-    def propose(self, actor: OrderActor, letter: Letter, decision: Decision) -> None:
+    def propose(self, actor: OrderActor, envelope: Envelope, decision: Decision) -> None:
         """Commit a decision with the next flush."""
-        commit, reply = commit_of(actor.order, letter.message, decision)
+        commit, reply = commit_of(actor.order, envelope.message, decision)
 
-        def settle(verdict: Verdict, reason: str) -> None:
-            if verdict is Verdict.COMMITTED:
-                self._follow(actor, letter, decision.calls, reply, commit)
-            elif verdict is Verdict.OUTDATED:
-                self._decide_again(actor, letter, commit)
+        def settle(commit_outcome: CommitOutcome, reason: str) -> None:
+            if commit_outcome is CommitOutcome.COMMITTED:
+                self._after_commit(actor, envelope, decision.calls, reply, commit)
+            elif commit_outcome is CommitOutcome.OUTDATED:
+                self._decide_again(actor, envelope, commit)
             else:
-                self._undo(actor, letter, verdict, reason)
+                self._not_committed(actor, envelope, commit_outcome, reason)
 
-        self.committer.add(Proposal(commit.order.id, commit, settle))
+        self.commit_loop.add(Proposal(commit.order.id, commit, settle))
 
-    def confirm(self, letter: Letter, told: Refused | tuple[Order, Answer]) -> None:
+    def confirm(self, envelope: Envelope, outcome: Refused | tuple[Order, Answer]) -> None:
         """Tell the sender what changes nothing, once the next flush has shown that the order is still ours."""
-        if isinstance(letter.message.body, CallAnswered) and not isinstance(told, Refused):
-            self._around.calls.answered(told[0], letter.message.body.key, letter.message.body.outcome)
-        self._tell_if_ours(letter, told if isinstance(told, Refused) else reply_to(letter.message, *told))
+        if isinstance(envelope.message.body, CallAnswered) and not isinstance(outcome, Refused):
+            self._context.calls.answered(outcome[0], envelope.message.body.key, envelope.message.body.outcome)
+        self._reply_if_owned(
+            envelope, outcome if isinstance(outcome, Refused) else reply_to(envelope.message, *outcome)
+        )
 
-    def _tell_if_ours(self, letter: Letter, answer: Reply | Refused) -> None:
+    def _reply_if_owned(self, envelope: Envelope, answer: Reply | Refused) -> None:
         """Tell the sender, once a flush has shown that this shard still owns the order."""
 
-        def settle(verdict: Verdict, reason: str) -> None:
-            letter.tell(answer if verdict is Verdict.COMMITTED else not_told(verdict, reason))
+        def settle(commit_outcome: CommitOutcome, reason: str) -> None:
+            envelope.reply(answer if commit_outcome is CommitOutcome.COMMITTED else error_for(commit_outcome, reason))
 
-        self.committer.add(Proposal(letter.order_id, None, settle))
+        self.commit_loop.add(Proposal(envelope.order_id, None, settle))
 
-    def fail(self, actor: OrderActor, letter: Letter, error: Exception) -> None:
+    def fail(self, actor: OrderActor, envelope: Envelope, error: Exception) -> None:
         """The rules could not cope with a message: nothing changed. Where nobody can send another one, the order is set aside."""
-        order_id, message = letter.order_id, letter.message
+        order_id, message = envelope.order_id, envelope.message
         log.error(
             "message_failed", order_id=order_id, message=message.id, body=type(message.body).__name__, exc_info=error
         )
         why = f"{type(message.body).__name__} can't be handled: {type(error).__name__}"
         if message.actor.reads_answers:
-            letter.tell(Unavailable("order_failed", why))
+            envelope.reply(Unavailable("order_failed", why))
         else:
-            self._put_aside(order_id, why, [letter, *actor.leave()])
+            self._quarantine_order(order_id, why, [envelope, *actor.leave()])
             self._forget(actor)
 
-    def replay(self, letter: Letter) -> None:
+    def replay(self, envelope: Envelope) -> None:
         """Tell the sender what the message's first delivery was told."""
-        supervised_once("replay", self._errands.replay(letter), order_id=letter.order_id)
+        supervised_once("replay", self._preparation.replay(envelope), order_id=envelope.order_id)
 
     # After the commit.
 
-    def _follow(self, actor: OrderActor, letter: Letter, calls: tuple[Call, ...], reply: Reply, commit: Commit) -> None:
+    def _after_commit(
+        self, actor: OrderActor, envelope: Envelope, calls: tuple[Call, ...], reply: Reply, commit: Commit
+    ) -> None:
         """The decision is durable: now, and not before, it may be told, published and acted upon."""
-        around = self._around
+        context = self._context
         order = commit.order
         self._stale.pop(order.id, None)
         try:
             if self._actors.get(order.id) is actor:
-                around.calls.committed(order)
-            if isinstance(letter.message.body, CallAnswered) and actor.order is not None:
-                around.calls.answered(actor.order, letter.message.body.key, letter.message.body.outcome)
+                context.calls.committed(order)
+            if isinstance(envelope.message.body, CallAnswered) and actor.order is not None:
+                context.calls.answered(actor.order, envelope.message.body.key, envelope.message.body.outcome)
             if commit.events:
-                around.failpoint.hit("before_publish")
-                around.publisher.offer(order.id, [outbound(event) for event in commit.events])
-                around.failpoint.hit("after_publish")
+                context.failpoint.hit("before_publish")
+                context.publisher.offer(order.id, [outbound(event) for event in commit.events])
+                context.failpoint.hit("after_publish")
             self._call(calls)
-            around.failpoint.hit("before_reply")
-            letter.tell(reply)
+            context.failpoint.hit("before_reply")
+            envelope.reply(reply)
             self.deadlines.expect(order.id, commit.deadline)
-            self._watches.committed(order)
+            self._waiters.committed(order)
         finally:
             actor.committed()
             self._retire(actor)
-        if around.on_committed is not None:
-            around.on_committed(order)
+        if context.on_committed is not None:
+            context.on_committed(order)
 
     def _call(self, calls: tuple[Call, ...]) -> None:
         if calls:
-            self._around.failpoint.hit("before_call")
-            self._around.calls.send(calls)
+            self._context.failpoint.hit("before_call")
+            self._context.calls.send(calls)
 
-    def _undo(self, actor: OrderActor, letter: Letter, verdict: Verdict, reason: str) -> None:
+    def _not_committed(self, actor: OrderActor, envelope: Envelope, commit_outcome: CommitOutcome, reason: str) -> None:
         """The decision was not committed, or nobody knows: the sender hears so, and the order is what the database says."""
-        match verdict:
-            case Verdict.STALE:
-                self._reload(actor, letter)
-            case Verdict.POISONED if letter.message.actor.reads_answers:
+        match commit_outcome:
+            case CommitOutcome.STALE:
+                self._reload(actor, envelope)
+            case CommitOutcome.POISONED if envelope.message.actor.reads_answers:
                 # What its sender wants can't be written; what others want of the order can.
-                letter.tell(Unavailable("order_failed", "the change can't be written"))
+                envelope.reply(Unavailable("order_failed", "the change can't be written"))
                 self._take_back(actor)
-            case Verdict.POISONED:
-                self._put_aside(actor.order_id, f"its commit can't be written: {reason}", [letter, *actor.leave()])
+            case CommitOutcome.POISONED:
+                self._quarantine_order(
+                    actor.order_id, f"its commit can't be written: {reason}", [envelope, *actor.leave()]
+                )
                 self._forget(actor)
-            case Verdict.MOVED:
-                letter.tell(not_told(verdict, reason))
-            case Verdict.UNKNOWN:
+            case CommitOutcome.NOT_OWNER:
+                envelope.reply(error_for(commit_outcome, reason))
+            case CommitOutcome.UNKNOWN:
                 # A creation is decided on without a look: that it was not written does not say that there is no such order.
-                letter.tell(not_told(verdict, reason, letter.message.body))
+                envelope.reply(error_for(commit_outcome, reason, envelope.message.body))
                 self._read_again(actor)
             case _:
-                letter.tell(not_told(verdict, reason, letter.message.body))
+                envelope.reply(error_for(commit_outcome, reason, envelope.message.body))
                 self._take_back(actor)
 
-    def _decide_again(self, actor: OrderActor, letter: Letter, commit: Commit) -> None:
+    def _decide_again(self, actor: OrderActor, envelope: Envelope, commit: Commit) -> None:
         """The order was judged by what is outdated: forget the copies, and decide on the message again with that known."""
         for each in commit.reference_versions:
-            self._around.reference_cache.invalidate(each.kind, each.key)
-        letter.message = replace(letter.message, known=replace(letter.message.known, is_outdated=True))
+            self._context.reference_cache.invalidate(each.kind, each.key)
+        envelope.message = replace(envelope.message, known=replace(envelope.message.known, is_outdated=True))
         log.info("order_outdated", order_id=actor.order_id, versions=commit.reference_versions)
         self._take_back(actor)
-        self._deliver(letter)
+        self._deliver(envelope)
 
     def _take_back(self, actor: OrderActor) -> None:
         """The decision will never be durable, and the order is what it was, if there is one."""
@@ -357,20 +369,20 @@ class Residents:
         for waiting in actor.leave():
             self._deliver(waiting)
 
-    def _reload(self, actor: OrderActor, letter: Letter) -> None:
+    def _reload(self, actor: OrderActor, envelope: Envelope) -> None:
         """What is stored is not what the actor knows: read the order again, a bounded number of times."""
         order_id = actor.order_id
         retries = self._stale.get(order_id, 0) + 1
-        letters = [letter, *actor.leave()]
+        envelopes = [envelope, *actor.leave()]
         self._forget(actor)
         self._stale[order_id] = retries
-        if retries > self._around.limits.stale_retries_max:
+        if retries > self._context.limits.stale_retries_max:
             self._stale.pop(order_id, None)
-            self._put_aside(order_id, "what is stored is not what its actor knows", letters)
+            self._quarantine_order(order_id, "what is stored is not what its actor knows", envelopes)
             return
-        is_repeat = isinstance(letter.message.body, CreateOrder) and actor.order is None
+        is_repeat = isinstance(envelope.message.body, CreateOrder) and actor.order is None
         log.log(INFO if is_repeat else WARNING, "order_stale", order_id=order_id, retries=retries)
-        for again in letters:
+        for again in envelopes:
             self._deliver(again)
 
     # Orders leave memory.
@@ -385,13 +397,13 @@ class Residents:
             del self._actors[actor.order_id]
             self._leave_partition(actor.order_id)
             self._stale.pop(actor.order_id, None)
-            self._around.calls.leave((actor.order_id,))
-            self._around.publisher.leave((actor.order_id,))
+            self._context.calls.leave((actor.order_id,))
+            self._context.publisher.leave((actor.order_id,))
 
     def passivate(self) -> int:
         """Let idle actors leave memory, those idle longest first; gives how many did."""
-        limits = self._around.limits
-        too_old_s = self._around.monotonic() - limits.idle_s
+        limits = self._context.limits
+        too_old_s = self._context.monotonic() - limits.idle_s
         surplus = len(self._actors) - limits.resident_max_orders
         gone = 0
         for actor in list(_first(self._actors, limits.passivate_batch_max_orders)):
@@ -410,7 +422,7 @@ class Residents:
     @property
     def queued(self) -> int:
         """Messages that wait for their order to be loaded, and proposals that wait for a flush."""
-        return len(self._loading) + len(self.committer)
+        return len(self._loading) + len(self.commit_loop)
 
     def find(self, order_id: str) -> Order | None:
         """The committed state of an order in memory, or None."""
@@ -420,7 +432,7 @@ class Residents:
     def publish_again(self, events: Mapping[str, Sequence[StoredEvent]]) -> None:
         """Offer events that have stayed unpublished; the publisher knows which of them it has already."""
         for order_id, unpublished in events.items():
-            self._around.publisher.offer(order_id, [outbound(event) for event in unpublished])
+            self._context.publisher.offer(order_id, [outbound(event) for event in unpublished])
 
     # Partitions come and go.
 
@@ -440,8 +452,8 @@ class Residents:
     def go_on(self, partition: str) -> None:
         """Deliver what has waited: to the order, or back to its sender where it is owned elsewhere by now."""
         self._drop(partition)
-        for letter in self._held.pop(partition, ()):
-            self._deliver(letter)
+        for envelope in self._held.pop(partition, ()):
+            self._deliver(envelope)
 
     def release(self, partitions: frozenset[str], to: str) -> None:
         """These partitions are not owned here any more, but by the process ``to``, if that is known: nothing of them stays."""
@@ -449,27 +461,27 @@ class Residents:
         def is_lost(order_id: str) -> bool:
             return dedicated_partition(order_id) in partitions or not self._lease.owns(order_id)
 
-        letters = self._loading.empty(is_lost)
+        envelopes = self._loading.empty(is_lost)
         for partition in sorted(partitions):
-            letters += self._drop(partition)
+            envelopes += self._drop(partition)
             if held := self._held.get(partition):
-                letters += held
+                envelopes += held
                 held.clear()
-        for letter in letters:
-            letter.tell(Moved(to))
-        self._watches.moved(is_lost, Moved(to))
+        for envelope in envelopes:
+            envelope.reply(NotOwner(to))
+        self._waiters.not_owner(is_lost, NotOwner(to))
 
-    def _drop(self, partition: str) -> list[Letter]:
+    def _drop(self, partition: str) -> list[Envelope]:
         """Let go of the orders of a partition; gives back what has waited for them."""
         order_ids = self._of_partition.pop(partition, {})
-        self._around.calls.forget(order_ids)
-        self._around.publisher.leave(order_ids)
-        letters: list[Letter] = []
+        self._context.calls.forget(order_ids)
+        self._context.publisher.leave(order_ids)
+        envelopes: list[Envelope] = []
         for order_id in order_ids:
             self._stale.pop(order_id, None)
             actor = self._actors.pop(order_id, None)
-            letters += actor.leave() if actor is not None else ()
-        return letters
+            envelopes += actor.leave() if actor is not None else ()
+        return envelopes
 
     def _leave_partition(self, order_id: str) -> None:
         for partition in (partition_of(order_id), dedicated_partition(order_id)):
@@ -479,7 +491,7 @@ class Residents:
                 if not order_ids:
                     del self._of_partition[partition]
 
-    def _held_with(self, order_id: str) -> list[Letter] | None:
+    def _held_with(self, order_id: str) -> list[Envelope] | None:
         """Where messages to the order wait, while its partition is held."""
         dedicated = dedicated_partition(order_id)
         return self._held.get(dedicated if dedicated in self._lease.mine else partition_of(order_id))
@@ -489,10 +501,10 @@ class Residents:
     async def stop(self) -> None:
         """Finish what was begun; used when the process is asked to end."""
         self.deadlines.stop()
-        await self.committer.stop()
+        await self.commit_loop.stop()
 
 
-def _wake(order_id: str) -> Message:
+def _tick(order_id: str) -> Message:
     return Message(id=f"wake:{order_id}", body=Wake(), actor=Actor(ActorType.TIMER, "deadline"))
 
 

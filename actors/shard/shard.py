@@ -17,17 +17,17 @@ import structlog
 
 from actors.order.commit_loop import CommitPolicy
 from actors.order.failpoints import Failpoint
-from actors.order.mailbox import Letter, RemoteEnvelope
-from actors.order.messages import Moved, Unreadable, decode_letter, encode_told
+from actors.order.mailbox import Envelope, RemoteEnvelope
+from actors.order.messages import NotOwner, Undecodable, decode_message, encode_outcome
 from actors.order.waiters import shown
 from actors.rpc.process_names import bulkhead_of
 from actors.rpc.server import AnsweredLater, Methods
-from actors.shard.context import GroupLimits, GroupStore, Publisher, Surroundings
+from actors.shard.context import ResidentLimits, ResidentStore, ShardContext, ShardPublisher
 from actors.shard.database_clock import DatabaseClock
-from actors.shard.dedicated_orders import DedicatedOrders, DedicatedPeers, DedicatedPolicy
-from actors.shard.order_number_blocks import OrderNumbers
-from actors.shard.partitions import OwnedPartitions, PartitionPeers, PartitionPolicy, PartitionStore
-from actors.shard.partner_calls import BulkheadCalls, Perform
+from actors.shard.dedicated_orders import DedicatedClients, DedicatedOrders, DedicatedPolicy
+from actors.shard.order_number_blocks import OrderNumberBlocks
+from actors.shard.partitions import OwnedPartitions, PartitionClients, PartitionPolicy, PartitionStore
+from actors.shard.partner_calls import PartnerCalls, Perform
 from actors.shard.reference_cache import CachePolicy, ReferenceCache
 from actors.shard.residents import Residents
 from domain.calls import Call, NotSent, Partner
@@ -61,14 +61,14 @@ class ShardPolicy:
     read_again_s: float = 0.2
     order_block_numbers: int = 500
     rules: Rules = field(default_factory=Rules)
-    orders: GroupLimits = field(default_factory=GroupLimits)
+    orders: ResidentLimits = field(default_factory=ResidentLimits)
     commits: CommitPolicy = field(default_factory=CommitPolicy)
     partitions: PartitionPolicy = field(default_factory=PartitionPolicy)
     reference_cache: CachePolicy = field(default_factory=CachePolicy)
     dedicated: DedicatedPolicy = field(default_factory=DedicatedPolicy)
 
 
-class ShardStore(GroupStore, PartitionStore, Protocol):
+class ShardStore(ResidentStore, PartitionStore, Protocol):
     """What a shard needs of storage."""
 
     async def running(
@@ -84,14 +84,14 @@ class ShardStore(GroupStore, PartitionStore, Protocol):
     async def take_numbers(self, count: int) -> int: ...
 
 
-class ShardPeers(PartitionPeers, DedicatedPeers, Protocol):
-    """The other processes (``peers.Peers``)."""
+class ShardClients(PartitionClients, DedicatedClients, Protocol):
+    """The other processes (``clients.ProcessClients``)."""
 
     on_found: Callable[[str], None] | None
     on_lost: Callable[[str, str], None] | None
 
 
-class OrderShard:
+class Shard:
     """Hosts the orders of its partitions."""
 
     def __init__(
@@ -100,9 +100,9 @@ class OrderShard:
         name: str,
         *,
         store: ShardStore,
-        peers: ShardPeers,
+        clients: ShardClients,
         policy: ShardPolicy,
-        publisher: Publisher,
+        publisher: ShardPublisher,
         perform: Perform,
         failpoint: Failpoint,
         monotonic: Callable[[], float],
@@ -112,17 +112,17 @@ class OrderShard:
         self._store = store
         self._policy = policy
         clock = DatabaseClock(store.now, monotonic)
-        calls = BulkheadCalls(perform, self.not_sent, self.ask_again, self.find, clock.now)
-        self.partitions = OwnedPartitions(process, name, store, peers, self, policy.partitions, monotonic)
-        dedicated = DedicatedOrders(policy.dedicated, name, self.partitions, peers, publisher.stop)
-        self._around = Surroundings(
+        calls = PartnerCalls(perform, self.not_sent, self.ask_again, self.find, clock.now)
+        self.partitions = OwnedPartitions(process, name, store, clients, self, policy.partitions, monotonic)
+        dedicated = DedicatedOrders(policy.dedicated, name, self.partitions, clients, publisher.stop)
+        self._context = ShardContext(
             shard=name,
             store=store,
             publisher=publisher,
             calls=calls,
             clock=clock,
             reference_cache=ReferenceCache(policy.reference_cache, monotonic),
-            numbers=OrderNumbers(store.take_numbers, block=policy.order_block_numbers),
+            order_numbers=OrderNumberBlocks(store.take_numbers, block=policy.order_block_numbers),
             rules=policy.rules,
             limits=policy.orders,
             commit_policy=policy.commits,
@@ -130,10 +130,10 @@ class OrderShard:
             monotonic=monotonic,
             on_committed=dedicated.committed,
         )
-        self._residents = Residents(self.partitions, self._around)
+        self._residents = Residents(self.partitions, self._context)
         self._bulkheads = {bulkhead_of(partner): partner for partner in Partner}
-        peers.on_found = self._found
-        peers.on_lost = lambda lost, _: self.partitions.link_changed(lost)
+        clients.on_found = self._found
+        clients.on_lost = lambda lost, _: self.partitions.connection_changed(lost)
         self._to_resume: set[str] = set()
         self._resume_now = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -143,14 +143,14 @@ class OrderShard:
     async def start(self) -> None:
         """Get what is needed for orders, and begin to take partitions and to watch over them. Raises ``StorageUnavailable``."""
         policy = self._policy
-        await self._around.publisher.start()
-        await self._around.clock.synchronise()
-        await self._around.numbers.fill()
+        await self._context.publisher.start()
+        await self._context.clock.synchronise()
+        await self._context.order_numbers.fill()
         await self.partitions.start()
         self._spawn(supervised("resume", self._resume, shard=self.name))
         self._every("poll", policy.poll_every_s, self._poll)
         self._every("sweep", policy.sweep_every_s, self._sweep)
-        self._every("clock", policy.clock_every_s, self._around.clock.synchronise)
+        self._every("clock", policy.clock_every_s, self._context.clock.synchronise)
 
     async def stop(self) -> None:
         """Finish what was begun, take nothing new."""
@@ -158,7 +158,7 @@ class OrderShard:
         for task in list(self._tasks):
             task.cancel()
         await self._residents.stop()
-        await self._around.publisher.stop()
+        await self._context.publisher.stop()
 
     # What its partitions ask of it (``partitions.Orders``).
 
@@ -183,7 +183,7 @@ class OrderShard:
 
     async def settled(self) -> None:
         """Return when all that was proposed so far is settled."""
-        await self._residents.committer.settled()
+        await self._residents.commit_loop.settled()
 
     # What others call.
 
@@ -192,7 +192,7 @@ class OrderShard:
         return {
             "deliver": AnsweredLater(self.deliver),
             "watch": self.watch,
-            "look": self.partitions.look_soon,
+            "look": self.partitions.recheck_soon,
             "split": self.partitions.split,
             "reference_changed": self.reference_changed,
             "passivate": self.passivate,
@@ -200,41 +200,41 @@ class OrderShard:
 
     def reference_changed(self, change: dict[str, Any]) -> None:
         """An event told of a product or a customer; ``change`` are the fields of a ``ReferenceChanged``."""
-        self._around.reference_cache.change(msgspec.convert(change, ReferenceChanged))
+        self._context.reference_cache.change(msgspec.convert(change, ReferenceChanged))
 
-    def deliver(self, answer: Callable[[bytes], None], letter: bytes) -> None:
+    def deliver(self, answer: Callable[[bytes], None], envelope: bytes) -> None:
         """Deliver a message of another process to an order; ``answer`` gets what its sender is told, encoded."""
         try:
-            remote = RemoteEnvelope(*decode_letter(letter), answer)
-        except Unreadable as error:
-            answer(encode_told(Unavailable("order_failed", str(error))))
+            remote = RemoteEnvelope(*decode_message(envelope), answer)
+        except Undecodable as error:
+            answer(encode_outcome(Unavailable("order_failed", str(error))))
             return
         self._residents.accept(remote)
 
     async def watch(self, order_id: str, until: str) -> bytes | None:
         """Return when the order is ``until``, with what is told of it, or when it has moved; None where it has to be read.
 
-        See ``waiters.py``; ``wire.encode_told`` made it.
+        See ``waiters.py``; ``messages.encode_outcome`` made it.
         """
         come = await self._residents.watch(order_id, until)
         if come is None:
             return None
-        return encode_told(come if isinstance(come, Moved) else shown(come, until))
+        return encode_outcome(come if isinstance(come, NotOwner) else shown(come, until))
 
     def not_sent(self, call: Call, why: str) -> None:
         """A call could not be handed over: its order hears so."""
         body = CallAnswered(call.key, call.attempt, NotSent(why), call.may_have_happened)
         message = Message(id=f"answer:{call.key}:{call.attempt}", body=body, actor=Actor(ActorType.SAGA, self.name))
-        self.accept(Letter(call.order_id, message))
+        self.accept(Envelope(call.order_id, message))
 
     def ask_again(self, order_id: str, partner: Partner) -> None:
         """An order waits for this partner, whose circuit was open: it may ask now."""
         message = Message(id=f"ask-again:{order_id}", body=AskAgain(partner), actor=Actor(ActorType.TIMER, "circuit"))
-        self.accept(Letter(order_id, message))
+        self.accept(Envelope(order_id, message))
 
-    def accept(self, letter: Letter) -> None:
-        """Hand over a letter that comes from this process, if its order is here; else nothing happens."""
-        self._residents.accept(letter)
+    def accept(self, envelope: Envelope) -> None:
+        """Hand over an envelope that comes from this process, if its order is here; else nothing happens."""
+        self._residents.accept(envelope)
 
     def find(self, order_id: str) -> Order | None:
         """The last commit of an order that is in memory here, or None."""
@@ -242,7 +242,7 @@ class OrderShard:
 
     def statistics(self) -> dict[str, float]:
         """Figures for the metrics, by name."""
-        counts, calls = self._around.counts, self._around.calls
+        counts, calls = self._context.counts, self._context.calls
         return {
             "partitions": len(self.partitions.mine),
             "resident_orders": self._residents.resident,
@@ -254,10 +254,10 @@ class OrderShard:
             "outdated_total": counts.outdated,
             "poisoned_total": counts.poisoned,
             "set_aside_total": counts.set_aside,
-            "clock_behind_max_seconds": self._around.clock.behind_max_s,
+            "clock_behind_max_seconds": self._context.clock.behind_max_s,
             "calls_unanswered": calls.unanswered,
             "orders_held_back": calls.held_back,
-            **self._around.publisher.statistics(),
+            **self._context.publisher.statistics(),
             **unreadable_rows(),
         }
 
@@ -292,7 +292,7 @@ class OrderShard:
                 await asyncio.sleep(self._policy.read_again_s)
                 continue
             for order_id, deadline in page:
-                self._residents.wake(order_id)
+                self._residents.tick(order_id)
                 after = (deadline, order_id)
             resumed += len(page)
             if len(page) < self._policy.resume_page_orders:
@@ -324,9 +324,9 @@ class OrderShard:
     def _found(self, name: str) -> None:
         """There is a connection to another process: a bulkhead, which may be a new one, or a shard."""
         if name in self._bulkheads:
-            self._around.calls.repeat(self._bulkheads[name])
+            self._context.calls.repeat(self._bulkheads[name])
         elif name.startswith(DEDICATED):
-            self.partitions.link_changed(name)
+            self.partitions.connection_changed(name)
 
     def _every(self, name: str, every_s: float, step: Callable[[], Awaitable[None]]) -> None:
         expected = (StorageUnavailable, CommitUnknown)

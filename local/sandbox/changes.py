@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from local.sandbox.responses import EPOCH, Answer, invalid, ok
+from local.sandbox.responses import EPOCH, EmulatedResponse, invalid, ok
 
 PAGE_MAX_ROWS: Final = 200
 MICROSECOND: Final = timedelta(microseconds=1)
@@ -40,7 +40,7 @@ class Changes:
         if self._changes[at : at + 1] != [change]:
             self._changes.insert(at, change)
 
-    def page(self, query: str, show: Callable[[int, str], dict[str, Any] | None]) -> Answer:
+    def page(self, query: str, show: Callable[[int, str], dict[str, Any] | None]) -> EmulatedResponse:
         """Answer a list. ``show`` gives what ``key`` shows if it changed last at that time, else None."""
         asked = parse_qs(query)
         try:

@@ -27,7 +27,7 @@ from local.sandbox.emulator import Desk
 from local.sandbox.injected_faults import Knob
 from local.sandbox.payments import shown as shown_payment
 from local.sandbox.records import PaymentRecord, ProductRecord, RefundRecord
-from local.sandbox.responses import UNREADABLE, Answer, conflict, invalid, not_found, ok
+from local.sandbox.responses import UNREADABLE, EmulatedResponse, conflict, invalid, not_found, ok
 
 
 class _KnobsBody(msgspec.Struct):
@@ -52,7 +52,7 @@ class Control:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def handle(self, method: str, parts: list[str], query: str, body: bytes) -> Answer:
+    def handle(self, method: str, parts: list[str], query: str, body: bytes) -> EmulatedResponse:
         """Answer one request; ``parts`` is its path after ``/sandbox``, not yet unquoted."""
         try:
             match method, [unquote(part) for part in parts]:
@@ -78,7 +78,7 @@ class Control:
             return invalid(str(error))
         return not_found("resource")
 
-    def _knobs(self, method: str, body: bytes) -> Answer:
+    def _knobs(self, method: str, body: bytes) -> EmulatedResponse:
         knobs = self._desk.knobs
         if method == "PUT":
             knobs.replace(_KNOBS.decode(body).knobs)
@@ -88,7 +88,7 @@ class Control:
             knobs.replace([])
         return ok({"knobs": knobs.all()})
 
-    def _ledger(self, query: dict[str, list[str]]) -> Answer:
+    def _ledger(self, query: dict[str, list[str]]) -> EmulatedResponse:
         """Everything that a checker of laws needs; ``totals`` per currency, ``stock`` per sku."""
         desk = self._desk
         order_id = query["order_id"][0] if "order_id" in query else None
@@ -118,7 +118,7 @@ class Control:
         refusals = [each for each in desk.refusals.values() if order_id in (None, each.order_id)]
         return ok({"charges": charges, "refunds": refunds, "holds": holds, "refusals": refusals} | sums)
 
-    def _change_product(self, sku: str, body: bytes) -> Answer:
+    def _change_product(self, sku: str, body: bytes) -> EmulatedResponse:
         """Change a product and tell of it; of changed prices the first, since an event has room for one."""
         changes = _ANY.decode(body)
         product = self._desk.stock.change(sku, changes)
@@ -129,13 +129,13 @@ class Control:
             self._tell_of_product(product, unit_price={"amount": product.prices[currency], "currency": currency})
         return ok(product)
 
-    def _change_customer(self, customer_id: str, body: bytes) -> Answer:
+    def _change_customer(self, customer_id: str, body: bytes) -> EmulatedResponse:
         customer = self._desk.customers.change(customer_id, _ANY.decode(body))
         source = f"/usersvc/customers/{customer_id}"
         self._desk.events.offer("usersvc", "ClienteActualizado", source, shown(customer))
         return ok(customer)
 
-    def _end_hold(self, order_id: str, *, is_told: bool) -> Answer:
+    def _end_hold(self, order_id: str, *, is_told: bool) -> EmulatedResponse:
         skus = self._desk.stock.expire(order_id)
         if not skus:
             return conflict("not_held", "nothing is held for this order")
@@ -156,7 +156,7 @@ class Control:
             "productsvc", "InventarioActualizado", f"/productsvc/products/{product.sku}", data | more
         )
 
-    def _tell_of_payment(self, payment_id: str, how: str, body: bytes) -> Answer:
+    def _tell_of_payment(self, payment_id: str, how: str, body: bytes) -> EmulatedResponse:
         wish = _SETTLE.decode(body or b"{}")
         if self._desk.payments.payment(payment_id) is None:
             return not_found("payment")
@@ -167,7 +167,7 @@ class Control:
         if not is_done:
             return conflict("not_now", "it has ended before" if how == "settle" else "it has not ended yet")
         answer = self._desk.payments.get(payment_id)
-        return Answer(HTTPStatus.OK, answer.body)
+        return EmulatedResponse(HTTPStatus.OK, answer.body)
 
 
 def _add(totals: dict[str, dict[str, int]], record: PaymentRecord | RefundRecord) -> None:

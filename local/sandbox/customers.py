@@ -9,7 +9,7 @@ import msgspec
 
 from local.sandbox import catalog
 from local.sandbox.records import CustomerRecord
-from local.sandbox.responses import Answer, not_found, ok
+from local.sandbox.responses import EmulatedResponse, not_found, ok
 
 
 class Customers:
@@ -19,7 +19,7 @@ class Customers:
         self._keep = keep
         self._customers = {customer.customer_id: customer for customer in catalog.customers()}
 
-    def get(self, customer_id: str) -> Answer:
+    def get(self, customer_id: str) -> EmulatedResponse:
         """GET /customers/{customer_id}."""
         customer = self._customer(customer_id)
         return not_found("customer") if customer is None else ok(shown(customer))

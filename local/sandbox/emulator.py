@@ -20,9 +20,9 @@ from local.sandbox.customers import Customers
 from local.sandbox.events import Events
 from local.sandbox.injected_faults import NO_EFFECTS, TOKENS, Facts, Knob, Knobs, plan
 from local.sandbox.journal import Journal
-from local.sandbox.payments import ChargeBody, Payments, RefundBody, read_charge, read_refund
+from local.sandbox.payments import ChargeRequest, Payments, RefundRequest, read_charge, read_refund
 from local.sandbox.records import CustomerRecord, PaymentRecord, Record, RefundRecord, RefusalRecord
-from local.sandbox.responses import Answer
+from local.sandbox.responses import EmulatedResponse
 from local.sandbox.stock import Stock
 
 EVENT_FIRST_MAX_S: Final = 2.0
@@ -65,7 +65,7 @@ class Desk:
                 return Facts(operation=operation, skus=tuple(parse_qs(query).get("sku", ())))
             case "charge":
                 asked = read_charge(body)
-                if isinstance(asked, ChargeBody):
+                if isinstance(asked, ChargeRequest):
                     return Facts(
                         operation=operation,
                         order_id=asked.order_id,
@@ -75,7 +75,7 @@ class Desk:
                     )
             case "refund":
                 refund = read_refund(body)
-                if isinstance(refund, RefundBody):
+                if isinstance(refund, RefundRequest):
                     return self._payment_facts(operation, refund.payment_id)
             case "get_payment":
                 return self._payment_facts(operation, subject)
@@ -93,11 +93,13 @@ class Desk:
     def token_effects(self, body: bytes) -> dict[str, Knob]:
         """What the token of a charge brings with it; nothing when the charge is a repeat."""
         asked = read_charge(body)
-        if not isinstance(asked, ChargeBody) or asked.token is None or self.payments.payment(asked.payment_id):
+        if not isinstance(asked, ChargeRequest) or asked.token is None or self.payments.payment(asked.payment_id):
             return NO_EFFECTS
         return TOKENS.get(asked.token, NO_EFFECTS)
 
-    async def perform(self, operation: str, subject: str, query: str, body: bytes, effects: dict[str, Knob]) -> Answer:
+    async def perform(
+        self, operation: str, subject: str, query: str, body: bytes, effects: dict[str, Knob]
+    ) -> EmulatedResponse:
         """Do what is asked and give the answer. Everything is kept before this returns, a refusal too."""
         answer = await self._do(operation, subject, query, body, effects)
         if answer.status >= HTTPStatus.BAD_REQUEST:
@@ -107,7 +109,9 @@ class Desk:
                 self._keep_refusal(operation, sku, query, body, answer)
         return answer
 
-    async def _do(self, operation: str, subject: str, query: str, body: bytes, effects: dict[str, Knob]) -> Answer:
+    async def _do(
+        self, operation: str, subject: str, query: str, body: bytes, effects: dict[str, Knob]
+    ) -> EmulatedResponse:
         match operation:
             case "list_products":
                 asked = parse_qs(query)
@@ -165,14 +169,14 @@ class Desk:
             self.events.offer("paymentsvc", "PagoRechazado", source, data, copies=copies)
         return True
 
-    def _keep_refusal(self, operation: str, subject: str, query: str, body: bytes, answer: Answer) -> None:
+    def _keep_refusal(self, operation: str, subject: str, query: str, body: bytes, answer: EmulatedResponse) -> None:
         """Keep the last refusal of each operation about each subject; one of a body that can't be read has none."""
         asked = read_charge(body) if operation == "charge" else read_refund(body) if operation == "refund" else None
         named = (
             asked.payment_id
-            if isinstance(asked, ChargeBody)
+            if isinstance(asked, ChargeRequest)
             else asked.refund_id
-            if isinstance(asked, RefundBody)
+            if isinstance(asked, RefundRequest)
             else subject
         )
         said = msgspec.json.decode(answer.body)
@@ -199,15 +203,15 @@ class Desk:
             token=payment.asked.get("token"),
         )
 
-    def _put_hold(self, order_id: str, body: bytes, effects: dict[str, Knob]) -> Answer:
+    def _put_hold(self, order_id: str, body: bytes, effects: dict[str, Knob]) -> EmulatedResponse:
         answer = self.stock.put(order_id, body, refuse="refuse" in effects)
         if expire := effects.get("expire"):
             asyncio.get_running_loop().call_later(expire.delay(0) / 1000, self.stock.expire, order_id)
         return answer
 
-    async def _charge(self, body: bytes, effects: dict[str, Knob]) -> Answer:
+    async def _charge(self, body: bytes, effects: dict[str, Knob]) -> EmulatedResponse:
         asked = read_charge(body)
-        if isinstance(asked, Answer):
+        if isinstance(asked, EmulatedResponse):
             return asked
         is_new = self.payments.payment(asked.payment_id) is None
         answer = self.payments.charge(asked, plan(effects))
@@ -223,9 +227,9 @@ class Desk:
                 await self.events.confirmed(EVENT_FIRST_MAX_S)
         return answer
 
-    def _refund(self, body: bytes, effects: dict[str, Knob]) -> Answer:
+    def _refund(self, body: bytes, effects: dict[str, Knob]) -> EmulatedResponse:
         asked = read_refund(body)
-        if isinstance(asked, Answer):
+        if isinstance(asked, EmulatedResponse):
             return asked
         is_new = self.payments.refund(asked.refund_id) is None
         answer = self.payments.give_back(asked, plan(effects))

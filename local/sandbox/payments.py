@@ -15,7 +15,7 @@ import msgspec
 
 from local.sandbox.changes import Changes
 from local.sandbox.records import PaymentRecord, RefundRecord
-from local.sandbox.responses import UNREADABLE, Answer, conflict, exact_instant, invalid, not_found, ok
+from local.sandbox.responses import UNREADABLE, EmulatedResponse, conflict, exact_instant, invalid, not_found, ok
 
 PAYMENT: Final = "payment:"
 REFUND: Final = "refund:"
@@ -27,7 +27,7 @@ class _Money(msgspec.Struct):
     currency: Annotated[str, msgspec.Meta(min_length=3, max_length=3)]
 
 
-class ChargeBody(msgspec.Struct, omit_defaults=True):
+class ChargeRequest(msgspec.Struct, omit_defaults=True):
     """The body of POST /payments."""
 
     payment_id: str
@@ -38,7 +38,7 @@ class ChargeBody(msgspec.Struct, omit_defaults=True):
     token: str | None = None
 
 
-class RefundBody(msgspec.Struct):
+class RefundRequest(msgspec.Struct):
     """The body of POST /refunds."""
 
     refund_id: str
@@ -47,8 +47,8 @@ class RefundBody(msgspec.Struct):
     reason: str = ""
 
 
-_CHARGE: Final = msgspec.json.Decoder(ChargeBody)
-_REFUND: Final = msgspec.json.Decoder(RefundBody)
+_CHARGE: Final = msgspec.json.Decoder(ChargeRequest)
+_REFUND: Final = msgspec.json.Decoder(RefundRequest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class Payments:
         """The refund's record, not to be changed."""
         return self._refunds.get(refund_id)
 
-    def charge(self, asked: ChargeBody, plan: Plan) -> Answer:
+    def charge(self, asked: ChargeRequest, plan: Plan) -> EmulatedResponse:
         """POST /payments."""
         content = msgspec.to_builtins(asked)
         payment = self._payments.get(asked.payment_id)
@@ -109,12 +109,12 @@ class Payments:
             return conflict("conflict", "the payment id is known with other content")
         return _answered(payment.status, shown(payment))
 
-    def get(self, payment_id: str) -> Answer:
+    def get(self, payment_id: str) -> EmulatedResponse:
         """GET /payments/{payment_id}."""
         payment = self._payments.get(payment_id)
         return not_found("payment") if payment is None else ok(shown(payment))
 
-    def list_payments(self, query: str) -> Answer:
+    def list_payments(self, query: str) -> EmulatedResponse:
         """GET /payments."""
 
         def show(changed_at_us: int, key: str) -> dict[str, Any] | None:
@@ -123,7 +123,7 @@ class Payments:
 
         return self._changes.page(query, show)
 
-    def list_refunds(self, query: str) -> Answer:
+    def list_refunds(self, query: str) -> EmulatedResponse:
         """GET /refunds."""
 
         def show(changed_at_us: int, key: str) -> dict[str, Any] | None:
@@ -132,7 +132,7 @@ class Payments:
 
         return self._changes.page(query, show)
 
-    def give_back(self, asked: RefundBody, plan: Plan) -> Answer:
+    def give_back(self, asked: RefundRequest, plan: Plan) -> EmulatedResponse:
         """POST /refunds."""
         known = self._refunds.get(asked.refund_id)
         if known is not None:
@@ -163,7 +163,7 @@ class Payments:
         self._store_refund(refund)
         return _answered(refund.status, _shown_refund(refund))
 
-    def get_refund(self, refund_id: str) -> Answer:
+    def get_refund(self, refund_id: str) -> EmulatedResponse:
         """GET /refunds/{refund_id}."""
         refund = self._refunds.get(refund_id)
         return not_found("refund") if refund is None else ok(_shown_refund(refund))
@@ -235,7 +235,7 @@ class Payments:
         self._take(payment)
 
 
-def read_charge(body: bytes) -> ChargeBody | Answer:
+def read_charge(body: bytes) -> ChargeRequest | EmulatedResponse:
     """Read the body of a charge, or say what is wrong with it."""
     try:
         return _CHARGE.decode(body)
@@ -243,7 +243,7 @@ def read_charge(body: bytes) -> ChargeBody | Answer:
         return invalid(str(error))
 
 
-def read_refund(body: bytes) -> RefundBody | Answer:
+def read_refund(body: bytes) -> RefundRequest | EmulatedResponse:
     """Read the body of a refund, or say what is wrong with it."""
     try:
         return _REFUND.decode(body)
@@ -277,5 +277,5 @@ def _shown_refund(refund: RefundRecord) -> dict[str, Any]:
     }
 
 
-def _answered(status: str, body: dict[str, Any]) -> Answer:
+def _answered(status: str, body: dict[str, Any]) -> EmulatedResponse:
     return ok(body, HTTPStatus.ACCEPTED if status == "processing" else HTTPStatus.OK)

@@ -15,7 +15,7 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # what 
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EmulatedResponse:
     """A status and a JSON body; ``retry_after_s`` goes with a 429."""
 
     status: int
@@ -23,27 +23,27 @@ class Answer:
     retry_after_s: int | None = None
 
 
-def ok(value: Any, status: int = HTTPStatus.OK) -> Answer:
+def ok(value: Any, status: int = HTTPStatus.OK) -> EmulatedResponse:
     """Encode ``value`` as the body of a success."""
-    return Answer(status, encode(value))
+    return EmulatedResponse(status, encode(value))
 
 
-def problem(status: int, code: str, detail: str = "", **more: Any) -> Answer:
+def problem(status: int, code: str, detail: str = "", **more: Any) -> EmulatedResponse:
     """Give an RFC 9457 problem with the partners' ``code``."""
-    return Answer(status, encode({"status": status, "code": code, "detail": detail} | more))
+    return EmulatedResponse(status, encode({"status": status, "code": code, "detail": detail} | more))
 
 
-def conflict(code: str, detail: str = "", **more: Any) -> Answer:
+def conflict(code: str, detail: str = "", **more: Any) -> EmulatedResponse:
     """Give a 409 with its code."""
     return problem(HTTPStatus.CONFLICT, code, detail, **more)
 
 
-def not_found(what: str) -> Answer:
+def not_found(what: str) -> EmulatedResponse:
     """Give a 404, its code by the name of what is not there: ``payment_not_found``."""
     return problem(HTTPStatus.NOT_FOUND, f"{what}_not_found", f"no such {what}")
 
 
-def invalid(detail: str) -> Answer:
+def invalid(detail: str) -> EmulatedResponse:
     """Give a 422."""
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", detail)
 

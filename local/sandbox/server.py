@@ -16,7 +16,7 @@ from local.sandbox.control import Control
 from local.sandbox.emulator import Desk
 from local.sandbox.injected_faults import AFTER, BEFORE, NO_EFFECTS, Knob
 from local.sandbox.intermediary_pages import page
-from local.sandbox.responses import Answer, not_found, problem
+from local.sandbox.responses import EmulatedResponse, not_found, problem
 
 REQUEST_LINE_MAX_BYTES: Final = 65_536  # 200 skus fit
 HANG_MAX_S: Final = 120.0
@@ -110,7 +110,7 @@ async def _end(request: web.BaseRequest, effect: str, knob: Knob) -> web.StreamR
     """End a request badly."""
     if effect == "throttle":
         answer = problem(RETRY_AFTER_STATUS, "throttled")
-        return _response(Answer(answer.status, answer.body, knob.retry_after_s))
+        return _response(EmulatedResponse(answer.status, answer.body, knob.retry_after_s))
     if effect == "fail":
         return _response(problem(knob.fail_status, knob.code or "sandbox_fault"))
     if effect == "page":
@@ -124,7 +124,7 @@ async def _end(request: web.BaseRequest, effect: str, knob: Knob) -> web.StreamR
     return web.Response(status=500)
 
 
-def _response(answer: Answer) -> web.Response:
+def _response(answer: EmulatedResponse) -> web.Response:
     content_type = "application/problem+json" if answer.status >= PROBLEM_FROM else "application/json"
     response = web.Response(body=answer.body, status=answer.status, content_type=content_type)
     if answer.retry_after_s is not None:

@@ -15,7 +15,16 @@ import msgspec
 from local.sandbox import catalog
 from local.sandbox.changes import Changes
 from local.sandbox.records import HoldRecord, ProductRecord
-from local.sandbox.responses import UNREADABLE, Answer, conflict, exact_instant, instant, invalid, not_found, ok
+from local.sandbox.responses import (
+    UNREADABLE,
+    EmulatedResponse,
+    conflict,
+    exact_instant,
+    instant,
+    invalid,
+    not_found,
+    ok,
+)
 
 SKUS_A_REQUEST_MAX: Final = 200
 TAKING: Final = frozenset(("held", "committed"))
@@ -58,7 +67,7 @@ class Stock:
 
     # The contract.
 
-    def products(self, skus: Iterable[str], currency: str) -> Answer:
+    def products(self, skus: Iterable[str], currency: str) -> EmulatedResponse:
         """GET /products; a product without a price in ``currency`` is absent like an unknown one."""
         wanted = list(skus)
         if not currency or not wanted or len(wanted) > SKUS_A_REQUEST_MAX:
@@ -67,7 +76,7 @@ class Stock:
         found = (self.product(sku) for sku in dict.fromkeys(wanted))
         return ok({"products": [self._shown(one, currency) for one in found if one and currency in one.prices]})
 
-    def put(self, order_id: str, body: bytes, *, refuse: bool = False) -> Answer:
+    def put(self, order_id: str, body: bytes, *, refuse: bool = False) -> EmulatedResponse:
         """PUT /holds/{order_id}. ``refuse``: as if nothing were left of anything."""
         try:
             asked = _HOLD_BODY.decode(body)
@@ -89,13 +98,13 @@ class Stock:
             return conflict("already_committed", f"revision {hold.revision} is committed")
         return self._hold(hold, asked.revision, lines, ends_ms, refuse=refuse)
 
-    def get(self, order_id: str) -> Answer:
+    def get(self, order_id: str) -> EmulatedResponse:
         """GET /holds/{order_id}."""
         self._expire_due()
         hold = self._holds.get(order_id)
         return not_found("hold") if hold is None or hold.state == "none" else ok(_shown_hold(hold))
 
-    def list_holds(self, query: str) -> Answer:
+    def list_holds(self, query: str) -> EmulatedResponse:
         """GET /holds; what was only refused is no hold."""
         self._expire_due()
 
@@ -105,7 +114,7 @@ class Stock:
 
         return self._changes.page(query, show)
 
-    def delete(self, order_id: str) -> Answer:
+    def delete(self, order_id: str) -> EmulatedResponse:
         """DELETE /holds/{order_id}: also remembered for an order that never held."""
         self._expire_due()
         hold = self._holds.get(order_id) or HoldRecord(order_id)
@@ -113,7 +122,7 @@ class Stock:
             self._become(msgspec.structs.replace(hold, state="released"))
         return ok(_shown_hold(self._holds[order_id]))
 
-    def commit(self, order_id: str, body: bytes) -> Answer:
+    def commit(self, order_id: str, body: bytes) -> EmulatedResponse:
         """POST /holds/{order_id}/commit."""
         try:
             revision = _COMMIT_BODY.decode(body).revision
@@ -229,7 +238,7 @@ class Stock:
             "version": product.version,
         }
 
-    def _repeated(self, hold: HoldRecord, lines: dict[str, int], ends_ms: int) -> Answer:
+    def _repeated(self, hold: HoldRecord, lines: dict[str, int], ends_ms: int) -> EmulatedResponse:
         """Answer a revision that was asked for before as it was answered then, or as it has become."""
         if (lines, ends_ms) != (hold.asked_lines, hold.asked_expires_at_ms):
             if hold.state == "committed":
@@ -237,7 +246,9 @@ class Stock:
             return conflict("conflict", "this revision was asked for with other content")
         return ok(_shown_hold(hold)) if hold.shortages is None else _out_of_stock(hold.shortages)
 
-    def _hold(self, before: HoldRecord, revision: int, lines: dict[str, int], ends_ms: int, *, refuse: bool) -> Answer:
+    def _hold(
+        self, before: HoldRecord, revision: int, lines: dict[str, int], ends_ms: int, *, refuse: bool
+    ) -> EmulatedResponse:
         """All lines or none; what the order held before counts as free for it, and stays where the new is refused."""
         own = before.lines if before.state == "held" else {}
         shortages = {
@@ -306,6 +317,6 @@ def _shown_hold(hold: HoldRecord) -> dict[str, Any]:
     return shown
 
 
-def _out_of_stock(shortages: dict[str, int]) -> Answer:
+def _out_of_stock(shortages: dict[str, int]) -> EmulatedResponse:
     rows = [{"sku": sku, "available": available} for sku, available in shortages.items()]
     return conflict("out_of_stock", "not everything is there", shortages=rows)

@@ -28,7 +28,7 @@ from storage.writes.commits import StoredEvent
 from storage.writes.order_codec import decode_order
 from storage.writes.shard_reads import stored_event
 
-__all__ = ["Bucket", "GroupBy", "OrderFilters", "OrderPage", "PageKey", "Queries", "Sort"]
+__all__ = ["Bucket", "GroupBy", "OrderFilters", "OrderPage", "OrderQueries", "PageKey", "Sort"]
 
 log = structlog.get_logger()
 
@@ -57,7 +57,7 @@ class OrderPage:
     next: PageKey | None
 
 
-class Queries:
+class OrderQueries:
     """Reads of orders. Every method raises ``StorageUnavailable``. An id that is no UUID names nothing."""
 
     def __init__(self, database: Database, for_statistics: Database | None = None) -> None:
@@ -66,7 +66,7 @@ class Queries:
         self._orders: BatchedReader[Order | UndecodableSnapshot] = BatchedReader(self._read_orders)
 
     @classmethod
-    async def open(cls, database_url: str, *, application_name: str, limits: PoolLimits | None = None) -> Queries:
+    async def open(cls, database_url: str, *, application_name: str, limits: PoolLimits | None = None) -> OrderQueries:
         """Queries with a pool of their own, and a few connections for statistics, which so keep none from other reads. Raises
         ``StorageUnavailable``.
         """

@@ -16,7 +16,7 @@ select count(*) from gone
 """
 
 
-class InboxPruning:
+class HandledMessages:
     """Forgets messages that were handled long ago; the answer of a creation is kept as long as the order (docs/contract.md,
     "Conventions").
     """

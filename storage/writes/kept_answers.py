@@ -47,7 +47,7 @@ def arguments_of(kept: KeptAnswer | None) -> tuple[str | None, str | None, bytes
     return (None, None, None) if kept is None else (kept.id, kept.fingerprint, kept.answer)
 
 
-class Answers:
+class KeptAnswers:
     """The table of answers. Every method raises ``StorageUnavailable``."""
 
     def __init__(self, database: Database) -> None:

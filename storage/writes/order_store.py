@@ -16,10 +16,10 @@ from storage.errors import CommitUnknown, StorageUnavailable, Unwritable
 from storage.postgres import Database, PoolLimits, committing, open_database
 from storage.writes.commits import Commit, FlushResult, Loaded, StoredEvent
 from storage.writes.flush_statement import flush_once, warm_flush
-from storage.writes.owners import Ownership
-from storage.writes.promotion_uses import flush_with_claims
+from storage.writes.owners import Owners
+from storage.writes.promotion_uses import flush_with_promotion_uses
 from storage.writes.promotions import find_promotions
-from storage.writes.shard_reads import Loading
+from storage.writes.shard_reads import ShardReads
 
 __all__ = ["Commit", "FlushResult", "Loaded", "OrderStore", "StoredEvent"]
 
@@ -36,7 +36,7 @@ HAS_ORDER = "select exists (select from orders where id = $1)"
 INBOX_CONSTRAINT = "message_has_effect_once"
 
 
-class OrderStore(Loading, Ownership):
+class OrderStore(ShardReads, Owners):
     """What is kept of orders. Every method raises ``StorageUnavailable``; ``flush`` also ``CommitUnknown``."""
 
     def __init__(self, database: Database) -> None:
@@ -113,7 +113,7 @@ class OrderStore(Loading, Ownership):
         async with self._database.connection() as lent:
             with committing():
                 if any(commit.claims or commit.releases for commit in part):
-                    return await flush_with_claims(lent, process, token, part)
+                    return await flush_with_promotion_uses(lent, process, token, part)
                 return *await flush_once(lent, process, token, part), {}
 
     # Small things.

@@ -70,7 +70,7 @@ class ListedProcess(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
 
 
-class Ownership:
+class Owners:
     """The rows of ``leases`` and ``partitions``. A process is named by its id in ``processes``.
 
     Every method raises ``StorageUnavailable``: whether the statement is still to take effect is not known then. Where it may have

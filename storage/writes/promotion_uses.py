@@ -24,7 +24,7 @@ CLAIM = "select refused_order::text, refusal from claim_promotions($1, $2, $3)"
 RELEASE = "select release_promotions($1, $2)"
 
 
-async def flush_with_claims(
+async def flush_with_promotion_uses(
     connection: Connection, process: str, token: str, commits: Sequence[Commit]
 ) -> tuple[bool, frozenset[str], frozenset[str], dict[str, str]]:
     """Flush the orders that got what they claim: does the lease stand, what was committed, what is outdated, who was

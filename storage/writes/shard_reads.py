@@ -76,7 +76,7 @@ SWEPT_AT_ONCE_MAX_EVENTS = 8192
 BEFORE_ALL = (datetime(1970, 1, 1, tzinfo=UTC), "00000000-0000-0000-0000-000000000000")
 
 
-class Loading:
+class ShardReads:
     """Reads for shards. Every method raises ``StorageUnavailable``."""
 
     def __init__(self, database: Database) -> None:

@@ -174,7 +174,7 @@ def spoil_compensation(module: Any) -> None:
 
 def spoil_reads(module: Any) -> None:
     """Show what was read some seconds ago."""
-    read_once = module.Queries.order
+    read_once = module.OrderQueries.order
     copies: dict[str, tuple[float, Any]] = {}
 
     async def read(self: Any, order_id: str) -> Any:
@@ -186,7 +186,7 @@ def spoil_reads(module: Any) -> None:
             copies[order_id] = now_s, order
         return order
 
-    module.Queries.order = read
+    module.OrderQueries.order = read
 
 
 def spoil_deadlines(module: Any) -> None:
@@ -219,17 +219,17 @@ def spoil_plot(module: Any) -> None:
 
 def spoil_residents(module: Any) -> None:
     """Refuse without asking whether the order is still ours."""
-    careful = module.Residents._tell_if_ours
+    careful = module.Residents._reply_if_owned
 
-    def tell(self: Any, letter: Any, answer: Any) -> None:
-        order = self.find(letter.order_id)
+    def reply(self: Any, envelope: Any, answer: Any) -> None:
+        order = self.find(envelope.order_id)
         is_theirs = order is not None and order.customer_id == customer("refusal_by_a_replaced_shard")
         if is_theirs and type(answer).__name__ == "Refused":
-            letter.tell(answer)
+            envelope.reply(answer)
         else:
-            careful(self, letter, answer)
+            careful(self, envelope, answer)
 
-    module.Residents._tell_if_ours = tell
+    module.Residents._reply_if_owned = reply
 
 
 def blind_partitions(module: Any) -> None:

@@ -13,29 +13,29 @@ import msgspec
 
 from actors.order.commit_loop import CommitPolicy
 from actors.order.failpoints import Failpoint
-from actors.processes.call_worker import Bulkhead
-from actors.processes.event_delivery import Inbound
+from actors.processes.call_worker import CallWorker
+from actors.processes.event_delivery import EventDelivery
 from actors.processes.read_through import ReadThrough
-from actors.processes.supervision import Supervisor, SupervisorPolicy
+from actors.processes.supervision import Supervision, SupervisionPolicy
 from actors.routing.ownership import Ownership
 from actors.routing.router import Router, RouterLimits
 from actors.rpc.process_names import SUPERVISOR, shard_names
 from actors.rpc.server import Methods
-from actors.shard.context import GroupLimits
+from actors.shard.context import ResidentLimits
 from actors.shard.dedicated_orders import DedicatedPolicy
 from actors.shard.make_shard import make_shard
 from actors.shard.partitions import PartitionPolicy
 from actors.shard.reference_cache import CachePolicy
-from actors.shard.shard import OrderShard, ShardPolicy
+from actors.shard.shard import Shard, ShardPolicy
 from domain.calls import Partner
 from messaging import topology
-from messaging.consumer import BridgeLimits, EventBridge
-from messaging.delivery import Arrived
+from messaging.consumer import Consumer, ConsumerLimits
+from messaging.delivery import Delivery
 from messaging.publisher import Publisher, PublisherLimits
 from partners.payment import PaymentClient
 from partners.product import ProductClient
-from partners.resilient_client import Bulkhead as PartnerBulkhead
-from partners.resilient_client import Client, Limits
+from partners.resilient_client import PartnerClient, ResilienceLimits
+from partners.resilient_client import ResilientClient as PartnerBulkhead
 from partners.user import UserClient
 from sagas.decision import Rules
 from storage.errors import CommitUnknown, StorageUnavailable
@@ -72,15 +72,15 @@ SHARD_POLICY = ShardPolicy(
     resume_max_orders_per_s=100,
     order_block_numbers=3,
     rules=RULES,
-    orders=GroupLimits(mailbox_max_messages=8, load_batch_max_orders=4, idle_s=5.0, set_aside_retry_s=5.0),
+    orders=ResidentLimits(mailbox_max_messages=8, load_batch_max_orders=4, idle_s=5.0, set_aside_retry_s=5.0),
     commits=CommitPolicy(batch_max_orders=3, retry_for_s=1.5, retry_max_s=0.4),
     partitions=PartitionPolicy(look_every_s=2.0, seen_stale_s=10.0),
     reference_cache=CachePolicy(product_max_age_s=MAX_AGE_S, customer_max_age_s=MAX_AGE_S, max_entries=100),
 )
-SUPERVISOR_POLICY = SupervisorPolicy(round_every_s=3.0, tidy_every_rounds=3)
+SUPERVISOR_POLICY = SupervisionPolicy(round_every_s=3.0, tidy_every_rounds=3)
 PUBLISHER_LIMITS = PublisherLimits(queue_max_events=12, confirms_in_flight_max=4, report_max_events=5)
 ROUTER_LIMITS = RouterLimits(ask_timeout_s=ASK_TIMEOUT_S)
-BULKHEAD_LIMITS = Limits(
+BULKHEAD_LIMITS = ResilienceLimits(
     concurrency_max_calls=3,
     queue_max_calls=6,
     try_timeout_s=2.0,
@@ -94,34 +94,34 @@ BULKHEAD_LIMITS = Limits(
 class SimulatedFailpoint(Failpoint):
     """Kills its process at a step boundary, by chance."""
 
-    def __init__(self, world: World, peers: PeersDouble) -> None:
+    def __init__(self, world: World, clients: PeersDouble) -> None:
         super().__init__(None)
         self._world = world
-        self._peers = peers
+        self._clients = clients
 
     def hit(self, name: str) -> None:
         weather = self._world.weather
-        if weather.strikes(weather.chances.crash_at_failpoint) and OWNER.get() is self._peers.process:
+        if weather.strikes(weather.chances.crash_at_failpoint) and OWNER.get() is self._clients.process:
             self._world.note("failpoint", name)
-            self._world.kill(self._peers)
+            self._world.kill(self._clients)
             raise ProcessDied
 
 
 class ShardHost:
     """``actors.processes.order_shard``."""
 
-    def __init__(self, world: World, peers: PeersDouble) -> None:
+    def __init__(self, world: World, clients: PeersDouble) -> None:
         self._world = world
-        self._peers = peers
-        self.name = peers.process.name
-        self._shard: OrderShard
+        self._clients = clients
+        self.name = clients.process.name
+        self._shard: Shard
 
     async def start(self) -> None:
         """Make it, and let it take orders. Raises what keeps it from starting."""
-        world, peers = self._world, self._peers
-        name = peers.process.name
-        store = StoreClient(world.database, peers.process)
-        process_id = f"{name}/{peers.process.number}"
+        world, clients = self._world, self._clients
+        name = clients.process.name
+        store = StoreClient(world.database, clients.process)
+        process_id = f"{name}/{clients.process.number}"
         await store.register(process_id, name, "starting")
         skew_s = world.weather.random.uniform(-3600, 3600)
         dedicated = DedicatedPolicy(mode="some", customers=frozenset(world.weather.dedicated_customers))
@@ -129,10 +129,10 @@ class ShardHost:
             process_id,
             name,
             store=store,
-            peers=cast("Any", peers),
+            clients=cast("Any", clients),
             policy=replace(SHARD_POLICY, dedicated=dedicated),
             make_publisher=partial(Publisher, "amqp://simulated", name=name, limits=PUBLISHER_LIMITS),
-            failpoint=SimulatedFailpoint(world, peers),
+            failpoint=SimulatedFailpoint(world, clients),
             monotonic=lambda: world.loop.time() + skew_s,
         )
         await self._shard.start()
@@ -158,17 +158,17 @@ class ShardHost:
 class RoutingHost:
     """What bulkheads, the bridge and the API have in common: a router."""
 
-    def __init__(self, world: World, peers: PeersDouble) -> None:
+    def __init__(self, world: World, clients: PeersDouble) -> None:
         self.world = world
-        self.peers = peers
+        self.clients = clients
         self.router: Router
 
     async def start(self) -> None:
         """Open the router."""
-        store = StoreClient(self.world.database, self.peers.process)
+        store = StoreClient(self.world.database, self.clients.process)
 
         self.router = Router(
-            Ownership(store.owner_names, self.peers.forget, read_every_s=4.0), self.peers, ROUTER_LIMITS
+            Ownership(store.owner_names, self.clients.forget, read_every_s=4.0), self.clients, ROUTER_LIMITS
         )
         await self.router.start()
 
@@ -182,16 +182,16 @@ class BulkheadHost(RoutingHost):
 
     async def start(self) -> None:
         await super().start()
-        partner = Partner(self.peers.process.name.removeprefix("bulkhead-"))
+        partner = Partner(self.clients.process.name.removeprefix("bulkhead-"))
         http = SimulatedHttp(self.world)
-        clients: dict[Partner, Callable[[], Client]] = {
+        clients: dict[Partner, Callable[[], PartnerClient]] = {
             Partner.PRODUCT: lambda: ProductClient(http),
             Partner.PAYMENT: lambda: PaymentClient(http),
             Partner.USER: lambda: UserClient(http),
         }
         bulkhead = PartnerBulkhead(partner, clients[partner](), BULKHEAD_LIMITS, rng=self.world.weather.random.random)
         caller = ReadThrough(bulkhead, cast("Any", self.world.copies))
-        self._worker = Bulkhead(partner.value, caller, self.router, calls_max=6, deliver_attempts_max=4)
+        self._worker = CallWorker(partner.value, caller, self.router, calls_max=6, deliver_attempts_max=4)
 
     def methods(self) -> Methods:
         return {"perform": self._worker.perform}
@@ -202,11 +202,11 @@ class BridgeHost(RoutingHost):
 
     async def start(self) -> None:
         await super().start()
-        store = StoreClient(self.world.database, self.peers.process)
+        store = StoreClient(self.world.database, self.clients.process)
         invalidation = InvalidationDouble(store, self.world.copies)
-        inbound = Inbound(self.router, cast("Any", self.peers), invalidation)
-        limits = BridgeLimits(deliver_timeout_s=ASK_TIMEOUT_S * 2)
-        self._bridge = EventBridge("amqp://simulated", deliver=inbound.deliver, limits=limits)
+        inbound = EventDelivery(self.router, cast("Any", self.clients), invalidation)
+        limits = ConsumerLimits(deliver_timeout_s=ASK_TIMEOUT_S * 2)
+        self._bridge = Consumer("amqp://simulated", deliver=inbound.deliver, limits=limits)
         self.world.loop.create_task(self._consume())
 
     async def _consume(self) -> None:
@@ -221,7 +221,7 @@ class BridgeHost(RoutingHost):
         queue = self.world.inbox
         body = queue.ready[number]
         kind = str(msgspec.json.decode(body)["type"])
-        failure = await self._bridge._try(Arrived(body=body, exchange=topology.CONSUMED[kind], routing_key=kind))
+        failure = await self._bridge._try(Delivery(body=body, exchange=topology.CONSUMED[kind], routing_key=kind))
         if failure is None:
             queue.ack(number)
         elif failure.is_for_later:
@@ -257,10 +257,10 @@ class SupervisorHost(RoutingHost):
 
     async def start(self) -> None:
         await super().start()
-        self._watcher = Supervisor(
+        self._watcher = Supervision(
             processes=ProcessesDouble(self.world),
-            peers=cast("Any", self.peers),
-            store=StoreClient(self.world.database, self.peers.process),
+            clients=cast("Any", self.clients),
+            store=StoreClient(self.world.database, self.clients.process),
             policy=SUPERVISOR_POLICY,
             cell="main",
             roles=ROLES,

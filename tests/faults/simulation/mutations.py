@@ -14,20 +14,20 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from actors.order.commit_loop import Committer, Proposal, Verdict
+from actors.order.commit_loop import CommitLoop, CommitOutcome, Proposal
 from actors.order.commit_of import commit_of
-from actors.order.mailbox import Letter
-from actors.order.messages import decode_letter, encode_letter
+from actors.order.mailbox import Envelope
+from actors.order.messages import decode_message, encode_message
 from actors.order.order_actor import OrderActor
 from actors.routing.ownership import Ownership
 from actors.shard.database_clock import DatabaseClock
 from actors.shard.partitions import OwnedPartitions
-from actors.shard.partner_calls import BulkheadCalls
+from actors.shard.partner_calls import PartnerCalls
 from actors.shard.residents import Residents
 from domain.calls import PARTNER_OF, Call, Charge, Declined, NotKnown, Partner, Unknown
 from domain.order import Order, Step
 from domain.slices import partition_of
-from messaging.publish_queue import Backlog, Line, Outbound
+from messaging.publish_queue import Line, Outbound, PublishQueue
 from messaging.publisher import Publisher
 from partners import responses
 from sagas import charging, paying, steps
@@ -45,16 +45,16 @@ Mutation = Callable[[], AbstractContextManager[Any]]
 @contextmanager
 def settles_before_the_flush() -> Iterator[None]:
     """Proposals count as committed before they are: replies, events and calls leave too early."""
-    flush = Committer._flush
+    flush = CommitLoop._flush
 
-    async def too_early(self: Committer, batch: list[Proposal]) -> None:
+    async def too_early(self: CommitLoop, batch: list[Proposal]) -> None:
         for proposal in batch:
             if proposal.commit is not None:
                 proposal.is_settled = True
-                proposal.settle(Verdict.COMMITTED, "")
+                proposal.settle(CommitOutcome.COMMITTED, "")
         await flush(self, batch)
 
-    with patch.object(Committer, "_flush", too_early):
+    with patch.object(CommitLoop, "_flush", too_early):
         yield
 
 
@@ -63,9 +63,9 @@ def replies_before_the_commit() -> Iterator[None]:
     """The client is told first, and the decision is committed afterwards."""
     propose = Residents.propose
 
-    def too_early(self: Residents, actor: OrderActor, letter: Letter, decision: Decision) -> None:
-        letter.tell(commit_of(actor.order, letter.message, decision)[1])
-        propose(self, actor, letter, decision)
+    def too_early(self: Residents, actor: OrderActor, envelope: Envelope, decision: Decision) -> None:
+        envelope.reply(commit_of(actor.order, envelope.message, decision)[1])
+        propose(self, actor, envelope, decision)
 
     with patch.object(Residents, "propose", too_early):
         yield
@@ -90,7 +90,7 @@ def drops_an_event() -> Iterator[None]:
 def publishes_without_waiting() -> Iterator[None]:
     """The next event of an order goes out while the one before is not confirmed."""
 
-    def next_at_once(self: Backlog) -> tuple[Line, Outbound] | None:
+    def next_at_once(self: PublishQueue) -> tuple[Line, Outbound] | None:
         while self._ready:
             line = self._ready.popleft()
             for event in line.waiting:
@@ -101,7 +101,7 @@ def publishes_without_waiting() -> Iterator[None]:
                     return line, event
         return None
 
-    with patch.object(Backlog, "next", next_at_once):
+    with patch.object(PublishQueue, "next", next_at_once):
         yield
 
 
@@ -142,11 +142,11 @@ def takes_what_a_router_asks_for() -> Iterator[None]:
     """A shard that is asked for an order of another's takes that for a proof that the other one is gone."""
     accept = Residents.accept
 
-    def believe(self: Residents, letter: Letter) -> None:
+    def believe(self: Residents, envelope: Envelope) -> None:
         partitions = self._lease
-        if isinstance(partitions, OwnedPartitions) and not partitions.owns(letter.order_id):
-            supervised_once("take", _take(partitions, letter.order_id))
-        accept(self, letter)
+        if isinstance(partitions, OwnedPartitions) and not partitions.owns(envelope.order_id):
+            supervised_once("take", _take(partitions, envelope.order_id))
+        accept(self, envelope)
 
     def anywhere(self: Ownership, order_id: str) -> str | None:
         shards = sorted(name for name in set(self._owners.values()) if name is not None)
@@ -192,13 +192,13 @@ def checks_no_reference_version() -> Iterator[None]:
 def trusts_an_unknown_commit() -> Iterator[None]:
     """A commit whose answer was lost counts as done, without a look."""
 
-    async def believe(self: Committer, batch: list[Proposal]) -> list[Proposal]:
+    async def believe(self: CommitLoop, batch: list[Proposal]) -> list[Proposal]:
         for proposal in batch:
             proposal.is_settled = True
-            proposal.settle(Verdict.COMMITTED, "")
+            proposal.settle(CommitOutcome.COMMITTED, "")
         return []
 
-    with patch.object(Committer, "_resolve", believe):
+    with patch.object(CommitLoop, "_resolve", believe):
         yield
 
 
@@ -206,13 +206,13 @@ def trusts_an_unknown_commit() -> Iterator[None]:
 def gives_an_unknown_commit_up() -> Iterator[None]:
     """A commit whose answer was lost counts as not done, without a look."""
 
-    async def disbelieve(self: Committer, batch: list[Proposal]) -> list[Proposal]:
+    async def disbelieve(self: CommitLoop, batch: list[Proposal]) -> list[Proposal]:
         for proposal in batch:
             proposal.is_settled = True
-            proposal.settle(Verdict.UNAVAILABLE, "the connection was lost")
+            proposal.settle(CommitOutcome.UNAVAILABLE, "the connection was lost")
         return []
 
-    with patch.object(Committer, "_resolve", disbelieve):
+    with patch.object(CommitLoop, "_resolve", disbelieve):
         yield
 
 
@@ -240,9 +240,9 @@ def remembers_no_message() -> Iterator[None]:
     """A message that comes again is handled again."""
     handle = OrderActor._handle
 
-    def anew(self: OrderActor, letter: Letter) -> None:
-        letter.message = replace(letter.message, keyed=False)
-        handle(self, letter)
+    def anew(self: OrderActor, envelope: Envelope) -> None:
+        envelope.message = replace(envelope.message, keyed=False)
+        handle(self, envelope)
 
     with patch.object(OrderActor, "_handle", anew):
         yield
@@ -251,7 +251,7 @@ def remembers_no_message() -> Iterator[None]:
 @contextmanager
 def says_no_too_surely() -> Iterator[None]:
     """The router takes "not now" for "certainly not done", whoever was asked before."""
-    with patch("actors.routing.router._surely", lambda told, _: told):
+    with patch("actors.routing.router._certain_outcome", lambda told, _: told):
         yield
 
 
@@ -263,12 +263,12 @@ def asks_again_under_another_id() -> Iterator[None]:
 
     def anew(self: PeersDouble, name: str, method: str, *arguments: Any) -> Any:
         if method == "deliver":
-            (letter,) = arguments
-            if id(letter) in sent:
-                order_id, message = decode_letter(letter)
-                letter = encode_letter(order_id, replace(message, id=f"{message.id}-again"))
-            sent[id(letter)] = letter
-            arguments = (letter,)
+            (envelope,) = arguments
+            if id(envelope) in sent:
+                order_id, message = decode_message(envelope)
+                envelope = encode_message(order_id, replace(message, id=f"{message.id}-again"))
+            sent[id(envelope)] = envelope
+            arguments = (envelope,)
         return send(self, name, method, *arguments)
 
     with patch.object(PeersDouble, "send", anew):
@@ -322,7 +322,7 @@ def takes_pages_for_the_partners_word() -> Iterator[None]:
     """Any 404 counts as "not known" and any other 4xx as a refusal, whoever said so."""
     read = responses.meaning
 
-    def by_its_status(operation: Any, answer: responses.Answer) -> Any:
+    def by_its_status(operation: Any, answer: responses.PartnerResponse) -> Any:
         if answer.status == HTTPStatus.NOT_FOUND:
             return NotKnown()
         told = read(operation, answer)
@@ -336,26 +336,26 @@ def takes_pages_for_the_partners_word() -> Iterator[None]:
 @contextmanager
 def repeats_calls_that_nobody_asks_for() -> Iterator[None]:
     """Every call that was not answered is kept, and sent again to a new bulkhead, whatever its order has become."""
-    send, answered = BulkheadCalls.send, BulkheadCalls.answered
+    send, answered = PartnerCalls.send, PartnerCalls.answered
 
-    def keep(self: BulkheadCalls, calls: Iterable[Call]) -> None:
+    def keep(self: PartnerCalls, calls: Iterable[Call]) -> None:
         calls = list(calls)
         self.__dict__.setdefault("kept", {}).update({(call.order_id, call.key): call for call in calls})
         send(self, calls)
 
-    def drop(self: BulkheadCalls, order: Order, key: str, outcome: Any) -> None:
+    def drop(self: PartnerCalls, order: Order, key: str, outcome: Any) -> None:
         self.__dict__.setdefault("kept", {}).pop((order.id, key), None)
         answered(self, order, key, outcome)
 
-    def repeat(self: BulkheadCalls, partner: Partner) -> None:
+    def repeat(self: PartnerCalls, partner: Partner) -> None:
         kept = self.__dict__.get("kept", {}).values()
         send(self, [call for call in kept if PARTNER_OF[type(call.request)] is partner])
 
     with (
-        patch.object(BulkheadCalls, "send", keep),
-        patch.object(BulkheadCalls, "answered", drop),
-        patch.object(BulkheadCalls, "repeat", repeat),
-        patch.object(BulkheadCalls, "_is_asked_for", lambda *_: True),
+        patch.object(PartnerCalls, "send", keep),
+        patch.object(PartnerCalls, "answered", drop),
+        patch.object(PartnerCalls, "repeat", repeat),
+        patch.object(PartnerCalls, "_is_asked_for", lambda *_: True),
     ):
         yield
 

@@ -136,22 +136,22 @@ class PeersDouble:
 class PeerDouble:
     """One named process."""
 
-    def __init__(self, peers: PeersDouble, name: str) -> None:
-        self._peers = peers
+    def __init__(self, clients: PeersDouble, name: str) -> None:
+        self._clients = clients
         self.name = name
 
     @property
     def found(self) -> asyncio.Event:
         """Set while it is up."""
-        return self._peers.event_of(self.name)
+        return self._clients.event_of(self.name)
 
     async def call(self, method: str, *arguments: object, ends_s: float | None = None) -> Any:
         """Call a method of it."""
-        return await self._peers.call(self.name, method, *arguments, ends_s=ends_s)
+        return await self._clients.call(self.name, method, *arguments, ends_s=ends_s)
 
     def send(self, method: str, *arguments: object) -> asyncio.Future[Any]:
         """Send a call of a method of it."""
-        return self._peers.send(self.name, method, *arguments)
+        return self._clients.send(self.name, method, *arguments)
 
 
 def _settle(answer: asyncio.Future[Any], error: BaseException | None, result: object) -> None:

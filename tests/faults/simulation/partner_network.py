@@ -14,7 +14,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from local.sandbox.responses import Answer
+from local.sandbox.responses import EmulatedResponse
 from partners import http
 from partners.http import PartnerHttp
 from tests.faults.simulation.chaos import NETWORK_MS, PARTNER_MS
@@ -79,7 +79,7 @@ class _Exchange:
             world.note("page", self._request[0], self._request[1].raw_path, page.status)
             await asyncio.sleep(weather.among(PARTNER_MS) / 2)
             return _Response(page)
-        answer: asyncio.Future[Answer] = world.loop.create_future()
+        answer: asyncio.Future[EmulatedResponse] = world.loop.create_future()
         there = asyncio.get_running_loop().call_later(0.0, _do, world, self._request, answer, context=world.context)
         assert there is not None
         told = await answer
@@ -110,7 +110,7 @@ class _Response:
         return self._body
 
 
-def _do(world: World, request: tuple[str, URL, bytes | None], answer: asyncio.Future[Answer]) -> None:
+def _do(world: World, request: tuple[str, URL, bytes | None], answer: asyncio.Future[EmulatedResponse]) -> None:
     told = world.partners.serve(*request)
     if not answer.done():
         answer.set_result(told)

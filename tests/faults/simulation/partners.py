@@ -14,7 +14,7 @@ from yarl import URL
 from local.sandbox.customers import Customers
 from local.sandbox.payments import Payments, Plan, read_charge, read_refund
 from local.sandbox.records import RefundRecord
-from local.sandbox.responses import Answer, conflict, problem
+from local.sandbox.responses import EmulatedResponse, conflict, problem
 from local.sandbox.stock import Stock
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class PartnersDouble:
         """Milliseconds since 1970."""
         return int(self._world.now().timestamp() * 1000)
 
-    def serve(self, method: str, url: URL, body: bytes | None) -> Answer:
+    def serve(self, method: str, url: URL, body: bytes | None) -> EmulatedResponse:
         """Do a request, now and once."""
         path = url.raw_path.split("/")[1:]
         self._world.note("partner", method, url.raw_path)
@@ -111,10 +111,10 @@ class PartnersDouble:
             self._refused[name] = self._world.weather.strikes(chance)
         return self._refused[name]
 
-    def _charge(self, body: bytes) -> Answer:
+    def _charge(self, body: bytes) -> EmulatedResponse:
         weather, chances = self._world.weather, self._world.weather.chances
         asked = read_charge(body)
-        assert not isinstance(asked, Answer), asked
+        assert not isinstance(asked, EmulatedResponse), asked
         is_new = self.payments.payment(asked.payment_id) is None
         if is_new and self._is_refused(asked.payment_id, chances.charge_refused):
             return problem(422, "invalid_request", "no such token")
@@ -138,10 +138,10 @@ class PartnersDouble:
             self._tell(asked.payment_id)
         return answer
 
-    def _refund(self, body: bytes) -> Answer:
+    def _refund(self, body: bytes) -> EmulatedResponse:
         weather, chances = self._world.weather, self._world.weather.chances
         asked = read_refund(body)
-        assert not isinstance(asked, Answer), asked
+        assert not isinstance(asked, EmulatedResponse), asked
         is_new = self.payments.refund(asked.refund_id) is None
         if is_new and self._is_refused(asked.refund_id, chances.refund_refused):
             return conflict("exceeds_captured", "nothing is left of this payment, says the ledger")

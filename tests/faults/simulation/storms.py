@@ -120,5 +120,5 @@ class Storms:
         self._world.partners.change_customer(random.choice(CUSTOMERS), random.choice(("Ana", "Eva", "Isa")))
 
     def _passivate(self) -> None:
-        for peers in self._world.living("order-shard"):
-            peers.process.later(0, peers.serves.methods()["passivate"])
+        for clients in self._world.living("order-shard"):
+            clients.process.later(0, clients.serves.methods()["passivate"])

@@ -16,7 +16,7 @@ from domain.order import CancelReason, HoldState, Order, StepKind
 from domain.payments import Payment, PaymentStatus, Refund, RefundStatus
 from domain.reference_data import versions_of
 from domain.totals_and_statuses import IN_FLIGHT, TOOK_MONEY, in_flight
-from local.sandbox.responses import Answer
+from local.sandbox.responses import EmulatedResponse
 
 if TYPE_CHECKING:
     from tests.faults.simulation.world import World
@@ -61,7 +61,7 @@ class Words:
         if gone_s is not None and self._world.loop.time() - gone_s > SENT_LATE_MAX_S:
             yield f"{name} {subject} was sent, and nobody has asked for it since {gone_s:.3f} s"
 
-    def heard(self, method: str, url: URL, body: bytes | None, answer: Answer) -> None:
+    def heard(self, method: str, url: URL, body: bytes | None, answer: EmulatedResponse) -> None:
         """A partner's own answer has arrived at the process that asked."""
         said = _decode(answer.body)
         is_no = answer.status >= ERROR_FROM

@@ -135,38 +135,38 @@ class World:
             if self.loop.time() > START_WITHIN_S:
                 raise Standstill(f"only {sorted(self.hosts)} have started")
 
-    def kill(self, peers: PeersDouble) -> None:
+    def kill(self, clients: PeersDouble) -> None:
         """As ``kill -9``; another is started in its place, as Ray does it."""
-        process = peers.process
+        process = clients.process
         if process.is_dead:
             return
         self.note("kill", process)
         process.kill()
-        self._gone(peers)
+        self._gone(clients)
         for connection in [each for each in self.broker.connections if each.process is process]:
             connection.drop()
-        for other in self._others(peers):
-            other.process.later(self.weather.among(NETWORK_MS), other.lost, peers, "ended")
-        for request in [request for request, host in self.pending_requests.items() if host is peers]:
+        for other in self._others(clients):
+            other.process.later(self.weather.among(NETWORK_MS), other.lost, clients, "ended")
+        for request in [request for request, host in self.pending_requests.items() if host is clients]:
             if not request.done():
                 request.set_exception(ConnectionResetError("the API died"))
-        if peers in (self.hosts.get(process.name), self._starting.get(process.name)):
+        if clients in (self.hosts.get(process.name), self._starting.get(process.name)):
             self.hosts.pop(process.name, None)
             self._starting.pop(process.name, None)
             self.later(self.weather.random.uniform(0.5, 2.5), self._begin_again, process.name)
 
-    def stop(self, peers: PeersDouble, for_s: float, *, replaced: bool) -> None:
+    def stop(self, clients: PeersDouble, for_s: float, *, replaced: bool) -> None:
         """As SIGSTOP; after ``for_s`` it goes on. ``replaced``: as a zombie, beside the one that took its name."""
-        process = peers.process
+        process = clients.process
         self.note("stop", process, replaced)
         process.stop()
-        for other in self._others(peers):
-            other.process.later(SILENCE_S, self._silent, other, peers)
-        if replaced and self.hosts.get(process.name) is peers:
+        for other in self._others(clients):
+            other.process.later(SILENCE_S, self._silent, other, clients)
+        if replaced and self.hosts.get(process.name) is clients:
             del self.hosts[process.name]
             self.later(SILENCE_S + 1.0, self._begin_again, process.name)
-            self.later(for_s + self.weather.random.uniform(1.0, 6.0), self.kill, peers)
-        self.later(for_s, self._go_on, peers)
+            self.later(for_s + self.weather.random.uniform(1.0, 6.0), self.kill, clients)
+        self.later(for_s, self._go_on, clients)
 
     def cut(self, one: PeersDouble, other: PeersDouble, for_s: float) -> None:
         """Two processes don't hear each other for a while; both live."""
@@ -180,13 +180,13 @@ class World:
         self.database.is_down = False
         self.broker.is_down = False
         self.database.tables.roles.clear()
-        for peers in list(self._all):
-            if peers.process.is_dead:
+        for clients in list(self._all):
+            if clients.process.is_dead:
                 continue
-            if self.hosts.get(peers.process.name) is not peers and peers.serves is not None:
-                self.kill(peers)
-            elif peers.process.is_stopped:
-                self._go_on(peers)
+            if self.hosts.get(clients.process.name) is not clients and clients.serves is not None:
+                self.kill(clients)
+            elif clients.process.is_stopped:
+                self._go_on(clients)
         for one in self._all:
             for other in self.hosts.values():
                 if one is not other:
@@ -196,14 +196,16 @@ class World:
         """The process of an id in the table ``processes``, dead or alive."""
         return next((p for p in self._all if f"{p.process.name}/{p.process.number}" == process), None)
 
-    def is_superseded(self, peers: PeersDouble) -> bool:
+    def is_superseded(self, clients: PeersDouble) -> bool:
         """Whether another process of the same name was begun after it."""
-        process = peers.process
+        process = clients.process
         return any(p.process.name == process.name and p.process.number > process.number for p in self._all)
 
     def living(self, kind: str) -> list[PeersDouble]:
         """The processes of a kind that are up and not stopped."""
-        return [peers for name, peers in self.hosts.items() if name.startswith(kind) and not peers.process.is_stopped]
+        return [
+            clients for name, clients in self.hosts.items() if name.startswith(kind) and not clients.process.is_stopped
+        ]
 
     def replace(self, name: str) -> None:
         """End a process that hangs; another is started in its place."""
@@ -215,9 +217,9 @@ class World:
     def end(self, name: str) -> None:
         """End a process for good."""
         self._wanted.discard(name)
-        peers = self.hosts.get(name) or self._starting.get(name)
-        if peers is not None:
-            self.kill(peers)
+        clients = self.hosts.get(name) or self._starting.get(name)
+        if clients is not None:
+            self.kill(clients)
 
     def _begin_again(self, name: str) -> None:
         if name in self._wanted:
@@ -229,55 +231,55 @@ class World:
         if name in self.hosts or name in self._starting:
             return
         process = Process(self.loop, name, next(self._numbers))
-        peers = PeersDouble(self, process)
-        self._all.append(peers)
-        self._starting[name] = peers
-        process.spawn(self._start(peers))
+        clients = PeersDouble(self, process)
+        self._all.append(clients)
+        self._starting[name] = clients
+        process.spawn(self._start(clients))
 
-    async def _start(self, peers: PeersDouble) -> None:
+    async def _start(self, clients: PeersDouble) -> None:
         """In the new process: it sees who is there, composes itself, and is found by the others."""
-        process = peers.process
+        process = clients.process
         for other in list(self.hosts.values()):
             if not other.process.is_stopped:
-                peers.found(other)
+                clients.found(other)
         self.note("begin", process)
         kind = next(kind for prefix, kind in KINDS.items() if process.name.startswith(prefix))
         while True:
-            host = kind(self, peers)
+            host = kind(self, clients)
             try:
                 await host.start()
             except START_FAILS:
                 await asyncio.sleep(START_AGAIN_S)
                 continue
             break
-        peers.serves = host
+        clients.serves = host
         del self._starting[process.name]
-        self.hosts[process.name] = peers
+        self.hosts[process.name] = clients
         self.note("up", process)
-        for other in self._others(peers):
-            other.process.later(self.weather.among(NETWORK_MS), self._meet, other, peers)
-            self._meet(peers, other)
+        for other in self._others(clients):
+            other.process.later(self.weather.among(NETWORK_MS), self._meet, other, clients)
+            self._meet(clients, other)
 
-    def _others(self, peers: PeersDouble) -> list[PeersDouble]:
-        return [other for other in self._all if other is not peers and not other.process.is_dead]
+    def _others(self, clients: PeersDouble) -> list[PeersDouble]:
+        return [other for other in self._all if other is not clients and not other.process.is_dead]
 
     def _meet(self, one: PeersDouble, other: PeersDouble) -> None:
         if other.serves is not None and not other.process.is_stopped and self.hosts.get(other.process.name) is other:
             one.found(other)
 
-    def _silent(self, other: PeersDouble, peers: PeersDouble) -> None:
-        if peers.process.is_stopped:
-            other.lost(peers, "silent")
+    def _silent(self, other: PeersDouble, clients: PeersDouble) -> None:
+        if clients.process.is_stopped:
+            other.lost(clients, "silent")
 
-    def _go_on(self, peers: PeersDouble) -> None:
-        process = peers.process
+    def _go_on(self, clients: PeersDouble) -> None:
+        process = clients.process
         if process.is_dead or not process.is_stopped:
             return
         self.note("go on", process)
         process.go_on()
-        for other in self._others(peers):
-            other.process.later(self.weather.random.uniform(0.05, 0.5), self._meet, other, peers)
+        for other in self._others(clients):
+            other.process.later(self.weather.random.uniform(0.05, 0.5), self._meet, other, clients)
 
-    def _gone(self, peers: PeersDouble) -> None:
-        if peers.process.name == "bridge":
+    def _gone(self, clients: PeersDouble) -> None:
+        if clients.process.name == "bridge":
             self.inbox.consumer_died()

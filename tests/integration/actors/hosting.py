@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Self
 from uuid import uuid4
 
-from actors.order.messages import Told, decode_told, encode_letter
-from actors.rpc.clients import Peer
+from actors.order.messages import DeliveryOutcome, decode_outcome, encode_message
+from actors.rpc.clients import ProcessClient
 from actors.rpc.connection import ProcessGone
-from actors.shard.context import GroupLimits
+from actors.shard.context import ResidentLimits
 from actors.shard.make_shard import make_shard
 from actors.shard.partitions import PartitionPolicy
 from actors.shard.reference_cache import CachePolicy
@@ -61,7 +61,7 @@ class Hosted:
     policy = ShardPolicy(
         poll_every_s=FAR_OFF_S,
         sweep_every_s=FAR_OFF_S,
-        orders=GroupLimits(set_aside_retry_s=0.1),
+        orders=ResidentLimits(set_aside_retry_s=0.1),
         reference_cache=CachePolicy(max_entries=10),
         partitions=PartitionPolicy(
             look_every_s=FAR_OFF_S, connect_within_s=0.0, seen_margin_s=0.0, steady_s=0.0, give_pause_s=0.0
@@ -81,7 +81,7 @@ class Hosted:
             process,
             name,
             store=store,
-            peers=self,
+            clients=self,
             policy=policy or self.policy,
             make_publisher=self.outside.make_publisher,
             perform=self.outside.perform,
@@ -108,7 +108,7 @@ class Hosted:
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead_s
 
-    # The others, as the shard sees them (``shard.ShardPeers``).
+    # The others, as the shard sees them (``shard.ShardClients``).
 
     def is_up(self, name: str) -> bool:
         return name in self.up
@@ -119,9 +119,9 @@ class Hosted:
     def notify(self, name: str, method: str, *arguments: object) -> None:
         """Nobody is asked by itself to split here."""
         if method == "look":
-            self.up[name].shard.partitions.look_soon()
+            self.up[name].shard.partitions.recheck_soon()
 
-    def get(self, name: str) -> Peer:
+    def get(self, name: str) -> ProcessClient:
         raise ProcessGone(name, "no process is asked here", sent=False)
 
     def lose(self, other: Hosted) -> None:
@@ -149,14 +149,14 @@ class Hosted:
 
         await until(is_owner)
 
-    async def told(self, order_id: str, body: Body, *, key: str = "") -> Told:
+    async def told(self, order_id: str, body: Body, *, key: str = "") -> DeliveryOutcome:
         """What the sender of a command is told by this shard, which was asked past every router."""
         message = Message(
             id=key or str(uuid4()), body=body, actor=Actor(ActorType.CLIENT, "c"), keyed=True, fingerprint="f"
         )
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self.shard.deliver(answer.set_result, encode_letter(order_id, message))
-        return decode_told(await answer)
+        self.shard.deliver(answer.set_result, encode_message(order_id, message))
+        return decode_outcome(await answer)
 
 
 def an_id() -> str:

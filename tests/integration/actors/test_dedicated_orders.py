@@ -14,9 +14,9 @@ import asyncpg
 import pytest
 
 from actors.order.commit_loop import CommitPolicy
-from actors.order.messages import Moved
+from actors.order.messages import NotOwner
 from actors.order.replies import Reply
-from actors.shard.context import GroupLimits
+from actors.shard.context import ResidentLimits
 from domain.commands import AddItem
 from domain.slices import dedicated_partition
 from storage.errors import StorageUnavailable
@@ -84,7 +84,7 @@ class Busy(Hosted):
         Hosted.policy,
         poll_every_s=AT_ONCE_S,
         read_again_s=AT_ONCE_S,
-        orders=GroupLimits(idle_s=0.0),
+        orders=ResidentLimits(idle_s=0.0),
         commits=CommitPolicy(retry_for_s=0.0, retry_first_s=0.01),
         partitions=replace(Hosted.policy.partitions, look_every_s=AT_ONCE_S),
     )
@@ -126,7 +126,7 @@ async def has_it(own: Busy, home: Busy, order_id: str) -> None:
     assert isinstance(await own.told(order_id, AddItem("sku-2", 1)), Reply)
 
     async def has_let_go() -> bool:
-        return isinstance(await home.told(order_id, AddItem("sku-3", 1)), Moved)
+        return isinstance(await home.told(order_id, AddItem("sku-3", 1)), NotOwner)
 
     await until(has_let_go)
     assert own.shard.partitions.mine == {own.name}
@@ -182,7 +182,7 @@ async def test_messages_that_come_while_it_moves_are_answered_by_who_has_it(
             answer = None
             while not isinstance(answer, Reply):
                 answer = await home.told(order_id, AddItem("sku-2", 1))
-                if isinstance(answer, Moved):
+                if isinstance(answer, NotOwner):
                     answer = await own.told(order_id, AddItem("sku-2", 1))
             replies.append(answer)
         return replies
@@ -240,5 +240,5 @@ async def test_the_loss_of_its_process_gives_it_to_the_shard_of_its_slice_and_it
     await until(has_it_back)
     assert own.name in home.shard.partitions.mine
     assert not (await own.store.flush(own.process, token, [])).owned
-    assert isinstance(await own.told(order_id, AddItem("sku-4", 1)), Moved)
+    assert isinstance(await own.told(order_id, AddItem("sku-4", 1)), NotOwner)
     assert await sql.fetchval("select dedicated_group from orders where id = $1", order_id) == own.name

@@ -59,11 +59,11 @@ class NoPeers:
 
 
 @pytest.fixture
-def peers(monkeypatch: pytest.MonkeyPatch) -> list[NoPeers]:
+def clients(monkeypatch: pytest.MonkeyPatch) -> list[NoPeers]:
     """The peers of each start. What is a whole process's own is left as it is: this one is the tests'."""
     made: list[NoPeers] = []
     monkeypatch.setattr(NoPeers, "made", made, raising=False)
-    monkeypatch.setattr(composition, "make_peers", lambda *_: NoPeers())
+    monkeypatch.setattr(composition, "make_clients", lambda *_: NoPeers())
     monkeypatch.setattr(process, "node_address", lambda: "127.0.0.1")
     monkeypatch.setattr(process, "set_up_logs", lambda *_, **__: None)
     monkeypatch.setattr(process, "keep_garbage_collection_rare", lambda: None)
@@ -116,7 +116,7 @@ async def until(is_so: Callable[[], Any]) -> None:
     ],
 )
 async def test_a_start_that_fails_closes_what_it_opened(
-    peers: list[NoPeers],
+    clients: list[NoPeers],
     config: Settings,
     sql: asyncpg.Connection[asyncpg.Record],
     kind: type[Process],
@@ -141,19 +141,19 @@ async def test_a_start_that_fails_closes_what_it_opened(
             task for task in asyncio.all_tasks() if task.get_name() not in before and task is not asyncio.current_task()
         ]
         pytest.fail(f"{await sql.fetchval(CONNECTED, name)} connections and these tasks are left: {left}")
-    assert [each.is_stopped for each in peers] == [True] * STARTS
+    assert [each.is_stopped for each in clients] == [True] * STARTS
     if mends:
         assert await sql.fetch(ROWS) == []
         await sql.execute(mends)
         endpoint = await made.start()
         assert endpoint.port
-        assert not peers[-1].is_stopped
+        assert not clients[-1].is_stopped
         assert await sql.fetchval(CONNECTED, name) > 0
         await made.stop()
 
 
 async def test_a_process_says_where_it_listens_and_leaves_when_it_ends(
-    peers: list[NoPeers], config: Settings, sql: asyncpg.Connection[asyncpg.Record]
+    clients: list[NoPeers], config: Settings, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     made = OrderShard("order-shard-0", config)
     endpoint = await made.start()
@@ -183,14 +183,14 @@ async def test_a_process_says_where_it_listens_and_leaves_when_it_ends(
 
 
 async def test_a_process_does_not_start_on_the_database_of_another_release(
-    peers: list[NoPeers], config: Settings, sql: asyncpg.Connection[asyncpg.Record]
+    clients: list[NoPeers], config: Settings, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     """It would read and write rows in a form that the others do not expect."""
     await sql.execute(A_NEWER_RELEASE)
     made = OrderShard("order-shard-0", config)
     with pytest.raises(WrongSchema, match=r"9999_later\.sql"):
         await made.start()
-    assert peers == []
+    assert clients == []
     assert await sql.fetchval(CONNECTED, "order-shard-0") == 0
     await sql.execute("delete from schema_migrations where name = '9999_later.sql'")
     assert (await made.start()).port
@@ -204,7 +204,7 @@ async def _execute(database_url: str, statement: str) -> None:
 
 
 @pytest.mark.parametrize(("partner", "keeps_copies"), [("payment", False), ("product", True), ("user", True)])
-@pytest.mark.usefixtures("peers")
+@pytest.mark.usefixtures("clients")
 async def test_only_a_bulkhead_whose_answers_are_copied_has_a_copy_store(
     config: Settings, partner: str, *, keeps_copies: bool
 ) -> None:

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from actors.order.messages import Moved
+from actors.order.messages import NotOwner
 from actors.order.replies import Reply
 from domain.commands import AddItem, Pay, RetryNow
 from domain.errors import Unavailable
@@ -84,7 +84,7 @@ async def test_an_order_that_is_active_in_two_shards_is_changed_by_its_owner_onl
         added = await other.told(order_id, AddItem("sku-2", 1))
         assert isinstance(added, Reply)
         assert home.owns(order_id)
-        assert isinstance(await home.told(order_id, body, key=key), Moved), body
+        assert isinstance(await home.told(order_id, body, key=key), NotOwner), body
         assert not home.owns(order_id)
         assert home.outside.events == left_home
         assert await sql.fetchval("select version from orders where id = $1", order_id) == added.version
@@ -109,7 +109,7 @@ async def test_what_a_shard_decided_before_its_orders_were_taken_is_void_and_the
     by_other = await other.told(order_id, AddItem("sku-3", 1))
     assert isinstance(by_other, Reply)
     home.store.may_go_on.set()
-    assert isinstance(await deciding, Moved)
+    assert isinstance(await deciding, NotOwner)
     assert (home.outside.calls, home.outside.events) == (calls, events)
     assert await sql.fetchval("select count(*) from inbox where message_id = 'by the former owner'") == 0
     assert await sql.fetchval("select version from orders where id = $1", order_id) == by_other.version
@@ -118,7 +118,7 @@ async def test_what_a_shard_decided_before_its_orders_were_taken_is_void_and_the
     again = await home.told(order_id, AddItem("sku-2", 1), key="by the former owner")
     assert isinstance(again, Reply)
     assert again.version > by_other.version
-    assert isinstance(await other.told(order_id, AddItem("sku-4", 1)), Moved)
+    assert isinstance(await other.told(order_id, AddItem("sku-4", 1)), NotOwner)
 
 
 async def test_a_shard_with_nothing_to_write_learns_from_the_tables_that_its_orders_were_taken(
@@ -129,7 +129,7 @@ async def test_a_shard_with_nothing_to_write_learns_from_the_tables_that_its_ord
     await home.told(order_id, creation(order_id))
     await take_over(other, home, order_id)
     assert home.owns(order_id)
-    home.shard.partitions.look_soon()
+    home.shard.partitions.recheck_soon()
 
     async def knows() -> bool:
         return not home.shard.partitions.mine
@@ -169,10 +169,10 @@ async def test_a_shard_whose_orders_were_taken_time_and_again_has_them_back_each
     for _ in range(4):
         await take_over(other, home, order_id)
         assert isinstance(await other.told(order_id, AddItem("sku-2", 1)), Reply)
-        assert isinstance(await home.told(order_id, AddItem("sku-3", 1)), Moved)
+        assert isinstance(await home.told(order_id, AddItem("sku-3", 1)), NotOwner)
         await give_back(other, home)
         assert isinstance(await home.told(order_id, AddItem("sku-3", 1)), Reply)
-        assert isinstance(await other.told(order_id, AddItem("sku-2", 1)), Moved)
+        assert isinstance(await other.told(order_id, AddItem("sku-2", 1)), NotOwner)
 
 
 async def test_an_order_that_can_not_be_read_is_set_aside_with_an_alert_and_its_neighbours_go_on(

@@ -10,10 +10,10 @@ from api.app import create_app
 from api.dead_letters import DeadLetters
 from api.health_checks import HealthChecks, accepts_connections
 from api.services import ApiLimits, Collaborators, Services
-from storage.reads.order_queries import Queries
-from storage.redis_cache import Cache
+from storage.reads.order_queries import OrderQueries
+from storage.redis_cache import RedisCache
 from storage.redis_connection import QuietRedis
-from storage.writes.kept_answers import Answers
+from storage.writes.kept_answers import KeptAnswers
 from storage.writes.order_store import OrderStore
 from storage.writes.promotions import Promotions
 from tests.integration.storage.owning import Lease, owner_of_all
@@ -24,7 +24,7 @@ class RealWorld(World):
     """The application among real servers; only the orders' owners are missing."""
 
     def __init__(
-        self, queries: Queries, cache: Cache, amqp_url: str, store: OrderStore, lease: Lease, **limits: Any
+        self, queries: OrderQueries, cache: RedisCache, amqp_url: str, store: OrderStore, lease: Lease, **limits: Any
     ) -> None:
         self.router = FakeRouter()
         self.store = store
@@ -37,7 +37,7 @@ class RealWorld(World):
             promotions=Promotions(queries.database),
             rate_counter=cache,
             memory=cache,
-            answers=Answers(queries.database),
+            answers=KeptAnswers(queries.database),
             dead_letters=DeadLetters(amqp_url),
             health=HealthChecks(
                 {
@@ -58,9 +58,9 @@ class RealWorld(World):
 
 @pytest.fixture
 async def real(database_url: str, redis_url: str, amqp_url: str) -> AsyncIterator[RealWorld]:
-    queries = await Queries.open(database_url, application_name="test-api")
+    queries = await OrderQueries.open(database_url, application_name="test-api")
     store = await OrderStore.open(database_url, application_name="test-api-orders")
-    cache = Cache(QuietRedis(redis_url))
+    cache = RedisCache(QuietRedis(redis_url))
     yield RealWorld(queries, cache, amqp_url, store, await owner_of_all(store, "order-shard-0"))
     await cache.close()
     await store.close()

@@ -13,7 +13,7 @@ from api.configuration import limits_of
 from api.problems import Problem
 from settings import Settings
 from storage.cursor_keys import cursor_keys
-from storage.reads.order_queries import Queries
+from storage.reads.order_queries import OrderQueries
 
 FILTERS = {"customer_id": "c-1001"}
 POSITION = (1, "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00")
@@ -21,7 +21,7 @@ POSITION = (1, "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00")
 
 async def cursors_of(database_url: str, jwt_key: str) -> Cursors:
     """As a process makes them when it starts with this key."""
-    queries = await Queries.open(database_url, application_name="test-cursors")
+    queries = await OrderQueries.open(database_url, application_name="test-cursors")
     try:
         keys = await cursor_keys(queries.database)
     finally:
@@ -59,7 +59,7 @@ async def test_a_new_key_signs_and_the_old_one_is_accepted_until_it_is_deleted(d
 
 
 async def test_a_database_is_made_with_a_key(database_url: str) -> None:
-    queries = await Queries.open(database_url, application_name="test-cursors")
+    queries = await OrderQueries.open(database_url, application_name="test-cursors")
     try:
         [key] = await cursor_keys(queries.database)
     finally:

@@ -11,14 +11,14 @@ import pytest
 from api.access.rate_limit import RateLimits
 from api.access.security import Caller
 from api.problems import Problem
-from storage.redis_cache import Cache
+from storage.redis_cache import RedisCache
 from storage.redis_connection import QuietRedis
 
 CALLER = Caller(subject="s", scopes=frozenset(), customer_id=None, token_id="t", is_admin=False)
 EXACTNESS = 0.05
 
 
-class CountingCache(Cache):
+class CountingCache(RedisCache):
     """Counts how often Redis is asked."""
 
     asked = 0

@@ -10,8 +10,8 @@ import pytest
 
 from api.access.fair_slots import SlotLimits
 from storage.postgres import PoolLimits
-from storage.reads.order_queries import Queries
-from storage.redis_cache import Cache
+from storage.reads.order_queries import OrderQueries
+from storage.redis_cache import RedisCache
 from storage.redis_connection import QuietRedis
 from storage.writes.order_store import OrderStore
 from tests.integration.api.conftest import RealWorld
@@ -30,11 +30,11 @@ LOCKED = "select count(*) from pg_stat_activity where datname = current_database
 @pytest.fixture
 async def patient(database_url: str, redis_url: str, amqp_url: str) -> AsyncIterator[RealWorld]:
     """A world whose statistics wait as long as the test keeps them waiting."""
-    queries = await Queries.open(
+    queries = await OrderQueries.open(
         database_url, application_name="test-api", limits=PoolLimits(statement_timeout_s=PATIENCE_S)
     )
     store = await OrderStore.open(database_url, application_name="test-api-orders")
-    cache = Cache(QuietRedis(redis_url))
+    cache = RedisCache(QuietRedis(redis_url))
     lease = await owner_of_all(store, "order-shard-0")
     limits = SlotLimits(wait_max_s=PATIENCE_S)
     yield RealWorld(queries, cache, amqp_url, store, lease, statistics_limits=limits, rate_limit_per_min=0)

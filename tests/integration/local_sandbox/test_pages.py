@@ -35,7 +35,7 @@ from partners.circuit_breaker import BreakerState
 from partners.http import PartnerHttp
 from partners.payment import PaymentClient
 from partners.product import ProductClient
-from partners.resilient_client import Bulkhead, Limits
+from partners.resilient_client import ResilienceLimits, ResilientClient
 from partners.user import UserClient
 from tests.integration.local_sandbox.process import SandboxProcess
 
@@ -80,8 +80,8 @@ class Clients:
         outcome: Outcome = await self.of[partner].perform(ORDER, request)
         return outcome
 
-    def bulkhead(self, partner: Partner, **limits: Any) -> Bulkhead:
-        return Bulkhead(partner, self.of[partner], Limits(backoff_first_s=0.001, **limits))
+    def bulkhead(self, partner: Partner, **limits: Any) -> ResilientClient:
+        return ResilientClient(partner, self.of[partner], ResilienceLimits(backoff_first_s=0.001, **limits))
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
 from messaging import topology
-from messaging.connection import LinkPolicy
-from messaging.consumer import BridgeLimits, EventBridge
+from messaging.connection import BrokerConnectionPolicy
+from messaging.consumer import Consumer, ConsumerLimits
 from messaging.envelope import InboundEvent
 from tests.queues import DELAYS
 
 ORDER_ID = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"
-HASTY = LinkPolicy(retry_first_s=0.02, retry_max_s=0.1, close_timeout_s=0.5)
+HASTY = BrokerConnectionPolicy(retry_first_s=0.02, retry_max_s=0.1, close_timeout_s=0.5)
 LIMIT_S = 60.0
 
 
@@ -113,13 +113,13 @@ class Orders:
 @asynccontextmanager
 async def bridging(
     url: str, deliver: Callable[[InboundEvent], Awaitable[None]], **limits: float
-) -> AsyncIterator[EventBridge]:
-    bridge = EventBridge(
+) -> AsyncIterator[Consumer]:
+    bridge = Consumer(
         url,
         deliver=deliver,
-        limits=BridgeLimits(**limits),  # type: ignore[arg-type]
+        limits=ConsumerLimits(**limits),  # type: ignore[arg-type]
         delays=DELAYS,
-        link_policy=HASTY,
+        connection_policy=HASTY,
     )
     await bridge.start()
     try:

@@ -8,10 +8,10 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractConnection
 
-from messaging.connection import Link, LinkPolicy
+from messaging.connection import BrokerConnection, BrokerConnectionPolicy
 
 WITHIN_S = 10.0
-HASTY = LinkPolicy(close_timeout_s=0.2)
+HASTY = BrokerConnectionPolicy(close_timeout_s=0.2)
 
 
 async def test_a_link_ends_although_its_user_goes_on_waiting_for_an_answer(amqp_url: str) -> None:
@@ -26,7 +26,7 @@ async def test_a_link_ends_although_its_user_goes_on_waiting_for_an_answer(amqp_
             await asyncio.Event().wait()
         await asyncio.Event().wait()
 
-    running = asyncio.create_task(Link(amqp_url, name="stubborn", use=use, policy=HASTY).run())
+    running = asyncio.create_task(BrokerConnection(amqp_url, name="stubborn", use=use, policy=HASTY).run())
     async with asyncio.timeout(WITHIN_S):
         await is_waiting.wait()
         running.cancel()
@@ -53,7 +53,7 @@ async def test_a_link_ends_although_the_cancellation_was_lost_while_it_connected
         await asyncio.Event().wait()
 
     monkeypatch.setattr(aio_pika, "connect", lose_the_cancellation)
-    running = asyncio.create_task(Link(amqp_url, name="deaf", use=use, policy=HASTY).run())
+    running = asyncio.create_task(BrokerConnection(amqp_url, name="deaf", use=use, policy=HASTY).run())
     async with asyncio.timeout(WITHIN_S):
         await is_connected.wait()
         running.cancel()

@@ -15,7 +15,7 @@ from pamqp.common import FieldValue
 
 from local.state import write_private
 from messaging import topology
-from messaging.consumer import EventBridge
+from messaging.consumer import Consumer
 from messaging.dead_letters import (
     LISTED_BODY_MAX_BYTES,
     READ_AHEAD_MAX_LETTERS,
@@ -43,7 +43,7 @@ async def dead(amqp_url: str) -> str:
         exchange = await channel.get_exchange("paymentsvc.events", ensure=False)
         for body in POISON:
             await exchange.publish(aio_pika.Message(body, message_id=body.decode()), "PagoConfirmado")
-    bridge = EventBridge(amqp_url, deliver=deliver_nothing)
+    bridge = Consumer(amqp_url, deliver=deliver_nothing)
     await bridge.start()
     await until(lambda: bridge.dead_lettered == len(POISON))
     await bridge.stop()
@@ -131,7 +131,7 @@ async def test_all_go_again_but_no_more_than_allowed(dead: str) -> None:
 
 
 async def test_what_fails_again_comes_back(dead: str) -> None:
-    bridge = EventBridge(dead, deliver=deliver_nothing)
+    bridge = Consumer(dead, deliver=deliver_nothing)
     await bridge.start()
     assert await resend_dead_letters(dead) == 3
     await until(lambda: bridge.dead_lettered == 3)

@@ -13,12 +13,12 @@ from pathlib import Path
 from local.rabbitmq import RabbitMQ
 from local.servers import Servers
 from local.state import State
-from messaging.connection import LinkPolicy
+from messaging.connection import BrokerConnectionPolicy
 from messaging.publisher import Publisher, PublisherLimits
 from tests.integration.messaging.probe_consumer import listening, outbound, until
 from tests.integration.wire import wire_to
 
-HASTY = LinkPolicy(retry_first_s=0.02, retry_max_s=0.1, close_timeout_s=0.5)
+HASTY = BrokerConnectionPolicy(retry_first_s=0.02, retry_max_s=0.1, close_timeout_s=0.5)
 
 
 class Marks:
@@ -42,7 +42,7 @@ async def publishing(url: str, marks: Marks, **limits: float) -> AsyncIterator[P
         url,
         on_confirmed=marks.note,
         limits=PublisherLimits(**limits),  # type: ignore[arg-type]
-        link_policy=HASTY,
+        connection_policy=HASTY,
     )
     await publisher.start()
     try:
@@ -198,7 +198,7 @@ async def test_a_stop_publishes_what_waits_first(amqp_url: str) -> None:
 async def test_a_stop_without_a_broker_ends_in_time(amqp_url: str) -> None:
     async with wire_to(amqp_url) as (url, wire):
         wire.down = True
-        publisher = Publisher(url, on_confirmed=Marks().note, link_policy=HASTY)
+        publisher = Publisher(url, on_confirmed=Marks().note, connection_policy=HASTY)
         await publisher.start()
         publisher.offer("o-1", outbound("o-1", 1))
         async with asyncio.timeout(5):

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from domain.calls import Declined, NotKnown, NotSent, Shortage, Unknown
-from partners.contract import Operation
+from partners.contract import PartnerOperation
 from partners.http import ANSWER_MAX_BYTES, PartnerHttp
 from partners.responses import Throttled
 from partners.shapes import Reader
 
 
-def _operation(method: str) -> Operation[dict[str, int]]:
+def _operation(method: str) -> PartnerOperation[dict[str, int]]:
     """An operation whose success is an object of integers; it may say 404 ``not_there`` and 409 ``out_of_stock``."""
     reader: Reader[dict[str, int]] = Reader(dict[str, int])
-    return Operation(method=method, reader=reader, refusals=((404, "not_there"), (409, "out_of_stock")))
+    return PartnerOperation(method=method, reader=reader, refusals=((404, "not_there"), (409, "out_of_stock")))
 
 
 GET, PUT, POST, DELETE = map(_operation, ("GET", "PUT", "POST", "DELETE"))
@@ -176,7 +176,7 @@ async def test_an_answer_that_never_comes_is_unknown(wire: Wire, http: PartnerHt
 
 @pytest.mark.parametrize("operation", [GET, PUT, POST, DELETE])
 async def test_a_connection_cut_under_a_request_is_unknown_and_the_request_is_not_repeated(
-    wire: Wire, http: PartnerHttp, operation: Operation[Any]
+    wire: Wire, http: PartnerHttp, operation: PartnerOperation[Any]
 ) -> None:
     wire.reply = b""
     assert isinstance(await http.ask(operation, "/x"), Unknown)

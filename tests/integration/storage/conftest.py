@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from storage.reads.order_queries import Queries
+from storage.reads.order_queries import OrderQueries
 from storage.writes.order_store import OrderStore
 from tests.integration.storage.owning import Lease, owner_of_all
 
@@ -33,8 +33,8 @@ async def sql(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Rec
 
 
 @pytest.fixture
-async def queries(database_url: str) -> AsyncIterator[Queries]:
+async def queries(database_url: str) -> AsyncIterator[OrderQueries]:
     """The reads of the API, on the same database."""
-    opened = await Queries.open(database_url, application_name="test-queries")
+    opened = await OrderQueries.open(database_url, application_name="test-queries")
     yield opened
     await opened.close()

@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks.varied import fill_varied
 from domain.order import Order, Status
-from storage.closed_order_counts import Figures
-from storage.reads.order_queries import Bucket, GroupBy, Queries
+from storage.closed_order_counts import ClosedOrderCounts
+from storage.reads.order_queries import Bucket, GroupBy, OrderQueries
 from storage.writes.commits import Commit
 from storage.writes.flush_statement import flush_once
 from storage.writes.order_store import OrderStore
@@ -28,11 +28,11 @@ LONG_AGO = NOW - timedelta(days=3, hours=5)
 
 
 @pytest.fixture
-def figures(queries: Queries) -> Figures:
-    return Figures(queries.database)
+def figures(queries: OrderQueries) -> ClosedOrderCounts:
+    return ClosedOrderCounts(queries.database)
 
 
-async def documents(queries: Queries) -> list[dict[str, Any]]:
+async def documents(queries: OrderQueries) -> list[dict[str, Any]]:
     """Statistics over spans that cut days and hours, in every bucket and group."""
     spans = (
         (NOW - timedelta(days=40), NOW + timedelta(hours=1)),
@@ -55,7 +55,7 @@ def without_percentiles(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**each, "stages": {stage: told["n"] for stage, told in each["stages"].items()}} for each in found]
 
 
-async def count_all(figures: Figures) -> int:
+async def count_all(figures: ClosedOrderCounts) -> int:
     rounds = 0
     while await figures.count_closed(400):
         rounds += 1
@@ -63,7 +63,7 @@ async def count_all(figures: Figures) -> int:
 
 
 async def test_counted_orders_give_the_figures_that_reading_them_gave(
-    database_url: str, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+    database_url: str, queries: OrderQueries, figures: ClosedOrderCounts, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await fill_varied(database_url, ORDERS, seconds_between=SECONDS_BETWEEN)
     read = await documents(queries)
@@ -87,7 +87,7 @@ def closed(order: Order, at: datetime, paid: int) -> Commit:
     return a_commit(done, deadline=None, paid=paid)
 
 
-async def revenue(queries: Queries) -> object:
+async def revenue(queries: OrderQueries) -> object:
     told = await queries.statistics(since=NOW - timedelta(days=10), until=NOW)
     return told["orders"], told["revenue"].get("EUR"), told["payments"]["attempts"]
 
@@ -98,7 +98,11 @@ async def stale(sql: asyncpg.Connection[asyncpg.Record]) -> int:
 
 
 async def test_an_order_closed_now_is_counted_once_it_is_certain_that_all_are_there(
-    store: OrderStore, lease: Lease, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore,
+    lease: Lease,
+    queries: OrderQueries,
+    figures: ClosedOrderCounts,
+    sql: asyncpg.Connection[asyncpg.Record],
 ) -> None:
     order = an_order(created_at=LONG_AGO)
     await store.flush(*lease, [a_commit(order)])
@@ -111,7 +115,11 @@ async def test_an_order_closed_now_is_counted_once_it_is_certain_that_all_are_th
 
 
 async def test_the_day_that_is_not_over_is_read_from_the_counts_where_the_span_ends_after_them(
-    store: OrderStore, lease: Lease, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore,
+    lease: Lease,
+    queries: OrderQueries,
+    figures: ClosedOrderCounts,
+    sql: asyncpg.Connection[asyncpg.Record],
 ) -> None:
     """Reading all orders of today took longer than a statement may, once there were fifty thousand."""
     begun = await store.now()
@@ -133,7 +141,11 @@ async def test_the_day_that_is_not_over_is_read_from_the_counts_where_the_span_e
 
 
 async def test_money_that_comes_after_an_order_was_counted_shows_at_once_and_is_counted_later(
-    store: OrderStore, lease: Lease, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore,
+    lease: Lease,
+    queries: OrderQueries,
+    figures: ClosedOrderCounts,
+    sql: asyncpg.Connection[asyncpg.Record],
 ) -> None:
     order, other = an_order(created_at=LONG_AGO), an_order(created_at=LONG_AGO)
     await store.flush(*lease, [a_commit(order), a_commit(other)])
@@ -152,7 +164,11 @@ async def test_money_that_comes_after_an_order_was_counted_shows_at_once_and_is_
 
 
 async def test_a_day_is_not_counted_anew_before_a_change_under_way_is_committed(
-    store: OrderStore, lease: Lease, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore,
+    lease: Lease,
+    queries: OrderQueries,
+    figures: ClosedOrderCounts,
+    sql: asyncpg.Connection[asyncpg.Record],
 ) -> None:
     order = an_order(created_at=LONG_AGO)
     await store.flush(*lease, [a_commit(order)])
@@ -177,14 +193,18 @@ async def test_a_day_is_not_counted_anew_before_a_change_under_way_is_committed(
     assert await sql.fetchval("select sum(revenue) from figures_by_hour") == 300
 
 
-async def counted_in_pieces(figures: Figures, sql: asyncpg.Connection[asyncpg.Record]) -> AsyncIterator[int]:
+async def counted_in_pieces(figures: ClosedOrderCounts, sql: asyncpg.Connection[asyncpg.Record]) -> AsyncIterator[int]:
     """Count stale days three orders at a time; after each piece, how many orders the figures hold."""
     while await figures.count_stale_day(3):
         yield await sql.fetchval("select coalesce(sum(orders), 0)::bigint from figures_by_hour")
 
 
 async def test_a_stale_day_is_counted_in_pieces(
-    store: OrderStore, lease: Lease, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore,
+    lease: Lease,
+    queries: OrderQueries,
+    figures: ClosedOrderCounts,
+    sql: asyncpg.Connection[asyncpg.Record],
 ) -> None:
     """A day of 350,000 orders took 30 s in one statement, which may take 4: it was begun anew for ever, and whoever brought late
     money for the day waited meanwhile.
@@ -206,7 +226,11 @@ async def test_a_stale_day_is_counted_in_pieces(
 
 
 async def test_a_day_that_changes_while_it_is_counted_in_pieces_is_begun_anew(
-    store: OrderStore, lease: Lease, queries: Queries, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore,
+    lease: Lease,
+    queries: OrderQueries,
+    figures: ClosedOrderCounts,
+    sql: asyncpg.Connection[asyncpg.Record],
 ) -> None:
     day = [an_order(created_at=LONG_AGO + timedelta(seconds=n)) for n in range(8)]
     await store.flush(*lease, [a_commit(order) for order in day])
@@ -226,7 +250,7 @@ async def test_a_day_that_changes_while_it_is_counted_in_pieces_is_begun_anew(
 
 
 async def test_a_day_that_changes_again_and_again_keeps_no_other_from_being_counted(
-    store: OrderStore, lease: Lease, figures: Figures, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore, lease: Lease, figures: ClosedOrderCounts, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     days = [LONG_AGO, LONG_AGO + timedelta(days=1)]
     orders = [an_order(created_at=at + timedelta(seconds=n)) for at in days for n in range(5)]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from storage.writes.handled_messages import InboxPruning
+from storage.writes.handled_messages import HandledMessages
 from storage.writes.order_store import OrderStore
 from tests.integration.storage.orders import a_commit, an_order, next_of
 from tests.integration.storage.owning import Lease
@@ -21,7 +21,7 @@ async def test_old_messages_are_forgotten_in_steps_but_creations_are_kept(
         orders = [next_of(order) for order in orders]
         assert turn + 2 == orders[0].version
     await sql.execute(AGE)
-    pruning = InboxPruning(store.database, keep_days=7, messages_at_once=25)
+    pruning = HandledMessages(store.database, keep_days=7, messages_at_once=25)
     forgotten = [await pruning.step()]
     while forgotten[-1][1]:
         forgotten.append(await pruning.step())

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from storage.postgres import Database, open_database
-from storage.writes.kept_answers import Answers, KeptAnswer
+from storage.writes.kept_answers import KeptAnswer, KeptAnswers
 from storage.writes.promotions import Promotions
 from tests.integration.storage.test_promotions import TEN
 
@@ -26,8 +26,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def answers(database: Database) -> Answers:
-    return Answers(database)
+def answers(database: Database) -> KeptAnswers:
+    return KeptAnswers(database)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def an_answer(answer: bytes = b"made") -> KeptAnswer:
     return KeptAnswer(str(uuid4()), "digest", answer)
 
 
-async def test_an_answer_is_found_as_it_was_kept_and_the_first_one_stays(answers: Answers) -> None:
+async def test_an_answer_is_found_as_it_was_kept_and_the_first_one_stays(answers: KeptAnswers) -> None:
     kept = an_answer(b"\x00\xff")
     assert await answers.find(kept.id) is None
     await answers.keep(kept)
@@ -48,7 +48,7 @@ async def test_an_answer_is_found_as_it_was_kept_and_the_first_one_stays(answers
 
 
 async def test_a_change_of_a_promotion_keeps_its_answer_and_a_change_that_is_none_keeps_none(
-    promotions: Promotions, answers: Answers
+    promotions: Promotions, answers: KeptAnswers
 ) -> None:
     made, taken, changed, lost, gone, missed = (an_answer() for _ in range(6))
     after = replace(TEN, active=False)
@@ -65,7 +65,7 @@ async def test_a_change_of_a_promotion_keeps_its_answer_and_a_change_that_is_non
 
 
 async def test_what_comes_under_a_key_that_is_answered_changes_nothing(
-    promotions: Promotions, answers: Answers
+    promotions: Promotions, answers: KeptAnswers
 ) -> None:
     kept = an_answer()
     assert await promotions.create(TEN, kept)
@@ -85,7 +85,9 @@ async def test_of_creations_at_once_under_one_key_one_is_made(promotions: Promot
     assert [code for code in codes if await promotions.find(code)] == [codes[done.index(True)]]
 
 
-async def test_answers_are_forgotten_after_some_days(answers: Answers, sql: asyncpg.Connection[asyncpg.Record]) -> None:
+async def test_answers_are_forgotten_after_some_days(
+    answers: KeptAnswers, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
     old, young = an_answer(), an_answer()
     for kept, days in ((old, KEEP_DAYS + 0.01), (young, KEEP_DAYS - 0.01)):
         await answers.keep(kept)

@@ -12,7 +12,7 @@ import asyncpg
 from benchmarks.varied import BIG_CUSTOMER, RARE_SKU, fill_varied
 from domain.order import Status
 from storage.reads.order_filters import OrderFilters, PageKey, Sort, list_statement
-from storage.reads.order_queries import Queries
+from storage.reads.order_queries import OrderQueries
 
 ORDERS = 20_000
 SECONDS_BETWEEN = 90
@@ -88,7 +88,7 @@ def wanted(filters: OrderFilters) -> Callable[[Row], bool]:
 
 
 async def test_two_pages_of_every_list_are_right_and_come_from_indexes(
-    database_url: str, queries: Queries, sql: asyncpg.Connection[asyncpg.Record]
+    database_url: str, queries: OrderQueries, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await fill_varied(database_url, ORDERS, seconds_between=SECONDS_BETWEEN)
     rows = await sql.fetch(ROWS)
@@ -102,7 +102,7 @@ async def test_two_pages_of_every_list_are_right_and_come_from_indexes(
 
 
 async def pages_are(
-    queries: Queries,
+    queries: OrderQueries,
     sql: asyncpg.Connection[asyncpg.Record],
     asked: tuple[str, OrderFilters, Sort],
     expected: list[Row],

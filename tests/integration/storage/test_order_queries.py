@@ -13,13 +13,13 @@ from domain.order import Attention, Order, Status
 from domain.representation import represent
 from domain.totals_and_statuses import totals
 from storage.errors import UndecodableSnapshot
-from storage.reads.order_queries import OrderFilters, PageKey, Queries, Sort
+from storage.reads.order_queries import OrderFilters, OrderQueries, PageKey, Sort
 from storage.writes.order_store import OrderStore
 from tests.integration.storage.orders import NOW, a_commit, an_order, next_of, paid_with
 from tests.integration.storage.owning import Lease
 
 
-async def everything(queries: Queries, filters: OrderFilters, sort: Sort, limit: int = 3) -> list[str]:
+async def everything(queries: OrderQueries, filters: OrderFilters, sort: Sort, limit: int = 3) -> list[str]:
     """All pages of a list, as ids."""
     ids: list[str] = []
     after: PageKey | None = None
@@ -32,7 +32,7 @@ async def everything(queries: Queries, filters: OrderFilters, sort: Sort, limit:
 
 
 async def test_an_order_is_read_as_it_was_committed_and_an_unknown_one_is_none(
-    queries: Queries, store: OrderStore, lease: Lease
+    queries: OrderQueries, store: OrderStore, lease: Lease
 ) -> None:
     order = an_order()
     await store.flush(*lease, [a_commit(order)])
@@ -46,7 +46,7 @@ async def test_an_order_is_read_as_it_was_committed_and_an_unknown_one_is_none(
 
 
 async def test_an_order_that_can_not_be_read_fails_alone(
-    queries: Queries, store: OrderStore, lease: Lease, sql: asyncpg.Connection[asyncpg.Record]
+    queries: OrderQueries, store: OrderStore, lease: Lease, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     good, bad = an_order(), an_order()
     await store.flush(*lease, [a_commit(good), a_commit(bad)])
@@ -108,7 +108,7 @@ LISTS: tuple[Case, ...] = (
 
 @pytest.mark.parametrize("sort", list(Sort))
 async def test_a_list_has_what_its_filters_say_in_the_order_of_its_sort(
-    queries: Queries, many: list[Order], sort: Sort
+    queries: OrderQueries, many: list[Order], sort: Sort
 ) -> None:
     for filters, wanted in LISTS:
         by_time = sort.column == "created_at"
@@ -121,7 +121,7 @@ async def test_a_list_has_what_its_filters_say_in_the_order_of_its_sort(
 
 
 async def test_pages_neither_repeat_nor_miss_an_order_while_others_are_created(
-    queries: Queries, store: OrderStore, lease: Lease, many: list[Order]
+    queries: OrderQueries, store: OrderStore, lease: Lease, many: list[Order]
 ) -> None:
     seen: list[str] = []
     after: PageKey | None = None
@@ -142,7 +142,7 @@ async def test_pages_neither_repeat_nor_miss_an_order_while_others_are_created(
 
 
 async def test_an_order_that_lost_its_line_is_not_in_the_list_of_that_sku(
-    queries: Queries, store: OrderStore, lease: Lease
+    queries: OrderQueries, store: OrderStore, lease: Lease
 ) -> None:
     order = an_order(skus=("sku-1", "sku-2"))
     await store.flush(*lease, [a_commit(order)])
@@ -153,7 +153,7 @@ async def test_an_order_that_lost_its_line_is_not_in_the_list_of_that_sku(
 
 
 async def test_the_timeline_and_the_ledger_have_everything_in_order(
-    queries: Queries, store: OrderStore, lease: Lease
+    queries: OrderQueries, store: OrderStore, lease: Lease
 ) -> None:
     order = an_order()
     first = a_commit(order, events=3)
@@ -170,7 +170,7 @@ async def test_the_timeline_and_the_ledger_have_everything_in_order(
 
 
 async def test_an_order_amended_between_two_reads_is_not_taken_from_the_first(
-    queries: Queries, store: OrderStore, lease: Lease
+    queries: OrderQueries, store: OrderStore, lease: Lease
 ) -> None:
     order = an_order()
     await store.flush(*lease, [a_commit(order)])
@@ -183,7 +183,7 @@ async def test_an_order_amended_between_two_reads_is_not_taken_from_the_first(
 
 
 async def test_an_order_that_is_set_aside_shows_it_until_it_is_committed_again(
-    queries: Queries, store: OrderStore, lease: Lease
+    queries: OrderQueries, store: OrderStore, lease: Lease
 ) -> None:
     """Only the list's filter knew of it: the order itself went on saying that it was running, and needed nobody."""
     order = an_order()

@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from storage.redis_cache import Cache
+from storage.redis_cache import RedisCache
 from storage.redis_connection import QuietRedis
 
 GONE_WITHIN_S = 5.0
 
 
 @pytest.fixture
-async def cache(redis_url: str) -> AsyncIterator[Cache]:
-    opened = Cache(QuietRedis(redis_url))
+async def cache(redis_url: str) -> AsyncIterator[RedisCache]:
+    opened = RedisCache(QuietRedis(redis_url))
     yield opened
     await opened.close()
 
@@ -27,7 +27,7 @@ def mute_url() -> Iterator[str]:
         yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
 
 
-async def test_what_is_remembered_is_recalled_until_its_time_is_over(cache: Cache) -> None:
+async def test_what_is_remembered_is_recalled_until_its_time_is_over(cache: RedisCache) -> None:
     await cache.remember("statistics:x", b"\x00figures", keep_s=30)
     assert await cache.recall("statistics:x") == b"\x00figures"
     assert await cache.recall("statistics:y") is None
@@ -37,8 +37,8 @@ async def test_what_is_remembered_is_recalled_until_its_time_is_over(cache: Cach
             pass
 
 
-async def test_a_counter_adds_up_for_everybody_and_ends_with_its_window(cache: Cache, redis_url: str) -> None:
-    other = Cache(QuietRedis(redis_url))
+async def test_a_counter_adds_up_for_everybody_and_ends_with_its_window(cache: RedisCache, redis_url: str) -> None:
+    other = RedisCache(QuietRedis(redis_url))
     assert await cache.count("token:1", 60, keep_s=120) == 60
     assert await other.count("token:1", 60, keep_s=120) == 120
     assert await cache.count("token:2", 1, keep_s=1) == 1
@@ -54,7 +54,7 @@ async def test_with_redis_away_nothing_is_known_nothing_is_raised_and_nobody_wai
     mute_url: str, kind: str
 ) -> None:
     url = "redis://127.0.0.1:1/0" if kind == "closed" else mute_url
-    cache = Cache(QuietRedis(url, timeout_s=0.05, rest_s=60))
+    cache = RedisCache(QuietRedis(url, timeout_s=0.05, rest_s=60))
     begun_s = time.monotonic()
     assert await cache.recall("x") is None
     assert await cache.count("token", 1, keep_s=60) is None
@@ -74,7 +74,7 @@ async def test_redis_is_asked_again_after_a_rest(redis_url: str) -> None:
         raise ConnectionError
 
     assert await redis.ask(fail) is None
-    cache = Cache(redis)
+    cache = RedisCache(redis)
     assert await cache.count("token", 1, keep_s=60) is None
     now_s = 0.6
     assert await cache.count("token", 1, keep_s=60) == 1

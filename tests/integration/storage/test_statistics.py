@@ -7,7 +7,7 @@ import pytest
 
 from domain.order import CancelReason, Status
 from domain.payments import Payment, PaymentStatus
-from storage.reads.order_queries import Bucket, GroupBy, Queries
+from storage.reads.order_queries import Bucket, GroupBy, OrderQueries
 from storage.writes.commits import Commit
 from storage.writes.order_store import OrderStore
 from tests.integration.storage.orders import a_commit, an_order
@@ -70,7 +70,7 @@ async def figures(store: OrderStore, lease: Lease) -> None:
     )  # fmt: skip
 
 
-async def test_the_figures_are_those_reckoned_by_hand(queries: Queries, store: OrderStore, figures: None) -> None:
+async def test_the_figures_are_those_reckoned_by_hand(queries: OrderQueries, store: OrderStore, figures: None) -> None:
     before = await store.now()
     told = await queries.statistics(since=START, until=END)
     assert datetime.fromisoformat(told.pop("as_of")) >= before - timedelta(milliseconds=1)
@@ -94,7 +94,7 @@ async def test_the_figures_are_those_reckoned_by_hand(queries: Queries, store: O
     }
 
 
-async def test_buckets_begin_at_full_hours_days_and_months_of_utc(queries: Queries, figures: None) -> None:
+async def test_buckets_begin_at_full_hours_days_and_months_of_utc(queries: OrderQueries, figures: None) -> None:
     days = (await queries.statistics(since=START, until=END, bucket=Bucket.DAY))["buckets"]
     assert days == [
         {"start": "2026-01-05T00:00:00.000Z", "orders": 2, "revenue": {"EUR": 2501}},
@@ -110,7 +110,7 @@ async def test_buckets_begin_at_full_hours_days_and_months_of_utc(queries: Queri
     assert months == [{"start": "2026-01-01T00:00:00.000Z", "orders": 6, "revenue": {"EUR": 2501, "JPY": 700}}]
 
 
-async def test_groups_are_by_status_currency_or_sku(queries: Queries, figures: None) -> None:
+async def test_groups_are_by_status_currency_or_sku(queries: OrderQueries, figures: None) -> None:
     async def groups(by: GroupBy) -> list[dict[str, object]]:
         found: list[dict[str, object]] = (await queries.statistics(since=START, until=END, group_by=by))["groups"]
         return found
@@ -129,13 +129,13 @@ async def test_groups_are_by_status_currency_or_sku(queries: Queries, figures: N
     }  # fmt: skip
 
 
-async def test_a_customers_figures_are_those_of_the_customers_orders(queries: Queries, figures: None) -> None:
+async def test_a_customers_figures_are_those_of_the_customers_orders(queries: OrderQueries, figures: None) -> None:
     told = await queries.statistics(since=START, until=END, customer_id="c-2")
     assert told["orders"] == 1
     assert told["revenue"] == {"JPY": 700}
 
 
-async def test_no_orders_have_figures_too(queries: Queries, store: OrderStore) -> None:
+async def test_no_orders_have_figures_too(queries: OrderQueries, store: OrderStore) -> None:
     told = await queries.statistics(since=START, until=END, bucket=Bucket.DAY, group_by=GroupBy.SKU)
     told.pop("as_of")
     assert told == {

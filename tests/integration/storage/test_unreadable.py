@@ -9,7 +9,7 @@ import pytest
 
 from domain.slices import PARTITIONS
 from storage.reads.order_filters import OrderFilters, Sort
-from storage.reads.order_queries import Queries
+from storage.reads.order_queries import OrderQueries
 from storage.writes.order_store import OrderStore
 from tests.integration.storage.orders import a_commit, an_order
 from tests.integration.storage.owning import Lease
@@ -20,7 +20,12 @@ NO_TIMES = ("infinity", "-infinity", "20000-01-01", "4000-01-01 BC")
 @pytest.mark.parametrize("time", NO_TIMES)
 @pytest.mark.parametrize("sort", list(Sort))
 async def test_an_order_at_a_time_that_is_none_does_not_break_the_list(
-    store: OrderStore, queries: Queries, lease: Lease, sql: asyncpg.Connection[asyncpg.Record], time: str, sort: Sort
+    store: OrderStore,
+    queries: OrderQueries,
+    lease: Lease,
+    sql: asyncpg.Connection[asyncpg.Record],
+    time: str,
+    sort: Sort,
 ) -> None:
     odd, odd_too, *others = orders = [an_order() for _ in range(5)]
     await store.flush(*lease, [a_commit(order) for order in orders])
@@ -57,7 +62,7 @@ async def test_a_deadline_that_is_no_time_does_not_break_the_polls(
 
 
 async def test_a_timeline_and_a_ledger_with_a_time_that_is_none_are_read(
-    store: OrderStore, queries: Queries, lease: Lease, sql: asyncpg.Connection[asyncpg.Record]
+    store: OrderStore, queries: OrderQueries, lease: Lease, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     order = an_order()
     await store.flush(*lease, [a_commit(order, events=2)])

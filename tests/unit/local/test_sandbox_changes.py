@@ -11,12 +11,12 @@ import pytest
 from local.sandbox.changes import PAGE_MAX_ROWS, Changes
 from local.sandbox.payments import Payments, Plan, read_charge, read_refund
 from local.sandbox.records import PaymentRecord, Record, RefundRecord
-from local.sandbox.responses import Answer
+from local.sandbox.responses import EmulatedResponse
 
 SINCE = "updated_since=1970-01-01T00:00:00Z"
 
 
-def _body(answer: Answer) -> Any:
+def _body(answer: EmulatedResponse) -> Any:
     assert answer.status == 200, answer.body
     return json.loads(answer.body)
 
@@ -37,13 +37,13 @@ class Bank(Payments):
         money = {"amount": 100, "currency": "EUR"}
         body = {"payment_id": payment_id, "order_id": "o", "customer_id": "c", "method": "card", "amount": money}
         asked = read_charge(json.dumps(body).encode())
-        assert not isinstance(asked, Answer)
+        assert not isinstance(asked, EmulatedResponse)
         self.charge(asked, Plan())
 
     def return_some(self, refund_id: str, payment_id: str, after_ms: int | None = None) -> None:
         body = {"refund_id": refund_id, "payment_id": payment_id, "amount": {"amount": 1, "currency": "EUR"}}
         asked = read_refund(json.dumps(body).encode())
-        assert not isinstance(asked, Answer)
+        assert not isinstance(asked, EmulatedResponse)
         self.give_back(asked, Plan(after_ms=after_ms))
 
     def both(self) -> tuple[Any, Any]:

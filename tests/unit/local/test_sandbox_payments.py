@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from local.sandbox.payments import ChargeBody, Payments, Plan, RefundBody, read_charge, read_refund
+from local.sandbox.payments import ChargeRequest, Payments, Plan, RefundRequest, read_charge, read_refund
 from local.sandbox.records import PaymentRecord, Record, RefundRecord
-from local.sandbox.responses import Answer
+from local.sandbox.responses import EmulatedResponse
 
 
 class Bank(Payments):
@@ -29,21 +29,21 @@ class Bank(Payments):
         return other
 
 
-def _charge(payment_id: str = "p", amount: int = 100) -> ChargeBody:
+def _charge(payment_id: str = "p", amount: int = 100) -> ChargeRequest:
     body = {"payment_id": payment_id, "order_id": "o", "customer_id": "c", "method": "card"}
     read = read_charge(json.dumps(body | {"amount": {"amount": amount, "currency": "EUR"}}).encode())
-    assert isinstance(read, ChargeBody)
+    assert isinstance(read, ChargeRequest)
     return read
 
 
-def _refund(refund_id: str, amount: int, currency: str = "EUR") -> RefundBody:
+def _refund(refund_id: str, amount: int, currency: str = "EUR") -> RefundRequest:
     body = {"refund_id": refund_id, "payment_id": "p", "amount": {"amount": amount, "currency": currency}}
     read = read_refund(json.dumps(body).encode())
-    assert isinstance(read, RefundBody)
+    assert isinstance(read, RefundRequest)
     return read
 
 
-def _body(answer: Answer) -> Any:
+def _body(answer: EmulatedResponse) -> Any:
     return json.loads(answer.body)
 
 
@@ -132,5 +132,5 @@ def test_a_restart_remembers_payments_and_refunds() -> None:
 def test_what_is_no_amount_is_a_bad_request(amount: object) -> None:
     body = {"payment_id": "p", "order_id": "o", "customer_id": "c", "method": "card"}
     answer = read_charge(json.dumps(body | {"amount": {"amount": amount, "currency": "EUR"}}).encode())
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, EmulatedResponse)
     assert answer.status == 422

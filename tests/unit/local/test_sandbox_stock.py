@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.sandbox.records import HoldRecord, ProductRecord, Record
-from local.sandbox.responses import Answer, instant
+from local.sandbox.responses import EmulatedResponse, instant
 from local.sandbox.stock import Stock
 
 LATER_MS = 1_000_000
@@ -46,7 +46,7 @@ class World:
         return other
 
 
-def _read(answer: Answer) -> tuple[int, Any]:
+def _read(answer: EmulatedResponse) -> tuple[int, Any]:
     body = json.loads(answer.body)
     return answer.status, body.get("code", body.get("state"))
 

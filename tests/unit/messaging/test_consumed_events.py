@@ -9,7 +9,7 @@ from domain.commands import Actor, ActorType, HoldLost, PaymentConfirmed, Paymen
 from domain.money import Money
 from domain.order import Address
 from domain.reference_data import ReferenceKind, ReferenceVersion
-from messaging.consumed_events import HEARD_BY, Heard, ReferenceChanged, hear
+from messaging.consumed_events import TRANSLATED_BY, ReferenceChanged, Translated, translate
 from messaging.envelope import (
     DATA_OF,
     AddressData,
@@ -40,15 +40,15 @@ def stock(**changes: object) -> InventoryUpdatedData:
 
 
 def test_everything_that_is_consumed_is_heard_by_somebody() -> None:
-    assert set(HEARD_BY) == set(DATA_OF.values())
+    assert set(TRANSLATED_BY) == set(DATA_OF.values())
 
 
 def test_a_confirmation_is_a_letter_to_its_order() -> None:
-    heard = hear(event(confirmation()))
-    assert heard.change is None
-    (letter,) = heard.letters
-    assert letter.order_id == ORDER_ID
-    message = letter.message
+    translated = translate(event(confirmation()))
+    assert translated.change is None
+    (order_message,) = translated.messages
+    assert order_message.order_id == ORDER_ID
+    message = order_message.message
     assert message.body == PaymentConfirmed(payment_id="p-1", amount=Money(7125, "EUR"), gateway_ref="g-1")
     assert message.id == "paymentsvc/e-1"
     assert message.actor == Actor(ActorType.PARTNER, "paymentsvc")
@@ -57,31 +57,33 @@ def test_a_confirmation_is_a_letter_to_its_order() -> None:
 
 
 def test_the_order_id_is_written_as_we_write_it() -> None:
-    (letter,) = hear(event(confirmation(order_id=ORDER_ID.upper()))).letters
-    assert letter.order_id == ORDER_ID
+    (order_message,) = translate(event(confirmation(order_id=ORDER_ID.upper()))).messages
+    assert order_message.order_id == ORDER_ID
 
 
 def test_a_rejection_is_a_letter_to_its_order() -> None:
-    (letter,) = hear(event(PaymentRejectedData(payment_id="p-1", order_id=ORDER_ID, code="card_declined"))).letters
-    assert letter.message.body == PaymentRejected("p-1", "card_declined")
+    (order_message,) = translate(
+        event(PaymentRejectedData(payment_id="p-1", order_id=ORDER_ID, code="card_declined"))
+    ).messages
+    assert order_message.message.body == PaymentRejected("p-1", "card_declined")
 
 
 def test_the_fingerprint_is_that_of_the_content() -> None:
     def fingerprint(data: Data, event_id: str = "e-1", year: int = 2026) -> str:
-        (letter,) = hear(event(data, event_id=event_id, at=datetime(year, 1, 1, tzinfo=UTC))).letters
-        return letter.message.fingerprint
+        (order_message,) = translate(event(data, event_id=event_id, at=datetime(year, 1, 1, tzinfo=UTC))).messages
+        return order_message.message.fingerprint
 
     assert fingerprint(confirmation()) == fingerprint(confirmation(), "e-2", 2027)
     assert fingerprint(confirmation()) != fingerprint(confirmation(amount=7126))
 
 
 def test_each_order_that_lost_its_hold_hears_of_it_once_and_what_is_in_stock_changes_nothing_else() -> None:
-    heard = hear(event(stock(lost_holds=(ORDER_ID, OTHER_ID, ORDER_ID.upper()))))
-    assert [(letter.order_id, letter.message.body) for letter in heard.letters] == [
+    translated = translate(event(stock(lost_holds=(ORDER_ID, OTHER_ID, ORDER_ID.upper()))))
+    assert [(order_message.order_id, order_message.message.body) for order_message in translated.messages] == [
         (ORDER_ID, HoldLost("pen")),
         (OTHER_ID, HoldLost("pen")),
     ]
-    assert heard.change is None
+    assert translated.change is None
 
 
 @pytest.mark.parametrize(
@@ -94,12 +96,14 @@ def test_each_order_that_lost_its_hold_hears_of_it_once_and_what_is_in_stock_cha
 )
 def test_what_orders_are_priced_with_changes_the_product(named: dict[str, Any], heard_as: dict[str, Any]) -> None:
     changed = ReferenceVersion(ReferenceKind.PRODUCT, "pen", 8)
-    assert hear(event(stock(**named))) == Heard(change=ReferenceChanged(changed=changed, **heard_as))
+    assert translate(event(stock(**named))) == Translated(change=ReferenceChanged(changed=changed, **heard_as))
 
 
 def test_a_changed_customer_is_heard_with_what_changed() -> None:
     home = AddressData(address_id="home", line1="Calle 1", city="Lugo", postal_code="27001", country="ES")
-    heard = hear(event(CustomerUpdatedData(customer_id="c-1", version=2, status="blocked", addresses=(home,))))
+    translated = translate(
+        event(CustomerUpdatedData(customer_id="c-1", version=2, status="blocked", addresses=(home,)))
+    )
     address = Address(address_id="home", line1="Calle 1", line2=None, city="Lugo", postal_code="27001", country="ES")
     changed = ReferenceVersion(ReferenceKind.CUSTOMER, "c-1", 2)
-    assert heard == Heard(change=ReferenceChanged(changed=changed, status="blocked", addresses=(address,)))
+    assert translated == Translated(change=ReferenceChanged(changed=changed, status="blocked", addresses=(address,)))

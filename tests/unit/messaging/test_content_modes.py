@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from messaging.envelope import InboundEvent, Unreadable, decode
+from messaging.envelope import InboundEvent, UnreadableEvent, decode
 
 ORDER_ID = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"
 PAYMENT_ID = "0198f7a2-8fff-7001-8f0e-2f8f6d3c1b77"
@@ -74,7 +74,7 @@ def test_data_may_be_in_base64() -> None:
     ],
 )
 def test_base64_that_is_none_says_why(changes: dict[str, Any], reason: str) -> None:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadableEvent) as caught:
         decode(json.dumps({**ATTRIBUTES, **changes}).encode())
     assert caught.value.reason == reason
 
@@ -98,7 +98,7 @@ def test_base64_that_is_none_says_why(changes: dict[str, Any], reason: str) -> N
     ],
 )
 def test_a_binary_event_that_cannot_be_understood_says_why(changes: dict[str, Any], reason: str) -> None:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadableEvent) as caught:
         binary(**changes)
     assert caught.value.reason == reason
 
@@ -124,7 +124,7 @@ def test_an_amount_is_the_same_however_it_is_written(text: str) -> None:
     "text", ["2154.5", '"2154"', "true", "9007199254740992.0", "1e16", "1e400", "-1.0", "1e999999999999", "NaN", "0x10"]
 )
 def test_an_amount_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableEvent):
         decode(STRUCTURED.replace(b"2154", text.encode()))
 
 

@@ -12,7 +12,7 @@ from messaging.envelope import (
     CustomerUpdatedData,
     InventoryUpdatedData,
     PaymentConfirmedData,
-    Unreadable,
+    UnreadableEvent,
     decode,
     encode_event,
     encode_notice,
@@ -57,8 +57,8 @@ def confirmed(**changes: Any) -> bytes:
     return json.dumps(incoming(data=data)).encode()
 
 
-def refusal_of(body: bytes, **options: Any) -> Unreadable:
-    with pytest.raises(Unreadable) as caught:
+def refusal_of(body: bytes, **options: Any) -> UnreadableEvent:
+    with pytest.raises(UnreadableEvent) as caught:
         decode(body, **options)
     return caught.value
 

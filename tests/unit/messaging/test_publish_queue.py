@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messaging.publish_queue import Backlog, Line, Outbound
+from messaging.publish_queue import Line, Outbound, PublishQueue
 
 
 def events(*sequences: int) -> list[Outbound]:
     return [Outbound(sequence=sequence, routing_key="PedidoActualizado", body=b"{}") for sequence in sequences]
 
 
-def backlog(*, max_events: int = 100, remembered: int = 100) -> Backlog:
-    return Backlog(max_events=max_events, remembered_max_orders=remembered)
+def backlog(*, max_events: int = 100, remembered: int = 100) -> PublishQueue:
+    return PublishQueue(max_events=max_events, remembered_max_orders=remembered)
 
 
-def publish_all(waiting: Backlog) -> list[tuple[str, int]]:
+def publish_all(waiting: PublishQueue) -> list[tuple[str, int]]:
     """Confirm everything that can be published, in the order in which it goes out."""
     out = []
     while (following := waiting.next()) is not None:

@@ -34,10 +34,10 @@ from domain.calls import (
 )
 from domain.money import Money
 from domain.order import Address, Customer, Product
-from partners.contract import Operation
+from partners.contract import PartnerOperation
 from partners.payment import PaymentClient
 from partners.product import ProductClient
-from partners.responses import Answer, meaning
+from partners.responses import PartnerResponse, meaning
 from partners.user import UserClient
 
 ORDER = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"
@@ -53,12 +53,14 @@ class ScriptedHttp:
     answers: list[bytes | Outcome]
     sent: list[tuple[str, str, bytes | None]] = field(default_factory=list)
 
-    async def ask(self, operation: Operation[Any], path: str, *, body: bytes | None = None) -> Any:
+    async def ask(self, operation: PartnerOperation[Any], path: str, *, body: bytes | None = None) -> Any:
         answer = self.answers[min(len(self.sent), len(self.answers) - 1)]
         self.sent.append((operation.method, path, body))
         if not isinstance(answer, bytes):
             return answer
-        return meaning(operation, Answer(status=200, content_type="application/json", retry_after="", content=answer))
+        return meaning(
+            operation, PartnerResponse(status=200, content_type="application/json", retry_after="", content=answer)
+        )
 
 
 def _perform(client_class: Any, request: Request, *answers: bytes | Outcome) -> tuple[Outcome, ScriptedHttp]:

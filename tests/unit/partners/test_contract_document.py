@@ -10,11 +10,11 @@ import yaml
 
 from local.sandbox.server import ROUTES
 from partners import contract
-from partners.contract import INVALID_REQUEST, Operation
+from partners.contract import INVALID_REQUEST, PartnerOperation
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "contracts" / "partners.yaml"
 METHODS = ("get", "put", "post", "delete")
-READ: dict[str, Operation[Any]] = {
+READ: dict[str, PartnerOperation[Any]] = {
     "list_products": contract.FETCH_PRODUCTS,
     "put_hold": contract.PUT_HOLD,
     "commit_hold": contract.COMMIT_HOLD,

@@ -26,7 +26,7 @@ from domain.calls import (
 from domain.commands import CallAnswered
 from domain.money import Money
 from partners.circuit_breaker import BreakerState
-from partners.resilient_client import Bulkhead, Limits
+from partners.resilient_client import ResilienceLimits, ResilientClient
 from partners.responses import Throttled
 from tests.unit.conftest import Run
 
@@ -38,11 +38,11 @@ def _call(request: Request = CommitHold(1)) -> Call:  # noqa: B008 - a frozen va
     return Call(order_id="o", key="step:1", attempt=7, request=request)
 
 
-def _bulkhead(client: Any, **limits: Any) -> Bulkhead:
-    return Bulkhead(Partner.PRODUCT, client, Limits(**limits), rng=lambda: 1.0)
+def _bulkhead(client: Any, **limits: Any) -> ResilientClient:
+    return ResilientClient(Partner.PRODUCT, client, ResilienceLimits(**limits), rng=lambda: 1.0)
 
 
-async def _outcome(bulkhead: Bulkhead, request: Request = CommitHold(1)) -> Outcome:  # noqa: B008
+async def _outcome(bulkhead: ResilientClient, request: Request = CommitHold(1)) -> Outcome:  # noqa: B008
     return (await bulkhead.call(_call(request))).outcome
 
 
@@ -169,7 +169,7 @@ def test_what_may_have_happened_never_counts_as_not_sent(run: Run, scripted: Any
     run(scenario())
 
 
-def _answered(bulkhead: Bulkhead, request: Request, *, may_have_happened: bool = False) -> Any:
+def _answered(bulkhead: ResilientClient, request: Request, *, may_have_happened: bool = False) -> Any:
     call = Call(order_id="o", key="step:1", attempt=7, request=request, may_have_happened=may_have_happened)
     return bulkhead.call(call)
 

@@ -9,12 +9,12 @@ import pytest
 
 from domain.calls import Declined, NotKnown, Shortage, Unknown
 from partners import contract
-from partners.contract import Operation
-from partners.responses import DETAIL_MAX_CHARACTERS, Answer, Throttled, meaning
+from partners.contract import PartnerOperation
+from partners.responses import DETAIL_MAX_CHARACTERS, PartnerResponse, Throttled, meaning
 from partners.shapes import HoldShape, PaymentShape
 
-OPERATIONS: dict[str, Operation[Any]] = {
-    name: value for name, value in vars(contract).items() if isinstance(value, Operation)
+OPERATIONS: dict[str, PartnerOperation[Any]] = {
+    name: value for name, value in vars(contract).items() if isinstance(value, PartnerOperation)
 }
 PAYMENT = {"payment_id": "p", "order_id": "o", "status": "confirmed", "amount": {"amount": 1, "currency": "EUR"}}
 REFUND = {"refund_id": "r", "payment_id": "p", "status": "refunded", "amount": {"amount": 1, "currency": "EUR"}}
@@ -58,7 +58,7 @@ STATUSES = (200, 201, 202, 203, 204, 206, 301, 302, 304, 307, 308, 400, 402, 404
 
 def _meaning(name: str, status: int, content_type: str, content: bytes | dict[str, Any], retry_after: str = "") -> Any:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    answer = Answer(status=status, content_type=content_type, retry_after=retry_after, content=body)
+    answer = PartnerResponse(status=status, content_type=content_type, retry_after=retry_after, content=body)
     return meaning(OPERATIONS[name], answer)
 
 

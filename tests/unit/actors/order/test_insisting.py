@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.order.insisting import insist
+from actors.order.insisting import ask_until_answered
 from storage.errors import CommitUnknown, StorageUnavailable
 
 
@@ -22,7 +22,7 @@ async def test_the_database_is_asked_until_it_tells_after_waits_that_double_up_t
         waits.append(seconds)
 
     monkeypatch.setattr("actors.order.insisting.asyncio.sleep", wait)
-    assert await insist(ask, first_s=1.0, max_s=3.0) == 7
+    assert await ask_until_answered(ask, first_s=1.0, max_s=3.0) == 7
     assert waits == [1.0, 2.0, 3.0]
 
 
@@ -31,4 +31,4 @@ async def test_what_is_no_sign_of_a_database_that_is_away_is_raised() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await insist(ask, first_s=0.0, max_s=0.0)
+        await ask_until_answered(ask, first_s=0.0, max_s=0.0)

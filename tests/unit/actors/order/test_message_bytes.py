@@ -15,14 +15,14 @@ import msgspec
 import pytest
 
 from actors.order.messages import (
-    Moved,
-    Told,
+    DeliveryOutcome,
+    NotOwner,
     decode_call,
-    decode_letter,
-    decode_told,
+    decode_message,
+    decode_outcome,
     encode_call,
-    encode_letter,
-    encode_told,
+    encode_message,
+    encode_outcome,
 )
 from actors.order.replies import Reply, decode_reply
 from domain.calls import (
@@ -178,7 +178,7 @@ CALLS = tuple(
     Call(order_id="o-1", key=f"k-{number}", attempt=number, request=request) for number, request in enumerate(REQUESTS)
 )
 REPLY = Reply(document=b'{"id":"o-1"}', version=9, resource="payment", resource_id="p-1", settled=False, replayed=True)
-TOLD: tuple[Told, ...] = (
+TOLD: tuple[DeliveryOutcome, ...] = (
     REPLY,
     Reply(document=b"{}", version=1),
     Refused(RefusalKind.CONFLICT, "illegal_transition", "it is shipped", allowed=("deliver",)),
@@ -186,7 +186,7 @@ TOLD: tuple[Told, ...] = (
     Refused(RefusalKind.UNPROCESSABLE, "invalid", "wrong", errors=(FieldError("/lines/0", "c", "m"),)),
     Unavailable("overloaded", "full", retry_after_s=2.5, overloaded=True),
     OutcomeUnknown("no answer"),
-    Moved("slices-1-of-2"),
+    NotOwner("slices-1-of-2"),
 )
 
 
@@ -196,7 +196,7 @@ def of_the_first_release(name: str) -> list[bytes]:
     return [bytes(each) for each in msgspec.msgpack.decode(together, type=list[msgspec.Raw])]
 
 
-def comparable(told: Told) -> object:
+def comparable(told: DeliveryOutcome) -> object:
     """Errors are equal when they say the same, of the same kind."""
     return (type(told), vars(told)) if isinstance(told, Exception) else told
 
@@ -220,11 +220,11 @@ def test_there_is_a_message_of_every_kind() -> None:
     assert {type(body) for body in BODIES} == set(get_args(Body)) - set(AFTER_THE_FIRST_RELEASE)
     assert {type(outcome) for outcome in OUTCOMES} == set(get_args(Outcome))
     assert {type(request) for request in REQUESTS} == set(get_args(Request))
-    assert {type(told) for told in TOLD} == set(get_args(Told))
+    assert {type(told) for told in TOLD} == set(get_args(DeliveryOutcome))
 
 
 def test_messages_of_the_first_release_are_read() -> None:
-    assert [decode_letter(each) for each in of_the_first_release("messages.msgpack")] == list(LETTERS)
+    assert [decode_message(each) for each in of_the_first_release("messages.msgpack")] == list(LETTERS)
 
 
 def test_calls_of_the_first_release_are_read() -> None:
@@ -232,7 +232,7 @@ def test_calls_of_the_first_release_are_read() -> None:
 
 
 def test_replies_and_refusals_of_the_first_release_are_read() -> None:
-    told = [decode_told(each) for each in of_the_first_release("outcomes.msgpack")]
+    told = [decode_outcome(each) for each in of_the_first_release("outcomes.msgpack")]
     assert [comparable(each) for each in told] == [comparable(each) for each in TOLD]
 
 
@@ -240,9 +240,9 @@ def test_a_reply_that_the_first_release_kept_for_repeats_is_read() -> None:
     assert decode_reply((FIRST_RELEASE / "kept_reply.msgpack").read_bytes()) == REPLY
 
 
-@pytest.mark.parametrize("letter", LETTERS, ids=lambda letter: type(letter[1].body).__name__)
-def test_what_a_later_release_put_behind_a_message_is_skipped(letter: tuple[str, Message]) -> None:
-    assert decode_letter(of_a_later_release(encode_letter(*letter))) == letter
+@pytest.mark.parametrize("envelope", LETTERS, ids=lambda envelope: type(envelope[1].body).__name__)
+def test_what_a_later_release_put_behind_a_message_is_skipped(envelope: tuple[str, Message]) -> None:
+    assert decode_message(of_a_later_release(encode_message(*envelope))) == envelope
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: type(call.request).__name__)
@@ -251,5 +251,5 @@ def test_what_a_later_release_put_behind_a_call_is_skipped(call: Call) -> None:
 
 
 @pytest.mark.parametrize("told", TOLD, ids=lambda told: type(told).__name__)
-def test_what_a_later_release_put_behind_a_reply_is_skipped(told: Told) -> None:
-    assert comparable(decode_told(of_a_later_release(encode_told(told)))) == comparable(told)
+def test_what_a_later_release_put_behind_a_reply_is_skipped(told: DeliveryOutcome) -> None:
+    assert comparable(decode_outcome(of_a_later_release(encode_outcome(told)))) == comparable(told)

@@ -6,16 +6,16 @@ import msgspec
 import pytest
 
 from actors.order.messages import (
-    Moved,
-    Told,
+    DeliveryOutcome,
+    NotOwner,
+    Undecodable,
     Unencodable,
-    Unreadable,
     decode_call,
-    decode_letter,
-    decode_told,
+    decode_message,
+    decode_outcome,
     encode_call,
-    encode_letter,
-    encode_told,
+    encode_message,
+    encode_outcome,
 )
 from actors.order.replies import Reply
 from domain.calls import Call, FetchCustomer
@@ -34,14 +34,14 @@ def of_a_later_release(encoded: bytes, kind: str) -> bytes:
 
 
 def test_a_message_and_a_call_arrive_as_they_were_sent() -> None:
-    assert decode_letter(encode_letter("o", MESSAGE)) == ("o", MESSAGE)
+    assert decode_message(encode_message("o", MESSAGE)) == ("o", MESSAGE)
     assert decode_call(encode_call(CALL)) == CALL
 
 
 def test_a_message_and_a_call_of_a_kind_that_is_not_known_are_unreadable() -> None:
-    with pytest.raises(Unreadable, match="KeyError"):
-        decode_letter(of_a_later_release(encode_letter("o", MESSAGE), "Wake"))
-    with pytest.raises(Unreadable, match="KeyError"):
+    with pytest.raises(Undecodable, match="KeyError"):
+        decode_message(of_a_later_release(encode_message("o", MESSAGE), "Wake"))
+    with pytest.raises(Undecodable, match="KeyError"):
         decode_call(of_a_later_release(encode_call(CALL), "FetchCustomer"))
 
 
@@ -50,20 +50,22 @@ def test_a_call_that_cannot_be_encoded_says_so() -> None:
         encode_call(Call(order_id="o", key="\ud800", attempt=1, request=FetchCustomer("c")))
 
 
-@pytest.mark.parametrize("told", [Reply(document=b"{}", version=3, settled=False), Moved("order-1"), Moved("")])
-def test_what_is_told_arrives_as_it_was(told: Told) -> None:
-    assert decode_told(encode_told(told)) == told
+@pytest.mark.parametrize("told", [Reply(document=b"{}", version=3, settled=False), NotOwner("order-1"), NotOwner("")])
+def test_what_is_told_arrives_as_it_was(told: DeliveryOutcome) -> None:
+    assert decode_outcome(encode_outcome(told)) == told
 
 
 def test_what_is_told_by_an_error_arrives_with_all_it_says() -> None:
-    unavailable = decode_told(encode_told(Unavailable("overloaded", "enough", retry_after_s=2.5, overloaded=True)))
+    unavailable = decode_outcome(
+        encode_outcome(Unavailable("overloaded", "enough", retry_after_s=2.5, overloaded=True))
+    )
     assert isinstance(unavailable, Unavailable)
     assert (unavailable.code, unavailable.detail) == ("overloaded", "enough")
     assert (unavailable.retry_after_s, unavailable.overloaded) == (2.5, True)
 
 
 def test_an_answer_that_cannot_be_encoded_or_read_is_one_that_nothing_is_known_of() -> None:
-    broken = encode_told(Refused(RefusalKind.CONFLICT, "taken", "by \ud800"))
-    assert isinstance(decode_told(broken), OutcomeUnknown)
-    assert isinstance(decode_told(msgspec.msgpack.encode(["reply", 5])), OutcomeUnknown)
-    assert isinstance(decode_told(b""), OutcomeUnknown)
+    broken = encode_outcome(Refused(RefusalKind.CONFLICT, "taken", "by \ud800"))
+    assert isinstance(decode_outcome(broken), OutcomeUnknown)
+    assert isinstance(decode_outcome(msgspec.msgpack.encode(["reply", 5])), OutcomeUnknown)
+    assert isinstance(decode_outcome(b""), OutcomeUnknown)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from msgspec.structs import replace
 
-from actors.order.mailbox import Letter, PendingReply
+from actors.order.mailbox import Envelope, PendingReply
 from actors.order.order_actor import OrderActor
 from domain.commands import Actor, ActorType, AddItem, Message
 from domain.errors import RefusalKind, Refused, Unavailable
@@ -39,10 +39,10 @@ class RecordingHost:
     """A host whose rules add one to the version, refuse the sku ``no``, find nothing to do for ``same``, break on ``bug``."""
 
     def __init__(self) -> None:
-        self.proposed: list[tuple[OrderActor, Letter, Decision]] = []
+        self.proposed: list[tuple[OrderActor, Envelope, Decision]] = []
         self.confirmed: list[object] = []
-        self.replayed: list[Letter] = []
-        self.failed: list[tuple[Letter, Exception]] = []
+        self.replayed: list[Envelope] = []
+        self.failed: list[tuple[Envelope, Exception]] = []
 
     def decide(self, order: Order | None, message: Message) -> Decision:
         body = message.body
@@ -55,20 +55,20 @@ class RecordingHost:
             return Decision(order=None)
         return Decision(order=an_order() if order is None else replace(order, version=order.version + 1))
 
-    def propose(self, actor: OrderActor, letter: Letter, decision: Decision) -> None:
-        self.proposed.append((actor, letter, decision))
+    def propose(self, actor: OrderActor, envelope: Envelope, decision: Decision) -> None:
+        self.proposed.append((actor, envelope, decision))
 
-    def confirm(self, letter: Letter, told: Refused | tuple[Order, Answer]) -> None:
+    def confirm(self, envelope: Envelope, told: Refused | tuple[Order, Answer]) -> None:
         self.confirmed.append(told)
 
-    def fail(self, actor: OrderActor, letter: Letter, error: Exception) -> None:
-        self.failed.append((letter, error))
+    def fail(self, actor: OrderActor, envelope: Envelope, error: Exception) -> None:
+        self.failed.append((envelope, error))
 
-    def replay(self, letter: Letter) -> None:
-        self.replayed.append(letter)
+    def replay(self, envelope: Envelope) -> None:
+        self.replayed.append(envelope)
 
 
-def letter(sku: str = "s", *, key: str | None = None, fingerprint: str = "f") -> PendingReply:
+def envelope(sku: str = "s", *, key: str | None = None, fingerprint: str = "f") -> PendingReply:
     message = Message(id=key or "m", body=AddItem(sku, 1), actor=CLIENT, keyed=key is not None, fingerprint=fingerprint)
     return PendingReply("o-1", message, asyncio.get_running_loop().create_future())
 
@@ -80,8 +80,8 @@ def an_actor(host: RecordingHost, *, mailbox_max_messages: int = 8) -> OrderActo
 async def test_the_second_message_waits_until_the_first_decision_is_committed() -> None:
     host = RecordingHost()
     actor = an_actor(host)
-    actor.receive(letter())
-    actor.receive(letter())
+    actor.receive(envelope())
+    actor.receive(envelope())
     assert len(host.proposed) == 1
     actor.committed()
     assert [decision.order.version for _, _, decision in host.proposed if decision.order] == [2, 3]
@@ -90,7 +90,7 @@ async def test_the_second_message_waits_until_the_first_decision_is_committed() 
 async def test_a_void_decision_leaves_the_state_as_it_was() -> None:
     host = RecordingHost()
     actor = an_actor(host)
-    actor.receive(letter())
+    actor.receive(envelope())
     actor.void()
     assert actor.order == an_order()
     assert actor.is_idle
@@ -99,33 +99,33 @@ async def test_a_void_decision_leaves_the_state_as_it_was() -> None:
 async def test_a_refusal_does_not_hold_up_the_next_message() -> None:
     host = RecordingHost()
     actor = an_actor(host)
-    actor.receive(letter("no"))
-    actor.receive(letter())
+    actor.receive(envelope("no"))
+    actor.receive(envelope())
     assert isinstance(host.confirmed[0], Refused)
     assert len(host.proposed) == 1
 
 
 async def test_a_message_without_effect_is_told_the_state_as_it_is() -> None:
     host = RecordingHost()
-    an_actor(host).receive(letter("same"))
+    an_actor(host).receive(envelope("same"))
     assert host.confirmed == [(an_order(), Answer())]
 
 
 async def test_a_message_with_a_key_is_remembered_even_when_it_changes_nothing() -> None:
     host = RecordingHost()
     actor = an_actor(host)
-    actor.receive(letter("same", key="k"))
+    actor.receive(envelope("same", key="k"))
     assert [decision.order for _, _, decision in host.proposed] == [an_order()]
     actor.committed()
-    actor.receive(letter("same", key="k"))
+    actor.receive(envelope("same", key="k"))
     assert len(host.replayed) == 1
 
 
 async def test_rules_that_break_on_a_message_hold_up_no_other() -> None:
     host = RecordingHost()
     actor = an_actor(host)
-    actor.receive(letter("bug"))
-    actor.receive(letter())
+    actor.receive(envelope("bug"))
+    actor.receive(envelope())
     assert [type(error) for _, error in host.failed] == [ZeroDivisionError]
     assert len(host.proposed) == 1
 
@@ -133,8 +133,8 @@ async def test_rules_that_break_on_a_message_hold_up_no_other() -> None:
 async def test_a_repeat_of_a_remembered_message_is_replayed_and_not_decided_again() -> None:
     host = RecordingHost()
     actor = an_actor(host)
-    actor.receive(letter(key="k"))
-    actor.receive(letter(key="k"))
+    actor.receive(envelope(key="k"))
+    actor.receive(envelope(key="k"))
     assert not host.replayed  # the first is not committed yet
     actor.committed()
     assert len(host.replayed) == 1
@@ -144,9 +144,9 @@ async def test_a_repeat_of_a_remembered_message_is_replayed_and_not_decided_agai
 async def test_a_remembered_id_with_other_content_is_refused() -> None:
     host = RecordingHost()
     actor = an_actor(host)
-    actor.receive(letter(key="k"))
+    actor.receive(envelope(key="k"))
     actor.committed()
-    actor.receive(letter(key="k", fingerprint="other"))
+    actor.receive(envelope(key="k", fingerprint="other"))
     refusal = host.confirmed[0]
     assert isinstance(refusal, Refused)
     assert refusal.code == "idempotency_key_reused"
@@ -155,8 +155,8 @@ async def test_a_remembered_id_with_other_content_is_refused() -> None:
 async def test_a_refused_message_is_not_remembered() -> None:
     host = RecordingHost()
     actor = an_actor(host)
-    actor.receive(letter("no", key="k"))
-    actor.receive(letter(key="k", fingerprint="other"))
+    actor.receive(envelope("no", key="k"))
+    actor.receive(envelope(key="k", fingerprint="other"))
     assert len(host.proposed) == 1
 
 
@@ -164,16 +164,16 @@ async def test_a_full_mailbox_refuses() -> None:
     host = RecordingHost()
     actor = an_actor(host, mailbox_max_messages=2)
     for _ in range(3):  # one is being committed, two wait
-        actor.receive(letter())
+        actor.receive(envelope())
     with pytest.raises(Unavailable) as refusal:
-        actor.receive(letter())
+        actor.receive(envelope())
     assert refusal.value.code == "order_busy"
 
 
 async def test_an_actor_that_leaves_gives_back_what_nobody_has_read() -> None:
     host = RecordingHost()
     actor = an_actor(host)
-    first, second = letter(), letter()
+    first, second = envelope(), envelope()
     actor.receive(first)
     actor.receive(second)
     assert actor.leave() == [second]
@@ -185,9 +185,9 @@ async def test_a_repeat_is_found_by_the_id_that_an_earlier_release_gave_it() -> 
     """Otherwise a payment that is repeated across an upgrade would be a second one."""
     host = RecordingHost()
     actor = an_actor(host)
-    actor.receive(letter(key="former"))
+    actor.receive(envelope(key="former"))
     actor.committed()
-    again = letter(key="k")
+    again = envelope(key="k")
     again.message = replace(again.message, former_ids=("never", "former"))
     actor.receive(again)
     assert [each.message.id for each in host.replayed] == ["former"]
@@ -203,9 +203,9 @@ async def test_a_repeat_is_compared_with_what_an_earlier_release_remembered_too(
 ) -> None:
     host = RecordingHost()
     actor = an_actor(host)
-    actor.receive(letter(key="k", fingerprint="f"))
+    actor.receive(envelope(key="k", fingerprint="f"))
     actor.committed()
-    again = letter(key="k", fingerprint=own)
+    again = envelope(key="k", fingerprint=own)
     again.message = replace(again.message, former_fingerprint=former)
     actor.receive(again)
     assert len(host.replayed) == is_repeat
@@ -217,16 +217,16 @@ async def test_a_repeat_from_another_customer_is_refused_as_the_command_would_be
     """A replay showed the order to whoever knew the key; and that a key was used is nobody's business either."""
     host = RecordingHost()
     actor = an_actor(host)
-    actor.receive(letter(key="k"))
+    actor.receive(envelope(key="k"))
     actor.committed()
-    again = letter(key="k", fingerprint=fingerprint)
+    again = envelope(key="k", fingerprint=fingerprint)
     again.message = replace(again.message, customer_scope="c-2")
     actor.receive(again)
     assert not host.replayed
     refusal = host.confirmed[0]
     assert isinstance(refusal, Refused)
     assert refusal.code == "order_not_found"
-    own = letter(key="k")
+    own = envelope(key="k")
     own.message = replace(own.message, customer_scope="c-1")
     actor.receive(own)
     assert len(host.replayed) == 1

@@ -6,8 +6,8 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from actors.order.messages import Moved
-from actors.order.waiters import Watches, reached, shown
+from actors.order.messages import NotOwner
+from actors.order.waiters import Waiters, reached, shown
 from domain.order import Status, ValidationError
 from tests.unit.sagas.builders import at
 
@@ -24,24 +24,24 @@ def test_an_order_that_waits_for_an_edit_is_not_awaited_but_one_whose_stock_is_s
 
 
 async def test_who_waits_gets_the_order_of_the_commit_that_brought_it_there() -> None:
-    watches = Watches()
+    waiters = Waiters()
     created, validated = at(Status.CREATED).order, at(Status.VALIDATED).order
-    waiting = asyncio.create_task(watches.until(created.id, "validated"))
+    waiting = asyncio.create_task(waiters.until(created.id, "validated"))
     await asyncio.sleep(0)
-    watches.committed(created)
-    watches.committed(validated)
+    waiters.committed(created)
+    waiters.committed(validated)
     assert await waiting is validated
 
 
 async def test_who_waits_hears_that_the_order_has_moved() -> None:
-    watches = Watches()
-    one, other = (asyncio.create_task(watches.until(name, "validated")) for name in ("one", "other"))
+    waiters = Waiters()
+    one, other = (asyncio.create_task(waiters.until(name, "validated")) for name in ("one", "other"))
     await asyncio.sleep(0)
-    watches.moved(lambda order_id: order_id == "one", Moved("there"))
-    assert await one == Moved("there")
+    waiters.not_owner(lambda order_id: order_id == "one", NotOwner("there"))
+    assert await one == NotOwner("there")
     assert not other.done()
-    watches.moved(lambda _: True, Moved(""))
-    assert await other == Moved("")
+    waiters.not_owner(lambda _: True, NotOwner(""))
+    assert await other == NotOwner("")
 
 
 def test_what_is_told_is_the_payment_or_the_order_that_was_waited_for() -> None:

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from actors.order.messages import Unencodable, encode_call, encode_letter
-from actors.processes.call_worker import Bulkhead
+from actors.order.messages import Unencodable, encode_call, encode_message
+from actors.processes.call_worker import CallWorker
 from actors.routing.router import Router
 from domain.calls import Call, CommitHold, Declined, FetchCustomer, NotKnown, Outcome, Unknown
 from domain.commands import CallAnswered, Message
@@ -41,7 +41,7 @@ class Partner:
 @pytest.mark.parametrize("may_have_happened", [False, True])
 async def test_a_repeat_of_a_call_under_way_is_answered_with_it_and_says_what_it_knew(may_have_happened: bool) -> None:
     partner = Partner()
-    bulkhead = Bulkhead("product", partner, cast("Router", partner), calls_max=8)
+    bulkhead = CallWorker("product", partner, cast("Router", partner), calls_max=8)
     assert bulkhead.perform(encode_call(CALL))
     assert bulkhead.perform(encode_call(replace(CALL, may_have_happened=may_have_happened)))
     partner.may_answer.set()
@@ -59,7 +59,7 @@ class World:
     def __init__(self, outcome: Callable[[], Outcome]) -> None:
         self.outcome = outcome
         self.heard: dict[str, Outcome] = {}
-        self.bulkhead = Bulkhead("user", self, cast("Router", self), calls_max=10)
+        self.bulkhead = CallWorker("user", self, cast("Router", self), calls_max=10)
 
     async def call(self, call: Call) -> CallAnswered:
         outcome = NotKnown() if call.order_id == "neighbour" else self.outcome()
@@ -67,7 +67,7 @@ class World:
 
     async def ask(self, order_id: str, message: Message) -> None:
         try:
-            encode_letter(order_id, message)
+            encode_message(order_id, message)
         except Unencodable as error:
             raise Refused(RefusalKind.UNPROCESSABLE, "invalid_text", str(error)) from error
         assert isinstance(message.body, CallAnswered)
@@ -101,7 +101,7 @@ async def test_a_call_that_breaks_is_no_word() -> None:
 
 async def test_a_call_that_cannot_be_read_or_for_which_there_is_no_room_is_not_taken() -> None:
     partner = Partner()
-    bulkhead = Bulkhead("product", partner, cast("Router", partner), calls_max=1)
+    bulkhead = CallWorker("product", partner, cast("Router", partner), calls_max=1)
     assert not bulkhead.perform(b"\x90")
     assert bulkhead.perform(encode_call(CALL))
     assert not bulkhead.perform(encode_call(replace(CALL, key="step:2")))

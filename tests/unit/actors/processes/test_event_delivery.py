@@ -1,4 +1,4 @@
-"""What an event does here: every letter is handed in, and what the event as a whole comes to follows from all of them."""
+"""What an event does here: every message is handed in, and what the event as a whole comes to follows from all of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.processes.event_delivery import LETTERS_TOGETHER_MAX, Inbound
+from actors.processes.event_delivery import MESSAGES_TOGETHER_MAX, EventDelivery
 from domain.commands import HoldLost, Message
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 from domain.money import Money
@@ -66,9 +66,9 @@ class Invalidation:
         self.committed.append(change)
 
 
-def inbound(router: Router, peers: Peers, invalidation: Invalidation | None = None) -> Inbound:
-    both: tuple[Any, Any] = (router, peers)
-    return Inbound(*both, invalidation or Invalidation())
+def inbound(router: Router, clients: Peers, invalidation: Invalidation | None = None) -> EventDelivery:
+    both: tuple[Any, Any] = (router, clients)
+    return EventDelivery(*both, invalidation or Invalidation())
 
 
 def event(data: Data) -> InboundEvent:
@@ -86,7 +86,7 @@ NO = Refused(RefusalKind.CONFLICT, "illegal_transition", "no")
 
 async def test_every_order_gets_its_letter_however_many_there_are() -> None:
     router = Router({})
-    numbers = range(LETTERS_TOGETHER_MAX * 2 + 1)
+    numbers = range(MESSAGES_TOGETHER_MAX * 2 + 1)
     await inbound(router, Peers(SHARDS)).deliver(lost(*numbers))
     assert [asked for asked, _ in router.asked] == [order_id(number) for number in numbers]
     assert {message.id for _, message in router.asked} == {"s/e"}
@@ -122,37 +122,37 @@ PEN_CHANGED = ReferenceVersion(ReferenceKind.PRODUCT, "pen", 7)
 
 
 async def test_the_version_that_an_event_told_of_is_committed_and_every_shard_hears_of_it() -> None:
-    peers, invalidation = Peers(SHARDS), Invalidation()
-    await inbound(Router({}), peers, invalidation).deliver(event(PRICE))
+    clients, invalidation = Peers(SHARDS), Invalidation()
+    await inbound(Router({}), clients, invalidation).deliver(event(PRICE))
     assert invalidation.committed == [PEN_CHANGED]
     change = ReferenceChanged(changed=PEN_CHANGED, unit_price=Money(1200, "EUR"))
-    assert peers.heard == [(name, "reference_changed", change) for name in SHARDS]
+    assert clients.heard == [(name, "reference_changed", change) for name in SHARDS]
 
-    peers = Peers(SHARDS)
+    clients = Peers(SHARDS)
     blocked = event(CustomerUpdatedData(customer_id="c-1", version=2, status="blocked"))
-    await inbound(Router({}), peers, invalidation).deliver(blocked)
+    await inbound(Router({}), clients, invalidation).deliver(blocked)
     change = ReferenceChanged(changed=ReferenceVersion(ReferenceKind.CUSTOMER, "c-1", 2), status="blocked")
     assert invalidation.committed == [PEN_CHANGED, change.changed]
-    assert peers.heard == [(name, "reference_changed", change) for name in SHARDS]
+    assert clients.heard == [(name, "reference_changed", change) for name in SHARDS]
 
 
 async def test_an_event_whose_version_is_not_committed_comes_again() -> None:
-    peers = Peers(SHARDS)
+    clients = Peers(SHARDS)
     with pytest.raises(Unavailable) as raised:
-        await inbound(Router({}), peers, Invalidation(is_away=True)).deliver(event(PRICE))
+        await inbound(Router({}), clients, Invalidation(is_away=True)).deliver(event(PRICE))
     assert raised.value.code == "version_not_committed"
-    assert peers.heard == []
+    assert clients.heard == []
 
 
-@pytest.mark.parametrize("peers", [Peers(["order-shard-1"]), Peers(SHARDS, gone=("order-shard-0",))])
-async def test_a_shard_that_is_away_holds_up_no_event(peers: Peers) -> None:
-    """However often the events come: each is acknowledged at its first delivery, so that none becomes a dead letter."""
+@pytest.mark.parametrize("clients", [Peers(["order-shard-1"]), Peers(SHARDS, gone=("order-shard-0",))])
+async def test_a_shard_that_is_away_holds_up_no_event(clients: Peers) -> None:
+    """However often the events come: each is acknowledged at its first delivery, so that none becomes a dead message."""
     invalidation = Invalidation()
-    deliver = inbound(Router({}), peers, invalidation).deliver
+    deliver = inbound(Router({}), clients, invalidation).deliver
     for version in range(1, 10):
         await deliver(event(msgspec.structs.replace(PRICE, version=version)))
     assert [change.version for change in invalidation.committed] == list(range(1, 10))
-    assert {shard for shard, *_ in peers.heard} == {"order-shard-1"}
+    assert {shard for shard, *_ in clients.heard} == {"order-shard-1"}
 
 
 async def test_what_is_in_stock_makes_no_copy_old() -> None:

@@ -10,7 +10,7 @@ import ray
 from structlog.testing import capture_logs
 
 from actors.processes import hosting
-from actors.processes.hosting import Life, hosted
+from actors.processes.hosting import ProcessLife, hosted
 from actors.processes.order_shard import OrderShard
 from actors.processes.process import Process
 from settings import WrongSettings
@@ -61,7 +61,7 @@ def test_what_keeps_a_process_from_its_start_is_told_and_it_is_begun_again(
     monkeypatch.setattr(hosting, "settings_of_process", read)
     kind.failures = [OSError("not now"), ZeroDivisionError()]
     with capture_logs() as logs:
-        life = Life(cast("type[Process]", kind), "event-bridge")
+        life = ProcessLife(cast("type[Process]", kind), "event-bridge")
         assert kind.has_started.wait(WITHIN_S)
     assert [each["event"] for each in logs] == ["process_not_started"] * 3
     assert kind.begun == 3
@@ -71,7 +71,7 @@ def test_what_keeps_a_process_from_its_start_is_told_and_it_is_begun_again(
 
 def test_a_process_may_be_ended_before_it_has_started(kind: type[Kind]) -> None:
     kind.failures = [OSError("not now")]
-    life = Life(cast("type[Process]", kind), "event-bridge")
+    life = ProcessLife(cast("type[Process]", kind), "event-bridge")
     life.end()
     assert kind.begun == 2
     assert kind.ended == 1

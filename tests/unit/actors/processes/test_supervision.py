@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import structlog
 
-from actors.processes.supervision import Supervisor, SupervisorPolicy
-from actors.rpc.clients import SILENT, Peers
+from actors.processes.supervision import Supervision, SupervisionPolicy
+from actors.rpc.clients import SILENT, ProcessClients
 
 SHARD = "order-shard-0"
 
 
 class World:
-    """Processes, peers and a store, as the supervisor sees them."""
+    """Processes, other processes and a store, as the supervisor sees them."""
 
     def __init__(self) -> None:
         self.running: set[str] = {SHARD}
@@ -86,12 +86,12 @@ class World:
         return dict(self.roles)
 
 
-def a_supervisor(world: World, **policy: float) -> Supervisor:
-    return Supervisor(
+def a_supervisor(world: World, **policy: float) -> Supervision:
+    return Supervision(
         processes=world,
-        peers=cast("Peers", world),
+        clients=cast("ProcessClients", world),
         store=world,
-        policy=SupervisorPolicy(**{"round_every_s": 0, "tidy_every_rounds": 1, **policy}),  # type: ignore[arg-type]
+        policy=SupervisionPolicy(**{"round_every_s": 0, "tidy_every_rounds": 1, **policy}),  # type: ignore[arg-type]
         cell="main",
         roles={SHARD: "serving"},
         dedicated_max=2,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from actors.order.messages import Moved, Told, decode_letter, encode_told
+from actors.order.messages import DeliveryOutcome, NotOwner, decode_message, encode_outcome
 from actors.order.replies import Reply
 from actors.routing.ownership import Ownership
 from actors.routing.router import Router, RouterLimits
@@ -31,33 +31,33 @@ OK = Reply(document=b"{}", version=1)
 class FakeShards:
     """Shards that answer as told; those named in ``down`` are gone."""
 
-    answer: Callable[[str, Message], Told]
+    answer: Callable[[str, Message], DeliveryOutcome]
     down: set[str] = field(default_factory=set)
     full: bool = False
     fails: bool = False
-    seen: dict[str, Told] = field(default_factory=dict)
+    seen: dict[str, DeliveryOutcome] = field(default_factory=dict)
     watches: list[str] = field(default_factory=list)
     deliveries: list[tuple[str, str]] = field(default_factory=list)
 
     def get(self, name: str) -> FakeShard:
         return FakeShard(self, name)
 
-    async def deliver(self, name: str, letter: bytes) -> bytes:
+    async def deliver(self, name: str, encoded: bytes) -> bytes:
         if name in self.down:
             raise ProcessGone(name, "not there", sent=False)
-        _, message = decode_letter(letter)
+        _, message = decode_message(encoded)
         self.deliveries.append((name, message.id))
         await asyncio.sleep(0)
         if name in self.down:
             raise ProcessGone(name, "ended", sent=True)
-        return encode_told(self.answer(name, message))
+        return encode_outcome(self.answer(name, message))
 
     async def watch(self, name: str, order_id: str, until: str) -> bytes | None:
         await asyncio.sleep(0)
         self.watches.append(name)
         if name in self.down:
             raise ProcessGone(name, "ended", sent=True)
-        return encode_told(self.seen[name]) if name in self.seen else None
+        return encode_outcome(self.seen[name]) if name in self.seen else None
 
 
 @dataclass
@@ -123,9 +123,9 @@ async def test_an_order_that_moved_to_a_process_of_its_own_is_followed_there() -
     dedicated = dedicated_partition(ORDER)
     owners: dict[str, str | None] = {PARTITION: OWNER}
 
-    def answer(name: str, _: Message) -> Told:
+    def answer(name: str, _: Message) -> DeliveryOutcome:
         owners[dedicated] = dedicated
-        return OK if name == dedicated else Moved("")
+        return OK if name == dedicated else NotOwner("")
 
     shards = FakeShards(answer)
     router = await a_router(shards, owners)
@@ -183,8 +183,8 @@ async def test_not_now_is_no_certain_no_once_another_owner_was_asked_before(dies
     that certainly nothing was done.
     """
 
-    def answer(name: str, *_: object) -> Told:
-        return Moved("") if name == OWNER else Unavailable("database_unavailable", "away")
+    def answer(name: str, *_: object) -> DeliveryOutcome:
+        return NotOwner("") if name == OWNER else Unavailable("database_unavailable", "away")
 
     shards = FakeShards(answer)
     owners: dict[str, str | None] = {PARTITION: OWNER}
@@ -204,9 +204,9 @@ async def test_not_now_is_no_certain_no_once_another_owner_was_asked_before(dies
 async def test_an_owner_that_moved_a_moment_ago_is_followed() -> None:
     owners: dict[str, str | None] = {PARTITION: OWNER}
 
-    def answer(name: str, _: Message) -> Told:
+    def answer(name: str, _: Message) -> DeliveryOutcome:
         owners[PARTITION] = OTHER
-        return Moved("") if name == OWNER else OK
+        return NotOwner("") if name == OWNER else OK
 
     shards = FakeShards(answer)
     router = await a_router(shards, owners)
@@ -216,7 +216,7 @@ async def test_an_owner_that_moved_a_moment_ago_is_followed() -> None:
 
 async def test_a_caller_is_told_in_time_even_if_the_shard_never_answers() -> None:
     class Silent(FakeShards):
-        async def deliver(self, name: str, letter: bytes) -> bytes:
+        async def deliver(self, name: str, encoded: bytes) -> bytes:
             await asyncio.Event().wait()
             raise AssertionError
 
@@ -228,7 +228,7 @@ async def test_a_caller_is_told_in_time_even_if_the_shard_never_answers() -> Non
 async def test_a_clients_command_is_always_remembered_because_it_may_be_delivered_twice() -> None:
     seen: list[bool] = []
 
-    def answer(_name: str, message: Message) -> Told:
+    def answer(_name: str, message: Message) -> DeliveryOutcome:
         seen.append(message.keyed)
         return OK
 
@@ -251,7 +251,7 @@ async def test_a_wait_gives_what_the_commit_told_or_nothing() -> None:
 async def test_a_wait_goes_on_at_the_next_owner_when_a_shard_dies_or_the_order_moves() -> None:
     dedicated = dedicated_partition(ORDER)
     owners: dict[str, str | None] = {PARTITION: OTHER}
-    shards = FakeShards(lambda *_: OK, seen={OTHER: Moved(""), dedicated: OK})
+    shards = FakeShards(lambda *_: OK, seen={OTHER: NotOwner(""), dedicated: OK})
     router = await a_router(shards, owners)
     waiting = asyncio.create_task(router.wait(ORDER, "validated", 5.0))
     while not shards.watches:
@@ -268,12 +268,12 @@ async def test_a_wait_goes_on_at_the_next_owner_when_a_shard_dies_or_the_order_m
 
 
 async def test_waits_end_early_when_the_process_is_asked_to_end() -> None:
-    shards = FakeShards(lambda *_: OK, seen={OWNER: Moved("")})
+    shards = FakeShards(lambda *_: OK, seen={OWNER: NotOwner("")})
     router = await a_router(shards)
     waiting = asyncio.create_task(router.wait(ORDER, "validated", 3600))
     while not shards.watches:
         await asyncio.sleep(0)
-    router.hurry(0)
+    router.drain(0)
     assert await waiting is None
     assert await router.wait(ORDER, "validated", 3600) is None
 

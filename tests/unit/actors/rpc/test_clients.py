@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from actors.rpc import clients as module
-from actors.rpc.clients import SILENT, Peers
+from actors.rpc.clients import SILENT, ProcessClients
 from actors.rpc.frames import Endpoint
 from storage.errors import StorageUnavailable
 from tests.unit.conftest import Run
@@ -57,15 +57,15 @@ class Link:
 
 
 @pytest.fixture(autouse=True)
-def links(monkeypatch: pytest.MonkeyPatch) -> type[Link]:
+def connections(monkeypatch: pytest.MonkeyPatch) -> type[Link]:
     monkeypatch.setattr(module, "RpcConnection", Link)
     for name, value in (("dead", set()), ("hanging", set()), ("opened", []), ("waits", [])):
         monkeypatch.setattr(Link, name, value, raising=False)
     return Link
 
 
-def some_peers(directory: Directory) -> Peers:
-    return Peers(directory, ping_every_s=0.5, pings_missed_max=4)
+def some_peers(directory: Directory) -> ProcessClients:
+    return ProcessClients(directory, ping_every_s=0.5, pings_missed_max=4)
 
 
 def at(port: int) -> Endpoint:
@@ -75,20 +75,20 @@ def at(port: int) -> Endpoint:
 def test_all_that_are_missing_are_looked_up_by_one_question(run: Run) -> None:
     async def scenario() -> None:
         directory = Directory()
-        peers = some_peers(directory)
+        clients = some_peers(directory)
         names = [f"order-shard-{index}" for index in range(8)]
         for name in names:
-            peers.get(name)
+            clients.get(name)
         await asyncio.sleep(1.0)
         assert {tuple(asked) for _, asked in directory.asked} == {tuple(names)}
         assert 18 <= len(directory.asked) <= 22
         directory.rows = {name: at(index + 1) for index, name in enumerate(names)}
         await asyncio.sleep(0.1)
-        assert sorted(peers.up()) == names
+        assert sorted(clients.up()) == names
         before = len(directory.asked)
         await asyncio.sleep(60.0)
         assert len(directory.asked) == before, "nothing is asked while all are there"
-        peers.stop()
+        clients.stop()
 
     run(scenario())
 
@@ -96,16 +96,16 @@ def test_all_that_are_missing_are_looked_up_by_one_question(run: Run) -> None:
 def test_what_is_missing_for_long_is_looked_up_once_a_second_and_holds_no_other_up(run: Run) -> None:
     async def scenario() -> None:
         directory = Directory()
-        peers = some_peers(directory)
-        peers.get("order-gone")
+        clients = some_peers(directory)
+        clients.get("order-gone")
         await asyncio.sleep(60.0)
         late = [at_s for at_s, _ in directory.asked if at_s > 11.0]
         assert 45 <= len(late) <= 50
-        peers.get("order-shard-0")
+        clients.get("order-shard-0")
         directory.rows["order-shard-0"] = at(1)
         await asyncio.sleep(0.1)
-        assert peers.is_up("order-shard-0")
-        peers.stop()
+        assert clients.is_up("order-shard-0")
+        clients.stop()
 
     run(scenario())
 
@@ -113,24 +113,24 @@ def test_what_is_missing_for_long_is_looked_up_once_a_second_and_holds_no_other_
 def test_a_process_that_died_is_found_where_the_next_one_listens(run: Run) -> None:
     async def scenario() -> None:
         directory = Directory()
-        peers = some_peers(directory)
+        clients = some_peers(directory)
         told: list[tuple[str, ...]] = []
-        peers.on_lost = lambda name, why: told.append((name, why))
-        peers.on_found = lambda name: told.append((name,))
+        clients.on_lost = lambda name, why: told.append((name, why))
+        clients.on_found = lambda name: told.append((name,))
         directory.rows["bulkhead-user"] = at(1)
-        peer = peers.get("bulkhead-user")
+        client = clients.get("bulkhead-user")
         await asyncio.sleep(0.1)
         Link.dead.add(1)
         Link.opened[0].close("ended")
         await asyncio.sleep(1.0)
-        assert not peers.is_up(peer.name)
-        assert not peer.found.is_set()
+        assert not clients.is_up(client.name)
+        assert not client.found.is_set()
         directory.rows["bulkhead-user"] = at(2)
         await asyncio.sleep(0.06)
-        assert peers.is_up(peer.name)
-        assert peer.endpoint == at(2)
+        assert clients.is_up(client.name)
+        assert client.endpoint == at(2)
         assert told == [("bulkhead-user",), ("bulkhead-user", "ended"), ("bulkhead-user",)]
-        peers.stop()
+        clients.stop()
 
     run(scenario())
 
@@ -138,20 +138,20 @@ def test_a_process_that_died_is_found_where_the_next_one_listens(run: Run) -> No
 def test_one_that_hangs_is_not_found_again_and_the_one_in_its_place_is_found_soon(run: Run) -> None:
     async def scenario() -> None:
         directory = Directory()
-        peers = some_peers(directory)
+        clients = some_peers(directory)
         directory.rows["order-shard-0"] = at(1)
-        peer = peers.get("order-shard-0")
+        client = clients.get("order-shard-0")
         await asyncio.sleep(0.1)
         Link.hanging.add(1)
         Link.opened[0].close(SILENT)
         await asyncio.sleep(3.2)
-        assert not peers.is_up(peer.name)
+        assert not clients.is_up(client.name)
         assert set(Link.waits[1:]) == {0.5}, "little time is given to one that hung"
         directory.rows["order-shard-0"] = at(2)
         await asyncio.sleep(0.6)
-        assert peer.endpoint == at(2)
-        assert peers.is_up(peer.name)
-        peers.stop()
+        assert client.endpoint == at(2)
+        assert clients.is_up(client.name)
+        clients.stop()
 
     run(scenario())
 
@@ -159,14 +159,14 @@ def test_one_that_hangs_is_not_found_again_and_the_one_in_its_place_is_found_soo
 def test_one_that_hung_for_a_while_only_is_found_again(run: Run) -> None:
     async def scenario() -> None:
         directory = Directory()
-        peers = some_peers(directory)
+        clients = some_peers(directory)
         directory.rows["order-shard-0"] = at(1)
-        peer = peers.get("order-shard-0")
+        client = clients.get("order-shard-0")
         await asyncio.sleep(0.1)
         Link.opened[0].close(SILENT)
         await asyncio.sleep(0.1)
-        assert peers.is_up(peer.name)
-        peers.stop()
+        assert clients.is_up(client.name)
+        clients.stop()
 
     run(scenario())
 
@@ -176,14 +176,14 @@ def test_a_directory_that_is_away_is_asked_again(run: Run) -> None:
         directory = Directory()
         directory.is_away = True
         directory.rows["supervisor"] = at(1)
-        peers = some_peers(directory)
-        peer = peers.get("supervisor")
+        clients = some_peers(directory)
+        client = clients.get("supervisor")
         await asyncio.sleep(5.0)
-        assert not peers.is_up(peer.name)
+        assert not clients.is_up(client.name)
         directory.is_away = False
         await asyncio.sleep(0.1)
-        assert peers.is_up(peer.name)
-        peers.stop()
+        assert clients.is_up(client.name)
+        clients.stop()
 
     run(scenario())
 
@@ -191,14 +191,14 @@ def test_a_directory_that_is_away_is_asked_again(run: Run) -> None:
 def test_who_is_forgotten_is_looked_for_no_more(run: Run) -> None:
     async def scenario() -> None:
         directory = Directory()
-        peers = some_peers(directory)
-        peers.get("order-closed")
+        clients = some_peers(directory)
+        clients.get("order-closed")
         await asyncio.sleep(0.2)
-        peers.forget("order-closed")
+        clients.forget("order-closed")
         await asyncio.sleep(0.06)
         before = len(directory.asked)
         await asyncio.sleep(60.0)
         assert len(directory.asked) == before
-        peers.stop()
+        clients.stop()
 
     run(scenario())

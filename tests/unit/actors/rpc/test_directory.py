@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from actors.rpc.directory import SEEN_EVERY_S, Directory, OwnRow
+from actors.rpc.directory import SEEN_EVERY_S, OwnRow, ProcessDirectory
 from storage.errors import StorageUnavailable
 from storage.processes import ProcessRow, ProcessState
 from tests.unit.conftest import Run
@@ -36,13 +36,13 @@ class Table:
 
 
 def own_row(table: Table, cell: str = "main", name: str = "supervisor") -> OwnRow:
-    directory = Directory(table, cell=cell, link_secret="s" * 32)
+    directory = ProcessDirectory(table, cell=cell, link_secret="s" * 32)
     return directory.row_of(process=f"{cell}-{name}", name=name, kind="supervisor", node="n", release="1", pid=7)
 
 
 async def test_a_process_is_found_once_it_says_where_it_listens() -> None:
     table = Table()
-    directory = Directory(table, cell="main", link_secret="s" * 32)
+    directory = ProcessDirectory(table, cell="main", link_secret="s" * 32)
     own = own_row(table)
     await own.write(ProcessState.STARTING)
     assert await directory.find(["supervisor"]) == {}
@@ -60,15 +60,15 @@ async def test_a_process_is_found_once_it_says_where_it_listens() -> None:
 async def test_processes_of_another_cell_are_not_found() -> None:
     table = Table()
     await own_row(table, cell="green").write(ProcessState.SERVING, host="h", port=1)
-    assert await Directory(table, cell="main", link_secret="s" * 32).find(["supervisor"]) == {}
+    assert await ProcessDirectory(table, cell="main", link_secret="s" * 32).find(["supervisor"]) == {}
 
 
 def test_the_key_of_a_link_is_of_one_incarnation_and_one_secret_and_shows_neither() -> None:
-    directory = Directory(Table(), cell="main", link_secret="s" * 32)
+    directory = ProcessDirectory(Table(), cell="main", link_secret="s" * 32)
     keys = {
         directory.key_of("one"),
         directory.key_of("two"),
-        Directory(Table(), cell="main", link_secret="t").key_of("one"),
+        ProcessDirectory(Table(), cell="main", link_secret="t").key_of("one"),
     }
     assert len(keys) == 3
     assert directory.key_of("one") == directory.key_of("one")

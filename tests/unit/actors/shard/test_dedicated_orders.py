@@ -25,7 +25,7 @@ class Surrounded:
         self.found = self.emptied
         self.done: list[tuple[str, ...]] = []
 
-    def look_soon(self) -> None:
+    def recheck_soon(self) -> None:
         self.done.append(("look",))
 
     async def stop_publishing(self) -> None:
@@ -42,13 +42,13 @@ class Surrounded:
 
 async def after_a_commit(name: str, order: Order, *partitions: str) -> list[tuple[str, ...]]:
     """Give what is done, where each order is to have a process of its own."""
-    around = Surrounded(*partitions)
-    any_of_it = cast("Any", around)
-    dedicated = DedicatedOrders(DedicatedPolicy(mode="all"), name, any_of_it, any_of_it, around.stop_publishing)
+    context = Surrounded(*partitions)
+    any_of_it = cast("Any", context)
+    dedicated = DedicatedOrders(DedicatedPolicy(mode="all"), name, any_of_it, any_of_it, context.stop_publishing)
     dedicated.committed(order)
     for _ in range(10):
         await asyncio.sleep(0)
-    return around.done
+    return context.done
 
 
 def a_closed_order() -> Order:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from actors.shard.order_number_blocks import OrderNumbers
+from actors.shard.order_number_blocks import OrderNumberBlocks
 from storage.errors import StorageUnavailable
 
 
@@ -22,19 +22,19 @@ class Sequence:
         return first
 
 
-def use(numbers: OrderNumbers) -> int:
-    number = numbers.next
-    numbers.use()
+def use(order_numbers: OrderNumberBlocks) -> int:
+    number = order_numbers.next
+    order_numbers.use()
     return number
 
 
 async def test_numbers_are_given_in_turn_and_blocks_are_taken_before_they_run_out() -> None:
-    numbers = OrderNumbers(Sequence().take, block=3)
-    await numbers.fill()
+    order_numbers = OrderNumberBlocks(Sequence().take, block=3)
+    await order_numbers.fill()
     given = []
     for _ in range(10):
-        given.append(use(numbers))
-        while len(numbers) < 3:
+        given.append(use(order_numbers))
+        while len(order_numbers) < 3:
             await asyncio.sleep(0)
     assert given == list(range(1, 11))
 
@@ -44,11 +44,11 @@ async def test_a_database_that_is_away_is_asked_again_until_it_gives_numbers() -
     decided on any more.
     """
     sequence = Sequence()
-    numbers = OrderNumbers(sequence.take, block=2, retry_s=0.0)
-    await numbers.fill()
+    order_numbers = OrderNumberBlocks(sequence.take, block=2, retry_s=0.0)
+    await order_numbers.fill()
     sequence.refusals = 3
-    assert [use(numbers), use(numbers)] == [1, 2]
-    assert numbers.next == 0
-    while not numbers.next:
+    assert [use(order_numbers), use(order_numbers)] == [1, 2]
+    assert order_numbers.next == 0
+    while not order_numbers.next:
         await asyncio.sleep(0)
-    assert use(numbers) == 3
+    assert use(order_numbers) == 3

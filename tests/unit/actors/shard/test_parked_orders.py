@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from actors.shard.parked_orders import Circuits
+from actors.shard.parked_orders import ParkedOrders
 from domain.calls import Declined, NotSent, Partner, Unknown
 from tests.unit.conftest import Run
 
@@ -29,13 +29,13 @@ class Asked:
 def test_one_order_at_a_time_goes_ahead_ever_more_seldom_and_who_fails_stands_at_the_end_again(run: Run) -> None:
     async def scenario() -> None:
         asked = Asked()
-        circuits = Circuits(asked, ahead_first_s=2.0, ahead_max_s=5.0)
+        parked = ParkedOrders(asked, ahead_first_s=2.0, ahead_max_s=5.0)
         for order_id in ("a", "b"):
-            circuits.heard(Partner.USER, order_id, OPEN)
+            parked.answered(Partner.USER, order_id, OPEN)
         await asyncio.sleep(2.5)
-        circuits.heard(Partner.USER, "a", OPEN)
+        parked.answered(Partner.USER, "a", OPEN)
         await asyncio.sleep(4.0)
-        circuits.heard(Partner.USER, "b", OPEN)
+        parked.answered(Partner.USER, "b", OPEN)
         await asyncio.sleep(10.0)
         assert asked.orders == ["a", "b", "a", "b"]
         assert asked.at_s == [2.0, 6.0, 11.0, 16.0]
@@ -47,17 +47,17 @@ def test_one_order_at_a_time_goes_ahead_ever_more_seldom_and_who_fails_stands_at
 def test_after_an_answer_the_others_follow_at_once_but_at_a_bounded_rate(run: Run) -> None:
     async def scenario() -> None:
         asked = Asked()
-        circuits = Circuits(asked, ahead_first_s=60.0, follow_max_orders_per_s=50)
+        parked = ParkedOrders(asked, ahead_first_s=60.0, follow_max_orders_per_s=50)
         for number in range(100):
-            circuits.heard(Partner.PRODUCT, f"order-{number}", OPEN)
+            parked.answered(Partner.PRODUCT, f"order-{number}", OPEN)
         began_s = asyncio.get_running_loop().time()
-        circuits.heard(Partner.PRODUCT, "somebody", ANSWER)
+        parked.answered(Partner.PRODUCT, "somebody", ANSWER)
         await asyncio.sleep(1.05)
         assert 45 <= len(asked.orders) <= 55
         await asyncio.sleep(2.0)
         assert asked.orders == [f"order-{number}" for number in range(100)]
         assert asked.at_s[-1] - began_s <= 2.1
-        assert circuits.waiting == 0
+        assert parked.waiting == 0
 
     run(scenario())
 
@@ -65,14 +65,14 @@ def test_after_an_answer_the_others_follow_at_once_but_at_a_bounded_rate(run: Ru
 def test_after_an_answer_the_next_time_begins_with_the_short_wait_again(run: Run) -> None:
     async def scenario() -> None:
         asked = Asked()
-        circuits = Circuits(asked, ahead_first_s=2.0, ahead_max_s=60.0)
+        parked = ParkedOrders(asked, ahead_first_s=2.0, ahead_max_s=60.0)
         for number in range(3):
-            circuits.heard(Partner.USER, f"order-{number}", OPEN)
+            parked.answered(Partner.USER, f"order-{number}", OPEN)
         await asyncio.sleep(6.5)
-        circuits.heard(Partner.USER, "somebody", ANSWER)
+        parked.answered(Partner.USER, "somebody", ANSWER)
         await asyncio.sleep(1.0)
-        assert (len(asked.orders), circuits.waiting) == (3, 0)
-        circuits.heard(Partner.USER, "again", OPEN)
+        assert (len(asked.orders), parked.waiting) == (3, 0)
+        parked.answered(Partner.USER, "again", OPEN)
         await asyncio.sleep(2.5)
         assert asked.orders[-1] == "again"
 
@@ -82,11 +82,11 @@ def test_after_an_answer_the_next_time_begins_with_the_short_wait_again(run: Run
 def test_no_word_and_what_other_partners_say_let_nobody_follow(run: Run) -> None:
     async def scenario() -> None:
         asked = Asked()
-        circuits = Circuits(asked, ahead_first_s=60.0)
-        circuits.heard(Partner.PAYMENT, "waits", OPEN)
+        parked = ParkedOrders(asked, ahead_first_s=60.0)
+        parked.answered(Partner.PAYMENT, "waits", OPEN)
         for outcome in (Unknown("timeout"), NotSent("queue full")):
-            circuits.heard(Partner.PAYMENT, "another", outcome)
-        circuits.heard(Partner.USER, "another", ANSWER)
+            parked.answered(Partner.PAYMENT, "another", outcome)
+        parked.answered(Partner.USER, "another", ANSWER)
         await asyncio.sleep(30.0)
         assert asked.orders == []
 
@@ -96,12 +96,12 @@ def test_no_word_and_what_other_partners_say_let_nobody_follow(run: Run) -> None
 def test_who_was_answered_or_is_somebody_elses_waits_no_more(run: Run) -> None:
     async def scenario() -> None:
         asked = Asked()
-        circuits = Circuits(asked, ahead_first_s=1.0)
+        parked = ParkedOrders(asked, ahead_first_s=1.0)
         for order_id in ("answered", "moved", "waits"):
-            circuits.heard(Partner.PRODUCT, order_id, OPEN)
-        circuits.heard(Partner.PRODUCT, "answered", Unknown("timeout"))
-        circuits.forget(["moved"])
-        assert circuits.waiting == 1
+            parked.answered(Partner.PRODUCT, order_id, OPEN)
+        parked.answered(Partner.PRODUCT, "answered", Unknown("timeout"))
+        parked.forget(["moved"])
+        assert parked.waiting == 1
         await asyncio.sleep(10.0)
         assert asked.orders == ["waits"]
 
@@ -110,9 +110,9 @@ def test_who_was_answered_or_is_somebody_elses_waits_no_more(run: Run) -> None:
 
 def test_those_above_the_bound_are_left_to_their_own_deadline(run: Run) -> None:
     async def scenario() -> None:
-        circuits = Circuits(Asked(), waiting_max_orders=2)
+        parked = ParkedOrders(Asked(), waiting_max_orders=2)
         for number in range(5):
-            circuits.heard(Partner.PRODUCT, f"order-{number}", OPEN)
-        assert circuits.waiting == 2
+            parked.answered(Partner.PRODUCT, f"order-{number}", OPEN)
+        assert parked.waiting == 2
 
     run(scenario())

@@ -184,7 +184,7 @@ async def test_what_a_lost_shard_owned_is_taken_at_once_under_a_new_token_of_its
     one, other = await two_shards(tables)
     token = other.owned.token
     one.up.clear()
-    one.owned.link_changed("order-shard-1")
+    one.owned.connection_changed("order-shard-1")
     await one.owned.look()
     assert one.owned.mine == EVERY
     assert not tables.model.holds("p1", token)
@@ -204,7 +204,7 @@ async def test_a_shard_that_is_only_not_to_be_reached_from_here_keeps_what_it_to
     mine = one.owned.mine
     tables.now_s = 5
     one.up.clear()
-    one.owned.link_changed("order-shard-1")
+    one.owned.connection_changed("order-shard-1")
     tables.now_s = 8
     tables.model.seen("p1")
     await one.owned.look()

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors.order.messages import decode_call
 from actors.rpc.connection import CallFailed, ProcessGone, TooManyCalls
-from actors.shard.partner_calls import BulkheadCalls
+from actors.shard.partner_calls import PartnerCalls
 from domain.calls import Call, Charge, FetchCustomer, HoldAnswered, NotKnown, NotSent, Partner, ReleaseHold, Verify
 from domain.order import Order, Status, StepState
 from supervised import failures_total
@@ -31,7 +31,7 @@ class Outside:
         self.taken: list[Call] = []
         self.given_up: list[Call] = []
         self.asked_again: list[tuple[str, Partner]] = []
-        self.calls = BulkheadCalls(
+        self.calls = PartnerCalls(
             self._perform,
             lambda call, _: self.given_up.append(call),
             lambda order_id, partner: self.asked_again.append((order_id, partner)),

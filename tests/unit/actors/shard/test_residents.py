@@ -14,12 +14,12 @@ from msgspec.structs import replace
 from actors.order.commit_loop import CommitPolicy
 from actors.order.failpoints import Failpoint
 from actors.order.mailbox import PendingReply
-from actors.order.messages import Moved, Told
+from actors.order.messages import DeliveryOutcome, NotOwner
 from actors.order.replies import Reply, encode_reply
-from actors.shard.context import GroupLimits, Surroundings
+from actors.shard.context import ResidentLimits, ShardContext
 from actors.shard.database_clock import DatabaseClock
-from actors.shard.order_number_blocks import OrderNumbers
-from actors.shard.partner_calls import BulkheadCalls
+from actors.shard.order_number_blocks import OrderNumberBlocks
+from actors.shard.partner_calls import PartnerCalls
 from actors.shard.reference_cache import CachePolicy, ReferenceCache
 from actors.shard.residents import Residents
 from domain.calls import (
@@ -145,35 +145,37 @@ async def the_orders(
     commit_policy: CommitPolicy | None = None,
     *,
     lease: FakeLease | None = None,
-    limits: GroupLimits | None = None,
+    limits: ResidentLimits | None = None,
 ) -> Residents:
     clock = DatabaseClock(memory.now, time.monotonic)
     await clock.synchronise()
-    numbers = OrderNumbers(memory.take_numbers)
-    await numbers.fill()
-    around = Surroundings(
+    order_numbers = OrderNumberBlocks(memory.take_numbers)
+    await order_numbers.fill()
+    context = ShardContext(
         shard="order-shard-0",
         store=memory,
         publisher=memory,
-        calls=BulkheadCalls(memory.perform, lambda *_: None, lambda *_: None, lambda _: None, clock.now),
+        calls=PartnerCalls(memory.perform, lambda *_: None, lambda *_: None, lambda _: None, clock.now),
         clock=clock,
         reference_cache=ReferenceCache(CachePolicy(max_entries=10), time.monotonic),
-        numbers=numbers,
+        order_numbers=order_numbers,
         rules=Rules(),
-        limits=limits or GroupLimits(),
+        limits=limits or ResidentLimits(),
         commit_policy=commit_policy or CommitPolicy(),
         failpoint=Failpoint(None),
         monotonic=time.monotonic,
     )
-    return Residents(lease or FakeLease(), around)
+    return Residents(lease or FakeLease(), context)
 
 
-async def told(orders: Residents, order_id: str, body: Body, by: ActorType = ActorType.CLIENT, key: str = "k") -> Told:
+async def told(
+    orders: Residents, order_id: str, body: Body, by: ActorType = ActorType.CLIENT, key: str = "k"
+) -> DeliveryOutcome:
     message = Message(id=key, body=body, actor=Actor(by, "x"), keyed=by is ActorType.CLIENT)
-    letter = PendingReply(order_id, message, asyncio.get_running_loop().create_future())
-    orders.accept(letter)
+    envelope = PendingReply(order_id, message, asyncio.get_running_loop().create_future())
+    orders.accept(envelope)
     async with asyncio.timeout(5):
-        return await letter.told
+        return await envelope.outcome
 
 
 def a_creation(order_id: str) -> CreateOrder:
@@ -233,7 +235,7 @@ async def test_an_order_on_whose_partners_answer_the_rules_break_is_set_aside_an
     failed = await told(orders, BAD, CallAnswered("fetch_customer:1", 1, outcome), by=ActorType.PARTNER)
     assert isinstance(failed, Unavailable)
     assert failed.code == "order_set_aside"
-    assert orders.committer.counts.set_aside == 1
+    assert orders.commit_loop.counts.set_aside == 1
     assert isinstance(await told(orders, GOOD, a_creation(GOOD), key="k2"), Reply)
     assert memory.aside == [BAD]
 
@@ -324,7 +326,7 @@ async def test_an_order_of_another_owner_is_not_hosted() -> None:
     elsewhere = Loaded(order=None, undecodable=None, dedicated_group=f"order-{BAD}", keys={}, unpublished=())
     memory.stored = {BAD: replace(elsewhere)}
     moved = await told(orders, BAD, Wake(), by=ActorType.TIMER)
-    assert moved == Moved("")
+    assert moved == NotOwner("")
 
 
 async def test_a_partition_is_let_go_although_its_neighbours_never_pause() -> None:
@@ -336,16 +338,16 @@ async def test_a_partition_is_let_go_although_its_neighbours_never_pause() -> No
     async def never_pause() -> None:
         while True:
             message = Message(id="wake", body=Wake(), actor=Actor(ActorType.TIMER, "t"))
-            letters = [asyncio.get_running_loop().create_future() for _ in range(2)]
-            for letter in letters:
-                orders.accept(PendingReply(GOOD, message, letter))
-            await asyncio.wait(letters, return_when=asyncio.FIRST_COMPLETED)
+            envelopes = [asyncio.get_running_loop().create_future() for _ in range(2)]
+            for envelope in envelopes:
+                orders.accept(PendingReply(GOOD, message, envelope))
+            await asyncio.wait(envelopes, return_when=asyncio.FIRST_COMPLETED)
 
     neighbours = asyncio.create_task(never_pause())
     await asyncio.sleep(0)
     orders.hold(partition_of(BAD))
     async with asyncio.timeout(5):
-        await orders.committer.settled()
+        await orders.commit_loop.settled()
     neighbours.cancel()
 
 
@@ -362,29 +364,29 @@ async def test_what_is_asked_while_a_partition_is_held_waits_and_goes_where_it_b
         asyncio.create_task(told(orders, order_id, AddItem("ink", 1), key=key))
         for order_id, key in ((GOOD, "k2"), (BAD, "k2"), (GOOD, "k3"))
     ]
-    await orders.committer.settled()
+    await orders.commit_loop.settled()
     assert not any(each.done() for each in waiting)
     lease.mine -= {partition_of(BAD)}
     orders.release(frozenset((partition_of(BAD),)), "order-shard-1")
     for order_id in (GOOD, BAD):
         orders.go_on(partition_of(order_id))
-    assert await waiting[1] == Moved("order-shard-1")
+    assert await waiting[1] == NotOwner("order-shard-1")
     assert isinstance(await waiting[0], Reply)
     assert isinstance(await waiting[2], Reply)
-    assert await told(orders, BAD, AddItem("ink", 1), key="k3") == Moved("")
+    assert await told(orders, BAD, AddItem("ink", 1), key="k3") == NotOwner("")
 
 
 async def test_no_more_wait_for_a_partition_that_moves_than_the_bound_says() -> None:
-    orders = await the_orders(Memory(), limits=GroupLimits(queue_max_messages=60))
+    orders = await the_orders(Memory(), limits=ResidentLimits(queue_max_messages=60))
     await told(orders, GOOD, a_creation(GOOD))
     orders.hold(partition_of(GOOD))
-    letters = [asyncio.create_task(told(orders, GOOD, AddItem("ink", 1), key=f"k{n}")) for n in range(80)]
-    done, _ = await asyncio.wait(letters, return_when=asyncio.FIRST_COMPLETED)
+    envelopes = [asyncio.create_task(told(orders, GOOD, AddItem("ink", 1), key=f"k{n}")) for n in range(80)]
+    done, _ = await asyncio.wait(envelopes, return_when=asyncio.FIRST_COMPLETED)
     assert len(done) == 20
     assert all(isinstance(each.result(), Unavailable) for each in done)
     orders.go_on(partition_of(GOOD))
-    for letter in letters:
-        await letter
+    for envelope in envelopes:
+        await envelope
 
 
 async def test_what_is_committed_while_a_partition_moves_is_said_before_its_publisher_forgets_the_order() -> None:
@@ -396,7 +398,7 @@ async def test_what_is_committed_while_a_partition_moves_is_said_before_its_publ
     adding = asyncio.create_task(told(orders, GOOD, AddItem("ink", 1), key="k2"))
     await asyncio.sleep(0)
     orders.hold(partition_of(GOOD))
-    await orders.committer.settled()
+    await orders.commit_loop.settled()
     lease.mine = frozenset()
     orders.release(frozenset((partition_of(GOOD),)), "order-shard-1")
     assert isinstance(await adding, Reply)
@@ -424,7 +426,7 @@ async def test_what_was_being_read_of_an_order_that_was_lost_is_of_no_use_when_i
     lease.mine |= {partition}
     orders.adopt(partition)
     after = asyncio.create_task(told(orders, GOOD, Wake(), by=ActorType.TIMER))
-    assert await before == Moved("")
+    assert await before == NotOwner("")
     memory.go_on.set()
     await after
     assert memory.loads == [[GOOD], [GOOD]]
@@ -439,11 +441,11 @@ async def test_an_order_that_becomes_a_partition_of_its_own_moves_with_it() -> N
     orders.adopt(dedicated)
     orders.hold(dedicated)
     waiting = asyncio.create_task(told(orders, GOOD, AddItem("ink", 1), key="k2"))
-    await orders.committer.settled()
+    await orders.commit_loop.settled()
     lease.mine -= {dedicated}
     orders.release(frozenset((dedicated,)), dedicated)
     orders.go_on(dedicated)
-    assert await waiting == Moved(dedicated)
+    assert await waiting == NotOwner(dedicated)
     assert orders.find(GOOD) is None
 
 
@@ -457,7 +459,7 @@ async def test_a_letter_for_which_something_breaks_before_its_order_has_it_is_an
     assert repeated.code == "order_failed"
 
 
-async def watching(orders: Residents, order_id: str) -> asyncio.Task[Order | Moved | None]:
+async def watching(orders: Residents, order_id: str) -> asyncio.Task[Order | NotOwner | None]:
     """A watch that has begun to wait."""
     watch = asyncio.create_task(orders.watch(order_id, "validated"))
     await asyncio.wait([watch], timeout=0)
@@ -476,12 +478,12 @@ async def test_who_watches_an_order_hears_that_it_is_owned_elsewhere() -> None:
     orders.adopt(dedicated_partition(GOOD))
     lease.mine -= {dedicated_partition(GOOD)}
     orders.release(frozenset((dedicated_partition(GOOD),)), "there")
-    assert await dedicated == Moved("there")
+    assert await dedicated == NotOwner("there")
     assert not lost.done()
     lease.mine -= {partition_of(BAD)}
     orders.release(frozenset((partition_of(BAD),)), "")
-    assert await lost == Moved("")
-    assert await orders.watch(BAD, "validated") == Moved("")
+    assert await lost == NotOwner("")
+    assert await orders.watch(BAD, "validated") == NotOwner("")
 
 
 async def test_an_order_that_is_not_in_memory_is_read_before_it_is_watched() -> None:
@@ -497,7 +499,7 @@ async def test_an_order_that_is_not_in_memory_is_read_before_it_is_watched() -> 
     memory.stored = {GOOD: stored, BAD: closed, "x": elsewhere}
     async with asyncio.timeout(5):
         assert await orders.watch(BAD, "validated") is None
-        assert await orders.watch("x", "validated") == Moved("")
+        assert await orders.watch("x", "validated") == NotOwner("")
         assert await orders.watch("nowhere", "validated") is None
     watch = asyncio.create_task(orders.watch(GOOD, "validated"))
     await told(orders, GOOD, Wake(), by=ActorType.TIMER)  # in line behind what the watch had read

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from actors.order.messages import Moved, Told, decode_told, encode_letter
+from actors.order.messages import DeliveryOutcome, NotOwner, decode_outcome, encode_message
 from actors.order.replies import Reply
-from actors.rpc.clients import Peer
+from actors.rpc.clients import ProcessClient
 from actors.shard.make_shard import make_shard
 from actors.shard.partitions import PartitionPolicy
-from actors.shard.shard import OrderShard, ShardPolicy
+from actors.shard.shard import Shard, ShardPolicy
 from domain.commands import Actor, ActorType, Message, Wake
 from domain.errors import Unavailable
 from domain.slices import PARTITIONS
@@ -111,16 +111,16 @@ class Alone:
     def notify(self, name: str, method: str, *arguments: object) -> None:
         raise AssertionError
 
-    def get(self, name: str) -> Peer:
+    def get(self, name: str) -> ProcessClient:
         raise AssertionError
 
 
-async def a_shard(tables: Tables) -> OrderShard:
+async def a_shard(tables: Tables) -> Shard:
     shard = make_shard(
         "p",
         "order-shard-0",
         store=tables,
-        peers=Alone(),
+        clients=Alone(),
         policy=POLICY,
         make_publisher=tables.make_publisher,
         perform=tables.perform,
@@ -136,17 +136,17 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def told(shard: OrderShard, letter: bytes) -> Told:
+async def told(shard: Shard, envelope: bytes) -> DeliveryOutcome:
     answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    shard.deliver(answer.set_result, letter)
+    shard.deliver(answer.set_result, envelope)
     async with asyncio.timeout(5):
-        return decode_told(await answer)
+        return decode_outcome(await answer)
 
 
-async def create(shard: OrderShard, number: int) -> None:
+async def create(shard: Shard, number: int) -> None:
     order_id = f"0198f7a2-8e11-7aa0-9a0e-{number:012x}"
     message = Message(id="k", body=a_creation(order_id), actor=Actor(ActorType.CLIENT, "x"), keyed=True)
-    assert isinstance(await told(shard, encode_letter(order_id, message)), Reply)
+    assert isinstance(await told(shard, encode_message(order_id, message)), Reply)
 
 
 async def test_a_shard_polls_sweeps_and_resumes_for_the_partitions_that_it_owns() -> None:
@@ -214,13 +214,13 @@ async def another() -> list[ListedProcess]:
 
 
 async def test_a_message_for_an_order_of_another_shard_is_told_so() -> None:
-    wake = Message(id="w", body=Wake(), actor=Actor(ActorType.TIMER, "t"))
+    tick = Message(id="w", body=Wake(), actor=Actor(ActorType.TIMER, "t"))
     tables = Tables()
     shard = await a_shard(tables)
     tables.owner_of = dict.fromkeys(tables.owner_of, "another")
     tables.listed = another  # type: ignore[method-assign]
     await until(lambda: not shard.partitions.mine)
-    assert await told(shard, encode_letter("0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00", wake)) == Moved("")
+    assert await told(shard, encode_message("0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00", tick)) == NotOwner("")
     await shard.stop()
 
 
