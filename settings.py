@@ -31,7 +31,7 @@ from domain.numbers import number
 from messaging.consumer import ConsumerLimits
 from messaging.publisher import PublisherLimits
 from partners.resilient_client import ResilienceLimits as BulkheadLimits
-from sagas.decision import Rules
+from sagas.decision import OrderRules
 from storage.postgres import PoolLimits
 
 PREFIX = "ORDERSVC_"
@@ -47,7 +47,7 @@ HOST_NAME = re.compile(
 )
 
 # What a bound is where nothing is set stands with the part that keeps it.
-_rules = Rules()
+_rules = OrderRules()
 _shard = ShardPolicy()
 _router = RouterLimits()
 _pool = PoolLimits()

@@ -22,7 +22,7 @@ from domain.commands import (
     CallAnswered,
     CreateOrder,
     Deliver,
-    Known,
+    Lookups,
     Message,
     NewLine,
     Pay,
@@ -31,7 +31,7 @@ from domain.commands import (
 )
 from domain.order import Order
 from sagas.decide import decide
-from sagas.decision import Decision, Rules
+from sagas.decision import Decision, OrderRules
 from storage.writes.commits import Commit
 from storage.writes.order_store import OrderStore
 
@@ -88,10 +88,12 @@ def order_in(last: int, now: datetime) -> Order:
     )
     order: Order | None = None
     for turn, body in enumerate((create, *LIFE[: max(last, 0)])):
-        message = Message(id=f"command-{turn}", body=body, actor=Actor(ActorType.STAFF, "bench"), known=Known(number=1))
+        message = Message(
+            id=f"command-{turn}", body=body, actor=Actor(ActorType.STAFF, "bench"), lookups=Lookups(number=1)
+        )
         waiting: list[Message] = [message]
         while waiting:
-            decision = decide(order, replace(waiting.pop(0), known=Known(number=int(NUMBER))), now, Rules())
+            decision = decide(order, replace(waiting.pop(0), lookups=Lookups(number=int(NUMBER))), now, OrderRules())
             order = decision.order or order
             if last != BEGUN:
                 waiting += [_answered(call) for call in decision.calls]

@@ -11,7 +11,7 @@ from domain.calls import (
     FetchProducts,
     Hold,
     HoldAnswered,
-    NotKnown,
+    NotFound,
     Outcome,
     PaymentAnswered,
     ProductsFetched,
@@ -51,7 +51,7 @@ def customer(customer_id: str) -> Customer:
 
 
 def answer_at_once(call: Call) -> Outcome:
-    """Say yes to a call; what a saga that goes well never asks is answered with ``NotKnown``."""
+    """Say yes to a call; what a saga that goes well never asks is answered with ``NotFound``."""
     match call.request:
         case FetchProducts(skus, currency):
             return ProductsFetched(tuple(product(sku, currency) for sku in skus))
@@ -66,4 +66,4 @@ def answer_at_once(call: Call) -> Outcome:
         case Charge() as charge:
             return PaymentAnswered(payment_id=charge.payment_id, status="confirmed", amount=charge.amount)
         case _:
-            return NotKnown()
+            return NotFound()

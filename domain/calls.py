@@ -75,7 +75,7 @@ class Verify(msgspec.Struct, frozen=True):
     payment_id: str
 
 
-class GiveBack(msgspec.Struct, frozen=True, kw_only=True):
+class RefundPayment(msgspec.Struct, frozen=True, kw_only=True):
     """Refund from a payment; ``refund_id`` is the idempotency key."""
 
     refund_id: str
@@ -90,7 +90,18 @@ class VerifyRefund(msgspec.Struct, frozen=True):
     refund_id: str
 
 
-Request = FetchProducts | FetchCustomer | Hold | CommitHold | ReleaseHold | Charge | Verify | GiveBack | VerifyRefund
+# What two types are called outside: processes of the first release, and the metrics, know them by these names.
+_OUTSIDE_NAMES = {"RefundPayment": "GiveBack", "NotFound": "NotKnown"}
+
+
+def outside_name(kind: type) -> str:
+    """The name of a request's or an outcome's type in the bytes between processes, and in the metrics."""
+    return _OUTSIDE_NAMES.get(kind.__name__, kind.__name__)
+
+
+Request = (
+    FetchProducts | FetchCustomer | Hold | CommitHold | ReleaseHold | Charge | Verify | RefundPayment | VerifyRefund
+)
 
 PARTNER_OF: dict[type, Partner] = {
     FetchProducts: Partner.PRODUCT,
@@ -100,7 +111,7 @@ PARTNER_OF: dict[type, Partner] = {
     FetchCustomer: Partner.USER,
     Charge: Partner.PAYMENT,
     Verify: Partner.PAYMENT,
-    GiveBack: Partner.PAYMENT,
+    RefundPayment: Partner.PAYMENT,
     VerifyRefund: Partner.PAYMENT,
 }
 
@@ -176,7 +187,7 @@ class Declined(msgspec.Struct, frozen=True):
     shortages: tuple[Shortage, ...] = ()
 
 
-class NotKnown(msgspec.Struct, frozen=True):
+class NotFound(msgspec.Struct, frozen=True):
     """404: the partner does not know it (customer, hold, payment, refund)."""
 
 
@@ -207,7 +218,7 @@ Outcome = (
     | PaymentAnswered
     | RefundAnswered
     | Declined
-    | NotKnown
+    | NotFound
     | NotSent
     | Unknown
 )

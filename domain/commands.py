@@ -231,7 +231,7 @@ Body = (
 )
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class Lookups(msgspec.Struct, frozen=True, kw_only=True):
     """What the shard looked up for a decision, so that deciding needs no I/O.
 
     ``products`` and ``customer``: cached copies fresh enough to validate with, where all that is needed is known; else
@@ -269,4 +269,4 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str | None = None
     former_ids: tuple[str, ...] = ()
     former_fingerprint: str = ""
-    known: Known = Known()
+    lookups: Lookups = Lookups()

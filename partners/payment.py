@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from domain.calls import (
     Charge,
-    GiveBack,
     Outcome,
     PaymentAnswered,
     RefundAnswered,
+    RefundPayment,
     Request,
     Unknown,
     Verify,
@@ -44,8 +44,8 @@ class PaymentClient:
             case Verify(payment_id):
                 answer = await self._http.ask(contract.GET_PAYMENT, f"/payments/{segment(payment_id)}")
                 return _payment(answer, order_id, payment_id) if isinstance(answer, PaymentShape) else answer
-            case GiveBack():
-                return await self._give_back(request)
+            case RefundPayment():
+                return await self._refund_payment(request)
             case VerifyRefund(refund_id):
                 refund = await self._http.ask(contract.GET_REFUND, f"/refunds/{segment(refund_id)}")
                 return _refund(refund, refund_id) if isinstance(refund, RefundShape) else refund
@@ -58,7 +58,7 @@ class PaymentClient:
         answer = await self._http.ask(contract.CHARGE, "/payments", body=encode(body))
         return _payment(answer, order_id, charge.payment_id) if isinstance(answer, PaymentShape) else answer
 
-    async def _give_back(self, refund: GiveBack) -> Outcome:
+    async def _refund_payment(self, refund: RefundPayment) -> Outcome:
         body = RefundBody(refund.refund_id, refund.payment_id, MoneyShape.of(refund.amount), refund.reason)
         answer = await self._http.ask(contract.REFUND, "/refunds", body=encode(body))
         if isinstance(answer, RefundShape) and not same_id(answer.payment_id, refund.payment_id):

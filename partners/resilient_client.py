@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from domain.calls import Call, NotSent, Outcome, Partner, Request, Unknown
+from domain.calls import Call, NotSent, Outcome, Partner, Request, Unknown, outside_name
 from domain.commands import CallAnswered
 from partners.circuit_breaker import BreakerState, CircuitBreaker
 from partners.responses import Throttled
@@ -127,7 +127,7 @@ class ResilientClient:
             finally:
                 self._admitted -= 1
             may_have_happened = may_have_happened or was_repeated
-        name = type(outcome).__name__
+        name = outside_name(type(outcome))
         self._outcomes[name] = self._outcomes.get(name, 0) + 1
         return CallAnswered(call.key, call.attempt, outcome, may_have_happened)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, TypeVar
 
-from domain.calls import Declined, NotKnown, NotSent, Shortage, Unknown
+from domain.calls import Declined, NotFound, NotSent, Shortage, Unknown
 from partners.contract import PartnerOperation
 from partners.shapes import ProblemShape, Reader
 
@@ -23,7 +23,7 @@ JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
 
 T = TypeVar("T")
-NoAnswer = NotKnown | Declined | NotSent | Unknown
+NoAnswer = NotFound | Declined | NotSent | Unknown
 
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,60}")
 _SECONDS: Final = re.compile(r"[0-9]+")
@@ -49,7 +49,7 @@ class PartnerResponse:
 def meaning(operation: PartnerOperation[T], answer: PartnerResponse) -> T | NoAnswer:
     """Read ``answer`` to a request of ``operation``.
 
-    A success gives the body's shape, 404 with a code that the contract names there ``NotKnown``, another 4xx with such a
+    A success gives the body's shape, 404 with a code that the contract names there ``NotFound``, another 4xx with such a
     code ``Declined``, 429 ``Throttled``, and everything else ``Unknown``, with status and content type in its detail.
     """
     if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -63,8 +63,8 @@ def meaning(operation: PartnerOperation[T], answer: PartnerResponse) -> T | NoAn
         if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR and media_type == PROBLEM_JSON:
             return _refusal(operation, answer.status, _PROBLEM.read(answer.content))
     except ValueError as error:
-        return _nobodys_word(f"{_described(answer)} with a body against the contract: {error}")
-    return _nobodys_word(f"{_described(answer)}, which the contract does not describe here")
+        return _no_answer(f"{_described(answer)} with a body against the contract: {error}")
+    return _no_answer(f"{_described(answer)}, which the contract does not describe here")
 
 
 def retry_after_s(text: str) -> float:
@@ -75,14 +75,14 @@ def retry_after_s(text: str) -> float:
 def _refusal(operation: PartnerOperation[T], status: int, problem: ProblemShape) -> NoAnswer:
     code = problem.code[:CODE_MAX_CHARACTERS]
     if not operation.names(status, problem.code):
-        return _nobodys_word(f"{status} with the code {code!r}, which the contract does not name here")
+        return _no_answer(f"{status} with the code {code!r}, which the contract does not name here")
     if status == HTTPStatus.NOT_FOUND:
-        return NotKnown()
+        return NotFound()
     shortages = (Shortage(each.sku, each.available) for each in (problem.shortages or ())[:SHORTAGES_MAX] if each.sku)
     return Declined(status, code, (problem.detail or "")[:DETAIL_MAX_CHARACTERS], tuple(shortages))
 
 
-def _nobodys_word(detail: str) -> Unknown:
+def _no_answer(detail: str) -> Unknown:
     return Unknown(detail[:DETAIL_MAX_CHARACTERS])
 
 

@@ -10,7 +10,7 @@ from domain.calls import Call
 from domain.order import Order, Status, StepState
 from domain.totals_and_statuses import has_mismatch, in_flight
 from sagas import steps
-from sagas.decision import Rules
+from sagas.decision import OrderRules
 
 
 def can_expire(order: Order) -> bool:
@@ -34,7 +34,7 @@ def deadline(order: Order) -> datetime | None:
     return earliest
 
 
-def resume(order: Order, now: datetime, rules: Rules) -> tuple[Call, ...]:
+def resume(order: Order, now: datetime, rules: OrderRules) -> tuple[Call, ...]:
     """Give the calls of running steps, to be made again after a restart; repeats of known ids, so harmless.
 
     Whether one of them was sent before is not known. A call whose answer is overdue is left to the ``Wake`` that is due

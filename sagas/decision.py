@@ -14,7 +14,7 @@ from domain.reference_data import ReferenceVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class OrderRules:
     """The settings that decisions depend on; each has its unit last in its name.
 
     ``payment_attention_s``: a payment or refund that is undecided for so long needs attention.
@@ -52,14 +52,14 @@ class Rules:
         return sum(min(self.step_retry_max_s, self.step_retry_first_s * 2.0**wait) for wait in waits)
 
 
-class Claim(msgspec.Struct, frozen=True):
+class PromotionUse(msgspec.Struct, frozen=True):
     """A use of a promotion that this commit depends on: counted against its limits in the same transaction."""
 
     code: str
     customer_id: str
 
 
-class Answer(msgspec.Struct, frozen=True):
+class CommandResult(msgspec.Struct, frozen=True):
     """What the caller is told once it is committed. ``resource``: ``order`` or ``payment``; ``resource_id``: a
     payment's or item's id where the command made or changed one. ``settled``: nothing is left running on behalf of the
     command.
@@ -73,15 +73,15 @@ class Answer(msgspec.Struct, frozen=True):
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """``order`` None: nothing changes and nothing is committed (a repeat, or news that is none).
 
-    ``claims`` and ``releases`` are promotion uses taken and given back by this commit. ``reference_versions``: the
+    ``promotion_uses`` and ``releases`` are promotion uses taken and given back by this commit. ``reference_versions``: the
     products and the customer that it judges the order by; it counts only if no event has told of a newer version.
     """
 
     order: Order | None
-    answer: Answer = Answer()
+    result: CommandResult = CommandResult()
     events: tuple[Event, ...] = ()
     calls: tuple[Call, ...] = ()
     ledger: tuple[Transaction, ...] = ()
-    claims: tuple[Claim, ...] = ()
+    promotion_uses: tuple[PromotionUse, ...] = ()
     releases: tuple[str, ...] = ()
     reference_versions: tuple[ReferenceVersion, ...] = ()

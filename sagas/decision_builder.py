@@ -1,6 +1,6 @@
 """A decision in the making: the order as it becomes, and all that has to leave the process with it.
 
-One draft lives within one call of ``decide``. It only collects; what the rules are is said by the modules that write on
+One builder lives within one call of ``decide``. It only collects; what the rules are is said by the modules that write on
 it.
 """
 
@@ -17,40 +17,40 @@ from domain.events import Event
 from domain.order import Order, Status, Step
 from domain.payments import Payment, Transaction
 from domain.reference_data import ReferenceVersion
-from sagas.decision import Answer, Claim, Decision, Rules
+from sagas.decision import CommandResult, Decision, OrderRules, PromotionUse
 
 
-class Draft:
+class DecisionBuilder:
     """The state of one decision. ``order`` is always a whole, frozen order; ``base`` is the committed one or None."""
 
     __slots__ = (
         "base",
         "calls",
-        "claims",
         "events",
+        "last_published_status",
         "ledger",
         "message",
         "now",
         "order",
+        "promotion_uses",
         "reference_versions",
         "releases",
         "rules",
-        "told_status",
         "version",
     )
 
-    def __init__(self, base: Order | None, order: Order, message: Message, now: datetime, rules: Rules) -> None:
+    def __init__(self, base: Order | None, order: Order, message: Message, now: datetime, rules: OrderRules) -> None:
         self.base = base
         self.order = order
         self.message = message
         self.now = now
         self.rules = rules
         self.version = 1 if base is None else base.version + 1
-        self.told_status: Status | None = None if base is None else base.status
+        self.last_published_status: Status | None = None if base is None else base.status
         self.events: list[Event] = []
         self.calls: list[Call] = []
         self.ledger: list[Transaction] = []
-        self.claims: list[Claim] = []
+        self.promotion_uses: list[PromotionUse] = []
         self.releases: list[str] = []
         self.reference_versions: tuple[ReferenceVersion, ...] = ()
 
@@ -89,17 +89,17 @@ class Draft:
         """Give the time so many seconds from now."""
         return self.now + timedelta(seconds=seconds)
 
-    def finish(self, answer: Answer) -> Decision:
-        """Close the draft. An order that was not changed is not committed: it is a repeat, or news that is none."""
+    def finish(self, answer: CommandResult) -> Decision:
+        """Close the builder. An order that was not changed is not committed: it is a repeat, or news that is none."""
         if self.order is self.base:
-            return Decision(order=None, answer=answer)
+            return Decision(order=None, result=answer)
         return Decision(
             order=self.order,
-            answer=answer,
+            result=answer,
             events=tuple(self.events),
             calls=tuple(self.calls),
             ledger=tuple(self.ledger),
-            claims=tuple(self.claims),
+            promotion_uses=tuple(self.promotion_uses),
             releases=tuple(self.releases),
             reference_versions=self.reference_versions,
         )

@@ -17,9 +17,9 @@ from domain.pricing import price
 from domain.promotions import Discount, code_key, unusable_because
 from domain.totals_and_statuses import in_flight, money_kept
 from sagas import steps, validating
-from sagas.decision import Answer, Claim, Decision, Rules
-from sagas.decision_builder import Draft
-from sagas.event_data import items_data, tell, tell_update
+from sagas.decision import CommandResult, Decision, OrderRules, PromotionUse
+from sagas.decision_builder import DecisionBuilder
+from sagas.event_data import emit, emit_update, items_data
 from sagas.refusals import conflict, not_found, unprocessable
 
 LINES_MAX = 200
@@ -28,7 +28,7 @@ QUANTITY_MAX = 10_000
 Edit = AddItem | ChangeQuantity | RemoveItem | ApplyDiscount | RemoveDiscount
 
 
-def create(command: CreateOrder, message: Message, now: datetime, rules: Rules) -> Decision:
+def create(command: CreateOrder, message: Message, now: datetime, rules: OrderRules) -> Decision:
     """Make a new order and start to validate it. Raises ``Refused`` for what can be known at once to be wrong."""
     order_id = command.order_id
     if not order_id:
@@ -66,92 +66,92 @@ def create(command: CreateOrder, message: Message, now: datetime, rules: Rules) 
         metadata=dict(command.metadata),
         line_seq=len(lines),
     )
-    draft = Draft(None, order, message, now, rules)
-    draft.claims.extend(Claim(discount.code, order.customer_id) for discount in discounts)
-    tell(draft, EventType.CREATED, more=items_data(draft), params={"currency": order.currency})
-    validating.begin(draft)
-    return draft.finish(Answer(settled=False))
+    builder = DecisionBuilder(None, order, message, now, rules)
+    builder.promotion_uses.extend(PromotionUse(discount.code, order.customer_id) for discount in discounts)
+    emit(builder, EventType.CREATED, more=items_data(builder), params={"currency": order.currency})
+    validating.begin(builder)
+    return builder.finish(CommandResult(settled=False))
 
 
-def edit(draft: Draft, command: Edit) -> Answer:
+def edit(builder: DecisionBuilder, command: Edit) -> CommandResult:
     """Change lines or discounts and validate anew; an edit that changes nothing is a success and nothing else.
 
     Raises ``Refused``: ``payment_in_progress``, ``item_not_found``, ``last_item``, ``below_paid``, ``too_many_lines``,
     ``quantity_out_of_range`` (a sku that is in the order already is added to its line, up to 10,000), ``discount_…``.
     """
-    if in_flight(draft.order) is not None:
+    if in_flight(builder.order) is not None:
         raise conflict("payment_in_progress", "the order can't be edited while a payment's outcome is awaited")
     match command:
         case AddItem():
-            return _add_item(draft, command)
+            return _add_item(builder, command)
         case ChangeQuantity():
-            return _change_quantity(draft, command)
+            return _change_quantity(builder, command)
         case RemoveItem():
-            return _remove_item(draft, command)
+            return _remove_item(builder, command)
         case ApplyDiscount():
-            return _apply_discount(draft, command)
+            return _apply_discount(builder, command)
         case RemoveDiscount():
-            return _remove_discount(draft, command)
+            return _remove_discount(builder, command)
 
 
-def _add_item(draft: Draft, command: AddItem) -> Answer:
-    order = draft.order
+def _add_item(builder: DecisionBuilder, command: AddItem) -> CommandResult:
+    order = builder.order
     lines, item = _with_more(order.id, order.lines, command.sku, command.quantity, order.line_seq, at="")
     added = len(lines) - len(order.lines)
-    _edited(draft, lines, order.discounts, "items", line_seq=order.line_seq + added)
-    return Answer(resource_id=item, settled=False)
+    _edited(builder, lines, order.discounts, "items", line_seq=order.line_seq + added)
+    return CommandResult(resource_id=item, settled=False)
 
 
-def _change_quantity(draft: Draft, command: ChangeQuantity) -> Answer:
-    order = draft.order
+def _change_quantity(builder: DecisionBuilder, command: ChangeQuantity) -> CommandResult:
+    order = builder.order
     line = _line(order, command.item_id)
     _check_quantity(command.quantity, at="")
     if line.quantity == command.quantity:
-        return Answer(resource_id=line.id)
+        return CommandResult(resource_id=line.id)
     changed = replace(line, quantity=command.quantity)
-    _edited(draft, tuple(changed if each is line else each for each in order.lines), order.discounts, "items")
-    return Answer(resource_id=line.id, settled=False)
+    _edited(builder, tuple(changed if each is line else each for each in order.lines), order.discounts, "items")
+    return CommandResult(resource_id=line.id, settled=False)
 
 
-def _remove_item(draft: Draft, command: RemoveItem) -> Answer:
-    order = draft.order
+def _remove_item(builder: DecisionBuilder, command: RemoveItem) -> CommandResult:
+    order = builder.order
     line = _line(order, command.item_id)
     if len(order.lines) == 1:
         raise conflict("last_item", "an order keeps at least one line")
-    _edited(draft, tuple(each for each in order.lines if each is not line), order.discounts, "items")
-    return Answer(settled=False)
+    _edited(builder, tuple(each for each in order.lines if each is not line), order.discounts, "items")
+    return CommandResult(settled=False)
 
 
-def _apply_discount(draft: Draft, command: ApplyDiscount) -> Answer:
-    order = draft.order
+def _apply_discount(builder: DecisionBuilder, command: ApplyDiscount) -> CommandResult:
+    order = builder.order
     if _has(order.discounts, command.code):
-        return Answer()
-    discount = _usable(command.code, order.discounts, order.currency, draft.message, draft.now, "/code")
-    _edited(draft, order.lines, (*order.discounts, discount), "discounts")
-    draft.claims.append(Claim(discount.code, order.customer_id))
-    return Answer(settled=False)
+        return CommandResult()
+    discount = _usable(command.code, order.discounts, order.currency, builder.message, builder.now, "/code")
+    _edited(builder, order.lines, (*order.discounts, discount), "discounts")
+    builder.promotion_uses.append(PromotionUse(discount.code, order.customer_id))
+    return CommandResult(settled=False)
 
 
-def _remove_discount(draft: Draft, command: RemoveDiscount) -> Answer:
-    order = draft.order
+def _remove_discount(builder: DecisionBuilder, command: RemoveDiscount) -> CommandResult:
+    order = builder.order
     rest = tuple(each for each in order.discounts if code_key(each.code) != code_key(command.code))
     if len(rest) == len(order.discounts):
         raise not_found("discount_not_found", "the order has no such discount")
-    draft.releases.extend(each.code for each in order.discounts if each not in rest)
-    _edited(draft, order.lines, rest, "discounts")
-    return Answer(settled=False)
+    builder.releases.extend(each.code for each in order.discounts if each not in rest)
+    _edited(builder, order.lines, rest, "discounts")
+    return CommandResult(settled=False)
 
 
 def _edited(
-    draft: Draft, lines: tuple[OrderLine, ...], discounts: tuple[Discount, ...], what: str, **changes: int
+    builder: DecisionBuilder, lines: tuple[OrderLine, ...], discounts: tuple[Discount, ...], what: str, **changes: int
 ) -> None:
     """Give the order its new lines and discounts and send it back to stage 2.
 
     Until it is validated its amounts are reckoned with the prices it has; those are all 0 before the first validation.
     """
-    order = draft.order
+    order = builder.order
     if order.validated_at is not None:
-        priced = price(lines, discounts, order.shipping_amount, draft.rules.shipping_tax_rate)
+        priced = price(lines, discounts, order.shipping_amount, builder.rules.shipping_tax_rate)
         all_priced = all(line.name is not None for line in lines)
         kept = money_kept(order)
         if kept and all_priced and priced.total < kept:
@@ -161,8 +161,8 @@ def _edited(
     was = order.status
     for step in order.steps:
         if step.kind in steps.VALIDATION_STEPS:
-            steps.end(draft, step.key)
-    draft.change(
+            steps.end(builder, step.key)
+    builder.change(
         status=Status.CREATED,
         revision=order.revision + 1,
         lines=lines,
@@ -172,8 +172,8 @@ def _edited(
         validation_errors=(),
         **changes,
     )
-    tell_update(draft, what, "totals", *(("status",) if was is Status.VALIDATED else ()))
-    validating.begin(draft)
+    emit_update(builder, what, "totals", *(("status",) if was is Status.VALIDATED else ()))
+    validating.begin(builder)
 
 
 def _with_more(
@@ -215,7 +215,7 @@ def _usable(
 ) -> Discount:
     """Give the discount of a code. Raises ``Refused`` (422) where the code can't be used on the order at all."""
     wanted = code_key(code)
-    promotion = next((each for each in message.known.promotions if code_key(each.code) == wanted), None)
+    promotion = next((each for each in message.lookups.promotions if code_key(each.code) == wanted), None)
     if promotion is None:
         raise unprocessable("discount_not_found", f"there is no discount {code}", place)
     others = tuple(discount.promotion for discount in beside)

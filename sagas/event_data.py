@@ -13,7 +13,7 @@ from domain.commands import Actor, ActorType
 from domain.events import Event, EventType, Notice, Template
 from domain.order import Attention, Order
 from domain.representation import payment_status, represent_item, represent_totals, totals
-from sagas.decision_builder import Draft
+from sagas.decision_builder import DecisionBuilder
 
 SAGA = Actor(ActorType.SAGA, "ordersvc")
 LOCALE_DEFAULT = "es"
@@ -27,8 +27,8 @@ _TEMPLATES = {
 }
 
 
-def tell(
-    draft: Draft,
+def emit(
+    builder: DecisionBuilder,
     kind: EventType,
     *,
     more: dict[str, Any] | None = None,
@@ -36,21 +36,21 @@ def tell(
     template: Template | None = None,
     by_itself: bool = False,
 ) -> None:
-    """Add an event about the order as it stands in the draft, and the notice that goes with its kind.
+    """Add an event about the order as it stands in the builder, and the notice that goes with its kind.
 
     ``more`` is what the kind has besides the common data; ``params`` are the notice's. ``by_itself``: the order did it,
     not whoever sent the message.
     """
     wanted = template or _TEMPLATES.get(kind)
-    counted = draft.order
-    draft.change(event_seq=counted.event_seq + 1, notice_seq=counted.notice_seq + (1 if wanted else 0))
-    order = draft.order
+    counted = builder.order
+    builder.change(event_seq=counted.event_seq + 1, notice_seq=counted.notice_seq + (1 if wanted else 0))
+    order = builder.order
     data: dict[str, Any] = {
         "order_id": order.id,
         "number": order.number,
-        "version": draft.version,
+        "version": builder.version,
         "status": order.status.value,
-        "previous_status": draft.told_status.value if draft.told_status else None,
+        "previous_status": builder.last_published_status.value if builder.last_published_status else None,
         "payment_status": payment_status(order),
         "customer_id": order.customer_id,
         "currency": order.currency,
@@ -58,24 +58,24 @@ def tell(
     }
     if more:
         data.update(more)
-    draft.told_status = order.status
-    draft.events.append(
+    builder.last_published_status = order.status
+    builder.events.append(
         Event(
             sequence=order.event_seq,
             type=kind,
-            at=draft.now,
-            version=draft.version,
-            actor=SAGA if by_itself else draft.message.actor,
-            causation_id=draft.message.id,
+            at=builder.now,
+            version=builder.version,
+            actor=SAGA if by_itself else builder.message.actor,
+            causation_id=builder.message.id,
             data=data,
-            traceparent=draft.message.traceparent,
+            traceparent=builder.message.traceparent,
             notice=_notice(order, wanted, params or {}) if wanted else None,
         )
     )
 
 
-def tell_update(
-    draft: Draft,
+def emit_update(
+    builder: DecisionBuilder,
     *changed: str,
     template: Template | None = None,
     params: dict[str, Any] | None = None,
@@ -88,45 +88,45 @@ def tell_update(
     more: dict[str, Any] = {"changed": list(changed)}
     if note is not None:
         more["note"] = note
-    tell(draft, EventType.UPDATED, more=more, params=params, template=template, by_itself=by_itself)
+    emit(builder, EventType.UPDATED, more=more, params=params, template=template, by_itself=by_itself)
 
 
-def items_data(draft: Draft) -> dict[str, Any]:
+def items_data(builder: DecisionBuilder) -> dict[str, Any]:
     """Give the ``items[]`` of PedidoCreado and PedidoConfirmado."""
-    return {"items": [represent_item(line) for line in draft.order.lines]}
+    return {"items": [represent_item(line) for line in builder.order.lines]}
 
 
-def call_for_attention(draft: Draft, key: str, reason: AttentionReason, detail: str) -> None:
+def call_for_attention(builder: DecisionBuilder, key: str, reason: AttentionReason, detail: str) -> None:
     """Note that somebody should look at the order, in the place of an older note of that key; the first note of an
     order is told.
     """
-    before = draft.order.attention
+    before = builder.order.attention
     note = Attention(key, reason.value, detail)
     if note in before:
         return
-    draft.change(attention=(*(each for each in before if each.key != key), note))
+    builder.change(attention=(*(each for each in before if each.key != key), note))
     if not before:
-        tell_update(draft, "needs_attention", by_itself=True)
+        emit_update(builder, "needs_attention", by_itself=True)
 
 
-def attention_over(draft: Draft, *keys: str, reason: AttentionReason | None = None) -> None:
+def attention_over(builder: DecisionBuilder, *keys: str, reason: AttentionReason | None = None) -> None:
     """Take back the notes of these keys (only those for ``reason``, where one is named); when it was the last, that is
     told.
     """
-    before = draft.order.attention
+    before = builder.order.attention
     if not before:
         return
     after = tuple(each for each in before if each.key not in keys or reason not in (None, each.reason))
     if len(after) == len(before):
         return
-    draft.change(attention=after)
+    builder.change(attention=after)
     if not after:
-        tell_update(draft, "needs_attention", by_itself=True)
+        emit_update(builder, "needs_attention", by_itself=True)
 
 
-def has_attention(draft: Draft, key: str, reason: AttentionReason | None = None) -> bool:
+def has_attention(builder: DecisionBuilder, key: str, reason: AttentionReason | None = None) -> bool:
     """Tell whether there is a note of that key (and for ``reason``, where one is named)."""
-    return any(each.key == key and reason in (None, each.reason) for each in draft.order.attention)
+    return any(each.key == key and reason in (None, each.reason) for each in builder.order.attention)
 
 
 def _notice(order: Order, template: Template, params: dict[str, Any]) -> Notice:

@@ -8,29 +8,29 @@ from msgspec.structs import replace
 
 from domain.order import Order, Status, Step, StepKind, StepState
 from sagas import steps
-from sagas.decision_builder import Draft
+from sagas.decision_builder import DecisionBuilder
 
 
-def ask(draft: Draft, revision: int, *, rounds: int = 0) -> None:
+def ask(builder: DecisionBuilder, revision: int, *, rounds: int = 0) -> None:
     """Start to ask for the hold of ``revision``, which becomes the order's revision; ``rounds`` as in ``Step``."""
-    step = _intent(draft, revision, rounds)
-    draft.change(revision=revision, hold_revision=revision)
-    steps.start(draft, step)
+    step = _intent(builder, revision, rounds)
+    builder.change(revision=revision, hold_revision=revision)
+    steps.start(builder, step)
 
 
-def ask_anew(draft: Draft, step: Step) -> None:
+def ask_anew(builder: DecisionBuilder, step: Step) -> None:
     """Give up a hold step for one of the next revision, at once: what it asked for was lost meanwhile."""
-    steps.end(draft, step.key)
-    ask(draft, draft.order.revision + 1, rounds=step.rounds)
+    steps.end(builder, step.key)
+    ask(builder, builder.order.revision + 1, rounds=step.rounds)
 
 
-def ask_anew_later(draft: Draft, step: Step, error: str) -> None:
+def ask_anew_later(builder: DecisionBuilder, step: Step, error: str) -> None:
     """Give up a hold step for one of the next revision, which is due after a back-off: this one was outdated."""
-    revision = draft.order.revision + 1
-    draft.change(revision=revision, hold_revision=revision)
-    fresh = replace(_intent(draft, revision, step.rounds), attempts=step.attempts, state=StepState.RETRYING)
-    steps.put(draft, step.key, fresh)
-    steps.retry_later(draft, fresh.key, fresh, error)
+    revision = builder.order.revision + 1
+    builder.change(revision=revision, hold_revision=revision)
+    fresh = replace(_intent(builder, revision, step.rounds), attempts=step.attempts, state=StepState.RETRYING)
+    steps.put(builder, step.key, fresh)
+    steps.retry_later(builder, fresh.key, fresh, error)
 
 
 def hold_step(order: Order) -> Step | None:
@@ -41,9 +41,9 @@ def hold_step(order: Order) -> Step | None:
     return None
 
 
-def _intent(draft: Draft, revision: int, rounds: int) -> Step:
+def _intent(builder: DecisionBuilder, revision: int, rounds: int) -> Step:
     """A validated order keeps its ``expires_at``; before and after that stage the hold gets a whole payment window."""
-    order = draft.order
-    until = order.expires_at if order.status is Status.VALIDATED else draft.after(draft.rules.payment_window_s)
+    order = builder.order
+    until = order.expires_at if order.status is Status.VALIDATED else builder.after(builder.rules.payment_window_s)
     key = f"{StepKind.HOLD.value}:{revision}"
-    return steps.intent(draft, StepKind.HOLD, key, revision=revision, until=until, rounds=rounds)
+    return steps.intent(builder, StepKind.HOLD, key, revision=revision, until=until, rounds=rounds)

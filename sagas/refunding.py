@@ -10,15 +10,15 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from domain.attention import AttentionReason, payment_key, refund_key
-from domain.calls import Declined, NotKnown, Outcome, RefundAnswered
+from domain.calls import Declined, NotFound, Outcome, RefundAnswered
 from domain.ids import refund_id, refund_transaction_id
 from domain.money import Money
 from domain.order import Order, Status, Step, StepKind, StepState
 from domain.payments import Payment, PaymentStatus, Refund, RefundStatus, Transaction, TransactionType
 from domain.totals_and_statuses import money_kept, outstanding, settled_status, totals
 from sagas import steps
-from sagas.decision_builder import Draft
-from sagas.event_data import attention_over, call_for_attention, tell_update
+from sagas.decision_builder import DecisionBuilder
+from sagas.event_data import attention_over, call_for_attention, emit_update
 from sagas.refusals import conflict
 
 REASON_CANCELLED = "order_cancelled"
@@ -29,51 +29,53 @@ TRIED_AGAIN = (AttentionReason.REFUND_REJECTED, AttentionReason.REFUND_MISMATCHE
 STAFF_REFUNDS_MAX = 100  # what an order starts by itself is a few for each payment; staff's tries need a bound
 
 
-def give_back_all(draft: Draft) -> None:
+def refund_all(builder: DecisionBuilder) -> None:
     """Start a refund of whatever each payment still holds; for an order that is being or was cancelled."""
-    for payment in draft.order.payments:
-        amount = outstanding(payment) - withheld(draft.order, payment)
+    for payment in builder.order.payments:
+        amount = outstanding(payment) - withheld(builder.order, payment)
         if amount > 0:
-            _start(draft, payment, amount, REASON_CANCELLED)
+            _start(builder, payment, amount, REASON_CANCELLED)
 
 
-def give_back_surplus(draft: Draft) -> None:
+def refund_surplus(builder: DecisionBuilder) -> None:
     """Start refunds of what a paid order holds beyond its total, what came last first, and of foreign money."""
-    order = draft.order
+    order = builder.order
     if order.status not in HAS_ITS_PRICE:
         return
     excess = money_kept(order) - totals(order).total
     excess -= sum(withheld(order, payment) for payment in order.payments if payment.currency == order.currency)
     for entry in reversed(order.ledger):
-        source = draft.payment(entry.payment_id)
+        source = builder.payment(entry.payment_id)
         if entry.type is not TransactionType.CHARGE or source is None:
             continue
-        amount = outstanding(source) - withheld(draft.order, source)
+        amount = outstanding(source) - withheld(builder.order, source)
         if source.currency == order.currency:
             amount = max(0, min(amount, excess))
             excess -= amount
         if amount > 0:
-            _start(draft, source, amount, REASON_SURPLUS)
+            _start(builder, source, amount, REASON_SURPLUS)
 
 
-def answered(draft: Draft, said: RefundAnswered) -> None:
+def answered(builder: DecisionBuilder, said: RefundAnswered) -> None:
     """Take in PaymentSvc's word on a refund, whichever call it answers."""
-    found = find(draft.order, said.refund_id)
+    found = find(builder.order, said.refund_id)
     if found is None:
         return
     payment, refund = found
     match said.status:
         case "refunded":
-            given_back(draft, payment, refund, said.amount)
+            refunded(builder, payment, refund, said.amount)
         case "rejected":
-            rejected(draft, payment, refund, "PaymentSvc rejected the refund")
+            rejected(builder, payment, refund, "PaymentSvc rejected the refund")
         case _:
-            step = steps.about(draft.order, refund.refund_id)
+            step = steps.about(builder.order, refund.refund_id)
             if step is not None and step.state is not StepState.WAITING:
-                _ask_later(draft, step)
+                _ask_later(builder, step)
 
 
-def given_back(draft: Draft, payment: Payment, refund: Refund, given: Money, *, reference: str | None = None) -> None:
+def refunded(
+    builder: DecisionBuilder, payment: Payment, refund: Refund, given: Money, *, reference: str | None = None
+) -> None:
     """Money was given back by a refund: once a refund, however often it is said, and as much as is said.
 
     A refund that counted as rejected is entered too, as the money is gone; by whom it was given back is kept with it
@@ -81,7 +83,7 @@ def given_back(draft: Draft, payment: Payment, refund: Refund, given: Money, *, 
     """
     if refund.status is RefundStatus.REFUNDED:
         if given != Money(refund.amount, refund.currency or payment.currency) or refund.reason == REASON_OUTSIDE:
-            contradicted(draft, payment, refund, f"is said to have given back {given.amount} {given.currency}")
+            contradicted(builder, payment, refund, f"is said to have given back {given.amount} {given.currency}")
         return
     as_asked = given == Money(refund.amount, payment.currency)
     is_outside = refund.status is RefundStatus.REJECTED and reference is not None
@@ -90,103 +92,105 @@ def given_back(draft: Draft, payment: Payment, refund: Refund, given: Money, *, 
     if not as_asked:
         currency = None if given.currency == payment.currency else given.currency
         done = replace(done, asked=refund.amount, amount=given.amount, currency=currency)
-    _end_step(draft, refund)
-    attention_over(draft, refund_key(refund))
-    _enter(draft, payment, done)
+    _end_step(builder, refund)
+    attention_over(builder, refund_key(refund))
+    _enter(builder, payment, done)
     if refund.status is RefundStatus.REJECTED and reference is None:
-        contradicted(draft, payment, done, "was given back after all, though it counted as rejected")
+        contradicted(builder, payment, done, "was given back after all, though it counted as rejected")
     elif not as_asked:
         detail = f"asked for {refund.amount} {payment.currency}, given back {given.amount} {given.currency}"
-        call_for_attention(draft, refund_key(refund), AttentionReason.REFUND_MISMATCHED, detail)
+        call_for_attention(builder, refund_key(refund), AttentionReason.REFUND_MISMATCHED, detail)
 
 
-def rejected(draft: Draft, payment: Payment, refund: Refund, detail: str) -> None:
+def rejected(builder: DecisionBuilder, payment: Payment, refund: Refund, detail: str) -> None:
     """The money was not given back: staff have to see to it, unless there is nothing left to give back."""
     if refund.status is RefundStatus.REFUNDED:
-        contradicted(draft, payment, refund, "is said to be rejected")
+        contradicted(builder, payment, refund, "is said to be rejected")
     if refund.status is not RefundStatus.PROCESSING:
         return
-    _end_step(draft, refund)
-    attention_over(draft, refund_key(refund))
+    _end_step(builder, refund)
+    attention_over(builder, refund_key(refund))
     refused = replace(refund, status=RefundStatus.REJECTED)
-    _put(draft, payment, refused)
-    tell_update(draft, "payments")
-    call_for_attention(draft, refund_key(refund), AttentionReason.REFUND_REJECTED, detail)
+    _put(builder, payment, refused)
+    emit_update(builder, "payments")
+    call_for_attention(builder, refund_key(refund), AttentionReason.REFUND_REJECTED, detail)
 
 
-def contradicted(draft: Draft, payment: Payment, refund: Refund, what: str) -> None:
+def contradicted(builder: DecisionBuilder, payment: Payment, refund: Refund, what: str) -> None:
     """A later word on a refund says something else: staff have to find out what is so, and nothing is moved for it."""
     currency = refund.currency or payment.currency
     detail = f"refund of {refund.amount} {currency}, {refund.status.value}, {what}"
-    call_for_attention(draft, refund_key(refund), AttentionReason.REFUND_CONTRADICTED, detail)
+    call_for_attention(builder, refund_key(refund), AttentionReason.REFUND_CONTRADICTED, detail)
 
 
-def failed(draft: Draft, step: Step, outcome: Outcome) -> None:
+def failed(builder: DecisionBuilder, step: Step, outcome: Outcome) -> None:
     """Take in that a refund's call brought no word on it.
 
     A refusal of what may have been done before is kept while PaymentSvc is asked: it counts once PaymentSvc has known of
     nothing for as long as a request may be on its way. What was never refused is sent again.
     """
-    found = find(draft.order, step.subject)
+    found = find(builder.order, step.subject)
     if found is None:
         return
     match outcome:
-        case NotKnown() if step.kind is StepKind.VERIFY_REFUND:
-            _not_known(draft, step, *found)
-        case NotKnown():
-            _refused(draft, step, *found, "payment_not_found")
+        case NotFound() if step.kind is StepKind.VERIFY_REFUND:
+            _not_found(builder, step, *found)
+        case NotFound():
+            _refused(builder, step, *found, "payment_not_found")
         case Declined() if step.kind is StepKind.REFUND:
-            _refused(draft, step, *found, outcome.code)
+            _refused(builder, step, *found, outcome.code)
         case _:
-            steps.nothing_learnt(draft, step, outcome)
+            steps.nothing_learnt(builder, step, outcome)
 
 
-def try_again(draft: Draft) -> None:
+def try_again(builder: DecisionBuilder) -> None:
     """Start what rejected and mismatched refunds left over once more, under new ids.
 
     Raises ``Refused`` ``too_many_refund_attempts``: then staff have to give the money back themselves, and record it.
     """
-    for payment in draft.order.payments:
+    for payment in builder.order.payments:
         for refund in payment.refunds:
-            if _why_noted(draft.order, refund) not in TRIED_AGAIN:
+            if _why_noted(builder.order, refund) not in TRIED_AGAIN:
                 continue
-            amount = min(outstanding(_current(draft, payment)), missing(refund))
-            if amount > 0 and draft.order.refund_seq >= STAFF_REFUNDS_MAX:
+            amount = min(outstanding(_current(builder, payment)), missing(refund))
+            if amount > 0 and builder.order.refund_seq >= STAFF_REFUNDS_MAX:
                 raise conflict(
                     "too_many_refund_attempts", f"an order had {STAFF_REFUNDS_MAX} refunds: record one instead"
                 )
-            attention_over(draft, refund_key(refund))
+            attention_over(builder, refund_key(refund))
             if amount > 0:
-                _start(draft, payment, amount, refund.reason)
+                _start(builder, payment, amount, refund.reason)
 
 
-def enter_outside(draft: Draft, payment: Payment, given: Money, reference: str, reason: str = REASON_OUTSIDE) -> None:
+def enter_outside(
+    builder: DecisionBuilder, payment: Payment, given: Money, reference: str, reason: str = REASON_OUTSIDE
+) -> None:
     """Enter what staff say was given back outside PaymentSvc, or was never taken, as a refund of its own."""
-    refund = _add(draft, payment, given.amount, reason)
+    refund = _add(builder, payment, given.amount, reason)
     currency = None if given.currency == payment.currency else given.currency
-    _enter(draft, payment, replace(refund, status=RefundStatus.REFUNDED, currency=currency, reference=reference))
+    _enter(builder, payment, replace(refund, status=RefundStatus.REFUNDED, currency=currency, reference=reference))
 
 
-def _enter(draft: Draft, payment: Payment, refund: Refund) -> None:
+def _enter(builder: DecisionBuilder, payment: Payment, refund: Refund) -> None:
     """Enter money that a refund gave back in the books, and tell of it."""
-    _put(draft, payment, refund)
-    payment = _current(draft, payment)
+    _put(builder, payment, refund)
+    payment = _current(builder, payment)
     status = settled_status(payment)
-    draft.change_payment(replace(payment, status=status, updated_at=draft.now))
-    draft.record(
+    builder.change_payment(replace(payment, status=status, updated_at=builder.now))
+    builder.record(
         Transaction(
-            transaction_id=refund_transaction_id(draft.order.id, refund.refund_id),
+            transaction_id=refund_transaction_id(builder.order.id, refund.refund_id),
             type=TransactionType.REFUND,
             payment_id=payment.payment_id,
             refund_id=refund.refund_id,
             amount=refund.amount,
             currency=refund.currency or payment.currency,
-            at=draft.now,
+            at=builder.now,
         )
     )
     if status is PaymentStatus.REFUNDED:
-        attention_over(draft, payment_key(payment), reason=AttentionReason.PAYMENT_MISMATCHED)
-    tell_update(draft, "payments", "totals")
+        attention_over(builder, payment_key(payment), reason=AttentionReason.PAYMENT_MISMATCHED)
+    emit_update(builder, "payments", "totals")
 
 
 def withheld(order: Order, payment: Payment) -> int:
@@ -235,73 +239,75 @@ def find(order: Order, wanted: str) -> tuple[Payment, Refund] | None:
     return None
 
 
-def _start(draft: Draft, payment: Payment, amount: int, reason: str) -> None:
-    refund = _add(draft, payment, amount, reason)
+def _start(builder: DecisionBuilder, payment: Payment, amount: int, reason: str) -> None:
+    refund = _add(builder, payment, amount, reason)
     key = steps.key_of(StepKind.REFUND, refund.refund_id)
-    undecided_at = draft.after(draft.rules.payment_attention_s)
-    steps.start(draft, steps.intent(draft, StepKind.REFUND, key, subject=refund.refund_id, undecided_at=undecided_at))
+    undecided_at = builder.after(builder.rules.payment_attention_s)
+    steps.start(
+        builder, steps.intent(builder, StepKind.REFUND, key, subject=refund.refund_id, undecided_at=undecided_at)
+    )
 
 
-def _add(draft: Draft, payment: Payment, amount: int, reason: str) -> Refund:
-    sequence = draft.order.refund_seq + 1
+def _add(builder: DecisionBuilder, payment: Payment, amount: int, reason: str) -> Refund:
+    sequence = builder.order.refund_seq + 1
     refund = Refund(
-        refund_id=refund_id(draft.order.id, sequence),
+        refund_id=refund_id(builder.order.id, sequence),
         status=RefundStatus.PROCESSING,
         amount=amount,
         reason=reason,
-        created_at=draft.now,
+        created_at=builder.now,
     )
-    kept = _current(draft, payment)
-    draft.change_payment(replace(kept, refunds=(*kept.refunds, refund), updated_at=draft.now), refund_seq=sequence)
+    kept = _current(builder, payment)
+    builder.change_payment(replace(kept, refunds=(*kept.refunds, refund), updated_at=builder.now), refund_seq=sequence)
     return refund
 
 
-def _refused(draft: Draft, step: Step, payment: Payment, refund: Refund, code: str) -> None:
+def _refused(builder: DecisionBuilder, step: Step, payment: Payment, refund: Refund, code: str) -> None:
     """A refund was refused: that is final, unless it may have been done before, or the id is known already."""
     if not step.may_have_happened and code != "conflict":
-        rejected(draft, payment, refund, f"PaymentSvc declined the refund: {code}")
+        rejected(builder, payment, refund, f"PaymentSvc declined the refund: {code}")
         return
     asking = replace(_as_verify(step), may_have_happened=True, refused=code, not_found_at=None)
-    steps.retry_later(draft, step.key, asking, f"declined: {code}")
+    steps.retry_later(builder, step.key, asking, f"declined: {code}")
 
 
-def _not_known(draft: Draft, step: Step, payment: Payment, refund: Refund) -> None:
+def _not_found(builder: DecisionBuilder, step: Step, payment: Payment, refund: Refund) -> None:
     """404: it is sent again under its id; where that was refused, it may still be on its way, and only later counts."""
-    settle_s = draft.rules.payment_settle_s
+    settle_s = builder.rules.payment_settle_s
     if step.refused is None:
         key = steps.key_of(StepKind.REFUND, step.subject)
         giving = replace(step, key=key, kind=StepKind.REFUND, state=StepState.RETRYING, may_have_happened=True)
-        steps.again(draft, step.key, giving)
+        steps.again(builder, step.key, giving)
     elif step.not_found_at is None:
-        steps.wait(draft, step.key, replace(step, not_found_at=draft.now), settle_s)
-    elif (draft.now - step.not_found_at).total_seconds() >= settle_s:
-        rejected(draft, payment, refund, f"PaymentSvc declined the refund: {step.refused}")
+        steps.wait(builder, step.key, replace(step, not_found_at=builder.now), settle_s)
+    elif (builder.now - step.not_found_at).total_seconds() >= settle_s:
+        rejected(builder, payment, refund, f"PaymentSvc declined the refund: {step.refused}")
     else:
-        rest_s = settle_s - (draft.now - step.not_found_at).total_seconds()
-        steps.wait(draft, step.key, step, rest_s)
+        rest_s = settle_s - (builder.now - step.not_found_at).total_seconds()
+        steps.wait(builder, step.key, step, rest_s)
 
 
-def _ask_later(draft: Draft, step: Step) -> None:
+def _ask_later(builder: DecisionBuilder, step: Step) -> None:
     """PaymentSvc knows the refund and works on it, so that what it may have refused before does not count."""
     asking = replace(_as_verify(step), refused=None, not_found_at=None)
-    steps.wait(draft, step.key, asking, steps.verify_wait_s(draft, step))
+    steps.wait(builder, step.key, asking, steps.verify_wait_s(builder, step))
 
 
-def _end_step(draft: Draft, refund: Refund) -> None:
-    step = steps.about(draft.order, refund.refund_id)
+def _end_step(builder: DecisionBuilder, refund: Refund) -> None:
+    step = steps.about(builder.order, refund.refund_id)
     if step is not None:
-        steps.end(draft, step.key)
+        steps.end(builder, step.key)
 
 
-def _put(draft: Draft, payment: Payment, refund: Refund) -> None:
+def _put(builder: DecisionBuilder, payment: Payment, refund: Refund) -> None:
     """Put ``refund`` in the place of the one with its id."""
-    kept = _current(draft, payment)
+    kept = _current(builder, payment)
     refunds = tuple(refund if each.refund_id == refund.refund_id else each for each in kept.refunds)
-    draft.change_payment(replace(kept, refunds=refunds, updated_at=draft.now))
+    builder.change_payment(replace(kept, refunds=refunds, updated_at=builder.now))
 
 
-def _current(draft: Draft, payment: Payment) -> Payment:
-    return draft.payment(payment.payment_id) or payment
+def _current(builder: DecisionBuilder, payment: Payment) -> Payment:
+    return builder.payment(payment.payment_id) or payment
 
 
 def _as_verify(step: Step) -> Step:

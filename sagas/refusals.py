@@ -1,4 +1,4 @@
-"""How the plot says no: refusals with the codes of docs/contract.md, each made in one place."""
+"""How the state machine says no: refusals with the codes of docs/contract.md, each made in one place."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from domain.commands import Message
 from domain.errors import FieldError, RefusalKind, Refused
 from domain.order import Order
 from domain.totals_and_statuses import allowed
-from sagas.decision_builder import Draft
+from sagas.decision_builder import DecisionBuilder
 
 
-def illegal(draft: Draft, command: str) -> Refused:
+def illegal(builder: DecisionBuilder, command: str) -> Refused:
     """The order's status does not allow the command; says which are allowed."""
-    order = draft.order
+    order = builder.order
     return Refused(
         RefusalKind.CONFLICT,
         "illegal_transition",
         f"{command} is not possible in an order that is {order.status.value}",
-        allowed=allowed(order, draft.now, payment_attempts_max=draft.rules.payment_attempts_max),
+        allowed=allowed(order, builder.now, payment_attempts_max=builder.rules.payment_attempts_max),
     )
 
 

@@ -9,15 +9,15 @@ from domain.events import EventType
 from domain.ids import shipment_id
 from domain.order import Order, OrderLine, Status
 from domain.shipments import Shipment, ShipmentLine, ShipmentStatus
-from sagas.decision import Answer
-from sagas.decision_builder import Draft
-from sagas.event_data import tell, tell_update
+from sagas.decision import CommandResult
+from sagas.decision_builder import DecisionBuilder
+from sagas.event_data import emit, emit_update
 from sagas.refusals import illegal, not_found, unprocessable
 
 
-def ship(draft: Draft, command: Ship) -> Answer:
+def ship(builder: DecisionBuilder, command: Ship) -> CommandResult:
     """Send off a parcel with the lines named, or with all that is left. Raises ``Refused`` for more than is left."""
-    order = draft.order
+    order = builder.order
     parts = _parts(order, command)
     shipment = Shipment(
         shipment_id=shipment_id(order.id, len(order.shipments) + 1),
@@ -26,15 +26,15 @@ def ship(draft: Draft, command: Ship) -> Answer:
         tracking_number=command.tracking_number,
         tracking_url=command.tracking_url,
         lines=tuple(ShipmentLine(item, quantity) for item, quantity in parts.items()),
-        shipped_at=draft.now,
+        shipped_at=builder.now,
     )
     lines = tuple(
         replace(line, shipped=line.shipped + parts[line.id]) if line.id in parts else line for line in order.lines
     )
     final = all(line.shipped == line.quantity for line in lines)
-    draft.change(lines=lines, shipments=(*order.shipments, shipment))
+    builder.change(lines=lines, shipments=(*order.shipments, shipment))
     if final:
-        draft.change(status=Status.SHIPPED, shipped_at=draft.now)
+        builder.change(status=Status.SHIPPED, shipped_at=builder.now)
     parcel = {
         "shipment_id": shipment.shipment_id,
         "carrier": shipment.carrier,
@@ -43,43 +43,43 @@ def ship(draft: Draft, command: Ship) -> Answer:
     }
     listed = [{"item_id": line.item_id, "quantity": line.quantity} for line in shipment.lines]
     params = {**parcel, "tracking_url": shipment.tracking_url}
-    tell(draft, EventType.SHIPPED, more={**parcel, "lines": listed}, params=params)
-    return Answer()
+    emit(builder, EventType.SHIPPED, more={**parcel, "lines": listed}, params=params)
+    return CommandResult()
 
 
-def deliver(draft: Draft, command: Deliver) -> Answer:
+def deliver(builder: DecisionBuilder, command: Deliver) -> CommandResult:
     """Note that a parcel arrived, or all that are under way. What arrived before changes nothing.
 
     Raises ``Refused``: ``shipment_not_found``, or ``illegal_transition`` where nothing was ever shipped.
     """
-    order = draft.order
+    order = builder.order
     if not order.shipments:
-        raise illegal(draft, "deliver")
+        raise illegal(builder, "deliver")
     if command.shipment_id is not None and all(each.shipment_id != command.shipment_id for each in order.shipments):
         raise not_found("shipment_not_found", "the order has no such shipment")
     for shipment in order.shipments:
         named = command.shipment_id is None or shipment.shipment_id == command.shipment_id
         if named and shipment.status is not ShipmentStatus.DELIVERED:
-            _arrived(draft, shipment)
-    return Answer()
+            _arrived(builder, shipment)
+    return CommandResult()
 
 
-def _arrived(draft: Draft, arrived: Shipment) -> None:
-    order = draft.order
+def _arrived(builder: DecisionBuilder, arrived: Shipment) -> None:
+    order = builder.order
     quantities = {line.item_id: line.quantity for line in arrived.lines}
-    done = replace(arrived, status=ShipmentStatus.DELIVERED, delivered_at=draft.now)
+    done = replace(arrived, status=ShipmentStatus.DELIVERED, delivered_at=builder.now)
     shipments = tuple(done if each.shipment_id == arrived.shipment_id else each for each in order.shipments)
-    draft.change(
+    builder.change(
         shipments=shipments,
         lines=tuple(replace(line, delivered=line.delivered + quantities.get(line.id, 0)) for line in order.lines),
     )
     last = order.status is Status.SHIPPED and all(each.status is ShipmentStatus.DELIVERED for each in shipments)
     if not last:
-        tell_update(draft, "shipments")
+        emit_update(builder, "shipments")
         return
-    draft.change(status=Status.DELIVERED, delivered_at=draft.now)
+    builder.change(status=Status.DELIVERED, delivered_at=builder.now)
     named = {"shipment_id": arrived.shipment_id}
-    tell(draft, EventType.DELIVERED, more=named, params=named)
+    emit(builder, EventType.DELIVERED, more=named, params=named)
 
 
 def _parts(order: Order, command: Ship) -> dict[str, int]:

@@ -21,12 +21,12 @@ from domain.calls import (
     Declined,
     FetchCustomer,
     FetchProducts,
-    GiveBack,
     Hold,
     HoldLine,
     NotSent,
     Outcome,
     Partner,
+    RefundPayment,
     ReleaseHold,
     Request,
     Unknown,
@@ -36,7 +36,7 @@ from domain.calls import (
 from domain.money import Money
 from domain.order import Order, Status, Step, StepKind, StepState
 from domain.payments import Payment
-from sagas.decision_builder import Draft
+from sagas.decision_builder import DecisionBuilder
 from sagas.event_data import attention_over, call_for_attention
 
 VALIDATION_STEPS = (StepKind.FETCH_PRODUCTS, StepKind.FETCH_CUSTOMER, StepKind.HOLD)
@@ -50,7 +50,7 @@ def key_of(kind: StepKind, subject: str) -> str:
 
 
 def intent(
-    draft: Draft,
+    builder: DecisionBuilder,
     kind: StepKind,
     key: str,
     *,
@@ -65,8 +65,8 @@ def intent(
         key=key,
         kind=kind,
         state=StepState.RUNNING,
-        since=draft.now,
-        next_try_at=draft.after(draft.rules.call_lost_s),
+        since=builder.now,
+        next_try_at=builder.after(builder.rules.call_lost_s),
         subject=subject,
         revision=revision,
         attempts=1,
@@ -76,44 +76,44 @@ def intent(
     )
 
 
-def start(draft: Draft, *steps: Step) -> None:
+def start(builder: DecisionBuilder, *steps: Step) -> None:
     """Put running steps into the order and make their calls."""
-    draft.change(steps=(*draft.order.steps, *steps))
-    draft.calls.extend(call_of(draft.order, step) for step in steps)
+    builder.change(steps=(*builder.order.steps, *steps))
+    builder.calls.extend(call_of(builder.order, step) for step in steps)
 
 
-def end(draft: Draft, key: str) -> None:
+def end(builder: DecisionBuilder, key: str) -> None:
     """Take a step out of the order, and with it the note that it needed attention."""
-    draft.change(steps=tuple(step for step in draft.order.steps if step.key != key))
-    attention_over(draft, key)
+    builder.change(steps=tuple(step for step in builder.order.steps if step.key != key))
+    attention_over(builder, key)
 
 
-def put(draft: Draft, key: str, step: Step) -> None:
+def put(builder: DecisionBuilder, key: str, step: Step) -> None:
     """Put ``step`` in the place of the one of that key; a note about it goes over to the new key in silence."""
-    draft.change(steps=tuple(step if each.key == key else each for each in draft.order.steps))
-    if step.key != key and draft.order.attention:
-        moved = tuple(replace(each, key=step.key) if each.key == key else each for each in draft.order.attention)
-        draft.change(attention=moved)
+    builder.change(steps=tuple(step if each.key == key else each for each in builder.order.steps))
+    if step.key != key and builder.order.attention:
+        moved = tuple(replace(each, key=step.key) if each.key == key else each for each in builder.order.attention)
+        builder.change(attention=moved)
 
 
-def again(draft: Draft, key: str, step: Step) -> None:
+def again(builder: DecisionBuilder, key: str, step: Step) -> None:
     """Make the call of ``step`` (which takes the place of the one of that key) once more, now."""
     was_lost = step.state is StepState.RUNNING
     running = replace(
         step,
         state=StepState.RUNNING,
         attempts=step.attempts + 1,
-        next_try_at=draft.after(draft.rules.call_lost_s),
+        next_try_at=builder.after(builder.rules.call_lost_s),
         last_error=NO_ANSWER if was_lost else step.last_error,
         may_have_happened=step.may_have_happened or was_lost,
     )
-    put(draft, key, running)
-    draft.calls.append(call_of(draft.order, running))
+    put(builder, key, running)
+    builder.calls.append(call_of(builder.order, running))
     if was_lost:
-        _note_exhaustion(draft, running, NO_ANSWER, step.attempts)
+        _note_exhaustion(builder, running, NO_ANSWER, step.attempts)
 
 
-def no_word(draft: Draft, key: str, step: Step, outcome: NotSent | Unknown) -> None:
+def no_answer(builder: DecisionBuilder, key: str, step: Step, outcome: NotSent | Unknown) -> None:
     """The partner said nothing, and may have done it all the same unless nothing was sent.
 
     While the partner is asked nothing at all, the step waits for it (``AskAgain``), a minute at most. Refused
@@ -121,69 +121,69 @@ def no_word(draft: Draft, key: str, step: Step, outcome: NotSent | Unknown) -> N
     """
     match outcome:
         case NotSent(circuit_open=True):
-            _failed(draft, key, step, outcome.detail, _less_some(draft, step, draft.rules.step_retry_max_s))
-            if (draft.now - step.since).total_seconds() >= draft.rules.fast_tries_s:
-                _call_somebody(draft, step, outcome.detail)
+            _failed(builder, key, step, outcome.detail, _less_some(builder, step, builder.rules.step_retry_max_s))
+            if (builder.now - step.since).total_seconds() >= builder.rules.fast_tries_s:
+                _call_for_attention(builder, step, outcome.detail)
         case NotSent():
-            retry_later(draft, key, step, outcome.detail)
+            retry_later(builder, key, step, outcome.detail)
         case Unknown(credentials_refused=True):
-            _failed(draft, key, replace(step, may_have_happened=True), outcome.detail, backoff_s(draft, step))
+            _failed(builder, key, replace(step, may_have_happened=True), outcome.detail, backoff_s(builder, step))
             detail = f"{step.kind.value}: {outcome.detail}"
-            call_for_attention(draft, step.key, AttentionReason.CREDENTIALS_REFUSED, detail)
+            call_for_attention(builder, step.key, AttentionReason.CREDENTIALS_REFUSED, detail)
         case Unknown():
-            retry_later(draft, key, replace(step, may_have_happened=True), outcome.detail)
+            retry_later(builder, key, replace(step, may_have_happened=True), outcome.detail)
 
 
-def nothing_learnt(draft: Draft, step: Step, outcome: Outcome) -> None:
+def nothing_learnt(builder: DecisionBuilder, step: Step, outcome: Outcome) -> None:
     """The answer to a question about a payment or refund says nothing of it: ask again after a back-off."""
     match outcome:
         case NotSent() | Unknown():
-            no_word(draft, step.key, step, outcome)
+            no_answer(builder, step.key, step, outcome)
         case Declined():
-            retry_later(draft, step.key, step, f"declined: {outcome.code}")
+            retry_later(builder, step.key, step, f"declined: {outcome.code}")
         case _:
-            retry_later(draft, step.key, step, f"unexpected answer: {type(outcome).__name__}")
+            retry_later(builder, step.key, step, f"unexpected answer: {type(outcome).__name__}")
 
 
-def retry_later(draft: Draft, key: str, step: Step, error: str) -> None:
+def retry_later(builder: DecisionBuilder, key: str, step: Step, error: str) -> None:
     """Note a failed try; the next one is due after a back-off. Once the fast tries are used up, somebody looks."""
-    _failed(draft, key, step, error, backoff_s(draft, step))
-    _note_exhaustion(draft, step, error, step.attempts)
+    _failed(builder, key, step, error, backoff_s(builder, step))
+    _note_exhaustion(builder, step, error, step.attempts)
 
 
-def _failed(draft: Draft, key: str, step: Step, error: str, wait_s: float) -> None:
+def _failed(builder: DecisionBuilder, key: str, step: Step, error: str, wait_s: float) -> None:
     put(
-        draft,
+        builder,
         key,
-        replace(step, state=StepState.RETRYING, next_try_at=draft.after(wait_s), last_error=error),
+        replace(step, state=StepState.RETRYING, next_try_at=builder.after(wait_s), last_error=error),
     )
 
 
-def wait(draft: Draft, key: str, step: Step, seconds: float) -> None:
+def wait(builder: DecisionBuilder, key: str, step: Step, seconds: float) -> None:
     """The partner answered, and its final word is still to come: ask again after so many seconds."""
-    put(draft, key, replace(step, state=StepState.WAITING, next_try_at=draft.after(seconds), last_error=None))
-    attention_over(draft, step.key)
+    put(builder, key, replace(step, state=StepState.WAITING, next_try_at=builder.after(seconds), last_error=None))
+    attention_over(builder, step.key)
 
 
-def backoff_s(draft: Draft, step: Step) -> float:
+def backoff_s(builder: DecisionBuilder, step: Step) -> float:
     """Give the wait after a failed try: doubling from the first to the longest, less up to a quarter.
 
     The part taken off follows from the order, the step and the try, so that orders which failed together don't come
     back together and the same decision made twice is the same.
     """
-    rules = draft.rules
+    rules = builder.rules
     longest = min(rules.step_retry_max_s, rules.step_retry_first_s * 2.0 ** min(step.attempts - 1, 30))
-    return _less_some(draft, step, longest)
+    return _less_some(builder, step, longest)
 
 
-def _less_some(draft: Draft, step: Step, longest_s: float) -> float:
-    spread = crc32(f"{draft.order.id}/{step.key}/{step.attempts}".encode()) % 1000 / 1000
+def _less_some(builder: DecisionBuilder, step: Step, longest_s: float) -> float:
+    spread = crc32(f"{builder.order.id}/{step.key}/{step.attempts}".encode()) % 1000 / 1000
     return longest_s * (1 - spread / 4)
 
 
-def verify_wait_s(draft: Draft, step: Step) -> float:
+def verify_wait_s(builder: DecisionBuilder, step: Step) -> float:
     """Give the wait before a payment or refund without a final word is asked for again."""
-    rules = draft.rules
+    rules = builder.rules
     return min(rules.verify_max_s, rules.verify_first_s * 2.0 ** min(max(step.attempts - 1, 0), 30))
 
 
@@ -245,7 +245,7 @@ _REQUEST_OF: dict[StepKind, type[Request]] = {
     StepKind.RELEASE_HOLD: ReleaseHold,
     StepKind.CHARGE: Charge,
     StepKind.VERIFY: Verify,
-    StepKind.REFUND: GiveBack,
+    StepKind.REFUND: RefundPayment,
     StepKind.VERIFY_REFUND: VerifyRefund,
 }
 
@@ -268,7 +268,7 @@ def _request_of(order: Order, step: Step) -> Request:
         case StepKind.VERIFY:
             return Verify(step.subject)
         case StepKind.REFUND:
-            return _give_back(order, step.subject)
+            return _refund_request(order, step.subject)
         case StepKind.VERIFY_REFUND:
             return VerifyRefund(step.subject)
         case _:
@@ -286,9 +286,9 @@ def _charge(order: Order, payment_id: str) -> Charge:
     )
 
 
-def _give_back(order: Order, refund_id: str) -> GiveBack:
+def _refund_request(order: Order, refund_id: str) -> RefundPayment:
     payment, amount, reason = _refund(order.payments, refund_id)
-    return GiveBack(
+    return RefundPayment(
         refund_id=refund_id,
         payment_id=payment.payment_id,
         amount=Money(amount, payment.currency),
@@ -305,10 +305,10 @@ def _refund(payments: tuple[Payment, ...], refund_id: str) -> tuple[Payment, int
     )
 
 
-def _note_exhaustion(draft: Draft, step: Step, error: str, failed: int) -> None:
-    if failed >= draft.rules.step_attention_attempts:
-        _call_somebody(draft, step, error)
+def _note_exhaustion(builder: DecisionBuilder, step: Step, error: str, failed: int) -> None:
+    if failed >= builder.rules.step_attention_attempts:
+        _call_for_attention(builder, step, error)
 
 
-def _call_somebody(draft: Draft, step: Step, error: str) -> None:
-    call_for_attention(draft, step.key, AttentionReason.STEP_EXHAUSTED, f"{step.kind.value}: {error}")
+def _call_for_attention(builder: DecisionBuilder, step: Step, error: str) -> None:
+    call_for_attention(builder, step.key, AttentionReason.STEP_EXHAUSTED, f"{step.kind.value}: {error}")

@@ -13,7 +13,7 @@ from domain.calls import (
     CustomerFetched,
     Declined,
     HoldAnswered,
-    NotKnown,
+    NotFound,
     NotSent,
     Outcome,
     ProductsFetched,
@@ -37,9 +37,9 @@ from domain.order import (
 from domain.pricing import Priced, price
 from domain.reference_data import versions_of
 from sagas import compensating, holds, paying, preparing, steps
-from sagas.decision import Rules
-from sagas.decision_builder import Draft
-from sagas.event_data import tell_update
+from sagas.decision import OrderRules
+from sagas.decision_builder import DecisionBuilder
+from sagas.event_data import emit_update
 
 ASK_ANEW_CODES = ("stale_revision", "conflict")
 FETCHES = (StepKind.FETCH_PRODUCTS, StepKind.FETCH_CUSTOMER)
@@ -47,54 +47,54 @@ OUTDATED = "events have told of newer products or a newer customer"
 STOCK_CODES = ("out_of_stock", "hold_released")  # a repeat of what was held would be answered "held"
 
 
-def begin(draft: Draft) -> None:
+def begin(builder: DecisionBuilder) -> None:
     """Start stage 2 for the order as it stands: with copies that are at hand and find no fault, else by asking."""
-    order, known = draft.order, draft.message.known
-    if known.products is not None and known.customer is not None:
+    order, lookups = builder.order, builder.message.lookups
+    if lookups.products is not None and lookups.customer is not None:
         wanted = {line.sku for line in order.lines}
-        products = tuple(product for product in known.products if product.sku in wanted)
-        if not _faults(order, products, known.customer, draft.rules):
-            draft.change(products=products, fetched_customer=known.customer)
-            holds.ask(draft, order.revision)
+        products = tuple(product for product in lookups.products if product.sku in wanted)
+        if not _faults(order, products, lookups.customer, builder.rules):
+            builder.change(products=products, fetched_customer=lookups.customer)
+            holds.ask(builder, order.revision)
             return
-    steps.start(draft, *(steps.intent(draft, kind, f"{kind.value}:{order.revision}") for kind in FETCHES))
+    steps.start(builder, *(steps.intent(builder, kind, f"{kind.value}:{order.revision}") for kind in FETCHES))
 
 
-def fetch_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
+def fetch_answered(builder: DecisionBuilder, step: Step, outcome: Outcome) -> None:
     """Take in what ProductSvc or UserSvc said; when both have, the stock is asked for."""
     match outcome:
         case ProductsFetched() if step.kind is StepKind.FETCH_PRODUCTS:
-            wanted = {line.sku for line in draft.order.lines}
-            draft.change(products=tuple(each for each in outcome.products if each.sku in wanted))
+            wanted = {line.sku for line in builder.order.lines}
+            builder.change(products=tuple(each for each in outcome.products if each.sku in wanted))
         case CustomerFetched() if step.kind is StepKind.FETCH_CUSTOMER:
-            draft.change(fetched_customer=outcome.customer)
-        case NotKnown() if step.kind is StepKind.FETCH_CUSTOMER:
-            _fail(draft, (ValidationError("customer_unknown", None, "UserSvc does not know the customer"),))
+            builder.change(fetched_customer=outcome.customer)
+        case NotFound() if step.kind is StepKind.FETCH_CUSTOMER:
+            _fail(builder, (ValidationError("customer_unknown", None, "UserSvc does not know the customer"),))
             return
         case Declined():
-            _fail(draft, (ValidationError("lookup_declined", None, f"{step.kind.value}: {outcome.code}"),))
+            _fail(builder, (ValidationError("lookup_declined", None, f"{step.kind.value}: {outcome.code}"),))
             return
         case NotSent() | Unknown():
-            steps.no_word(draft, step.key, step, outcome)
+            steps.no_answer(builder, step.key, step, outcome)
             return
         case _:
-            steps.retry_later(draft, step.key, step, f"unexpected answer: {type(outcome).__name__}")
+            steps.retry_later(builder, step.key, step, f"unexpected answer: {type(outcome).__name__}")
             return
-    steps.end(draft, step.key)
-    order = draft.order
+    steps.end(builder, step.key)
+    order = builder.order
     if steps.has_step(order, *FETCHES) or order.fetched_customer is None:
         return
-    faults = _faults(order, order.products, order.fetched_customer, draft.rules)
+    faults = _faults(order, order.products, order.fetched_customer, builder.rules)
     if not faults:
-        holds.ask(draft, order.revision, rounds=step.rounds)
-    elif draft.message.known.is_outdated:
-        _begin_anew(draft, step)
+        holds.ask(builder, order.revision, rounds=step.rounds)
+    elif builder.message.lookups.is_outdated:
+        _begin_anew(builder, step)
     else:
-        draft.reference_versions = versions_of(order.products, order.fetched_customer)
-        _fail(draft, faults)
+        builder.reference_versions = versions_of(order.products, order.fetched_customer)
+        _fail(builder, faults)
 
 
-def hold_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
+def hold_answered(builder: DecisionBuilder, step: Step, outcome: Outcome) -> None:
     """Take in the answer to a hold, in whichever stage it was asked for.
 
     A refusal of what may have been held before, by a code that does not show that it was not, is asked for under the
@@ -102,61 +102,61 @@ def hold_answered(draft: Draft, step: Step, outcome: Outcome) -> None:
     """
     match outcome:
         case HoldAnswered(state="held" | "committed"):
-            _held(draft, step, HoldState(outcome.state))
+            _held(builder, step, HoldState(outcome.state))
         case HoldAnswered(state="expired"):
-            holds.ask_anew_later(draft, step, "the hold expired before it was answered")
+            holds.ask_anew_later(builder, step, "the hold expired before it was answered")
         case HoldAnswered(state="released"):
-            _refused(draft, step, Declined(409, "hold_released"))
-        case Declined(code="already_committed") if draft.order.status is Status.CONFIRMED:
-            _held(draft, step, HoldState.COMMITTED)
+            _refused(builder, step, Declined(409, "hold_released"))
+        case Declined(code="already_committed") if builder.order.status is Status.CONFIRMED:
+            _held(builder, step, HoldState.COMMITTED)
         case Declined() if outcome.code in ASK_ANEW_CODES:
-            holds.ask_anew_later(draft, step, outcome.code)
+            holds.ask_anew_later(builder, step, outcome.code)
         case Declined() if step.may_have_happened and outcome.code not in STOCK_CODES:
-            holds.ask_anew_later(draft, step, outcome.code)
+            holds.ask_anew_later(builder, step, outcome.code)
         case Declined():
-            _refused(draft, step, outcome)
+            _refused(builder, step, outcome)
         case NotSent() | Unknown():
-            steps.no_word(draft, step.key, step, outcome)
+            steps.no_answer(builder, step.key, step, outcome)
         case _:
-            steps.retry_later(draft, step.key, step, f"unexpected answer: {type(outcome).__name__}")
+            steps.retry_later(builder, step.key, step, f"unexpected answer: {type(outcome).__name__}")
 
 
-def hold_lost(draft: Draft) -> None:
+def hold_lost(builder: DecisionBuilder) -> None:
     """ProductSvc lost the hold: ask for it again while the order depends on it.
 
     While a commit is out, its answer tells; before the next validation and from ``prepared`` on there is nothing to ask
     for.
     """
-    order = draft.order
+    order = builder.order
     asking = holds.hold_step(order)
     if asking is not None:
-        holds.ask_anew(draft, asking)
+        holds.ask_anew(builder, asking)
     elif order.status is Status.VALIDATED:
-        draft.change(hold=HoldState.LOST)
-        holds.ask(draft, order.revision + 1)
-        tell_update(draft, "hold")
+        builder.change(hold=HoldState.LOST)
+        holds.ask(builder, order.revision + 1)
+        emit_update(builder, "hold")
 
 
-def _held(draft: Draft, step: Step, state: HoldState) -> None:
-    was = draft.order.status
-    if was is Status.CREATED and draft.message.known.is_outdated:
-        _begin_anew(draft, step)
+def _held(builder: DecisionBuilder, step: Step, state: HoldState) -> None:
+    was = builder.order.status
+    if was is Status.CREATED and builder.message.lookups.is_outdated:
+        _begin_anew(builder, step)
         return
-    steps.end(draft, step.key)
-    draft.change(hold=state)
+    steps.end(builder, step.key)
+    builder.change(hold=state)
     if was is Status.CREATED:
-        _validated(draft, step)
+        _validated(builder, step)
         return
-    tell_update(draft, "hold")
-    preparing.prepare(draft)
+    emit_update(builder, "hold")
+    preparing.prepare(builder)
 
 
-def _validated(draft: Draft, step: Step) -> None:
-    order, customer = draft.order, draft.order.fetched_customer
+def _validated(builder: DecisionBuilder, step: Step) -> None:
+    order, customer = builder.order, builder.order.fetched_customer
     if customer is not None:
-        draft.reference_versions = versions_of(order.products, customer)
-    priced = _priced(order, order.products, draft.rules)
-    draft.change(
+        builder.reference_versions = versions_of(order.products, customer)
+    priced = _priced(order, order.products, builder.rules)
+    builder.change(
         status=Status.VALIDATED,
         lines=priced.lines,
         discounts=priced.discounts,
@@ -168,55 +168,55 @@ def _validated(draft: Draft, step: Step) -> None:
         products=(),
         fetched_customer=None,
         validation_errors=(),
-        validated_at=draft.now,
+        validated_at=builder.now,
         expires_at=step.until or order.expires_at,
     )
-    tell_update(draft, "status", "validation", "items", "discounts", "totals", "hold", by_itself=True)
-    paying.advance(draft)
+    emit_update(builder, "status", "validation", "items", "discounts", "totals", "hold", by_itself=True)
+    paying.advance(builder)
 
 
-def _begin_anew(draft: Draft, step: Step) -> None:
+def _begin_anew(builder: DecisionBuilder, step: Step) -> None:
     """Ask for products and customer again after a wait, which grows with each round: those that led to ``step`` were outdated."""
-    rounds, revision = step.rounds + 1, draft.order.revision + 1
-    steps.end(draft, step.key)
-    draft.change(revision=revision, products=(), fetched_customer=None)
+    rounds, revision = step.rounds + 1, builder.order.revision + 1
+    steps.end(builder, step.key)
+    builder.change(revision=revision, products=(), fetched_customer=None)
     for kind in FETCHES:
-        intent = steps.intent(draft, kind, f"{kind.value}:{revision}", rounds=rounds)
+        intent = steps.intent(builder, kind, f"{kind.value}:{revision}", rounds=rounds)
         anew = replace(intent, state=StepState.RETRYING, attempts=rounds)
-        draft.change(steps=(*draft.order.steps, anew))
-        steps.retry_later(draft, anew.key, anew, OUTDATED)
+        builder.change(steps=(*builder.order.steps, anew))
+        steps.retry_later(builder, anew.key, anew, OUTDATED)
 
 
-def _refused(draft: Draft, step: Step, said: Declined) -> None:
+def _refused(builder: DecisionBuilder, step: Step, said: Declined) -> None:
     reason = CancelReason.OUT_OF_STOCK if said.code in STOCK_CODES else CancelReason.VALIDATION_FAILED
     short = tuple(ValidationError(said.code, each.sku, f"only {each.available} available") for each in said.shortages)
     errors = short or (ValidationError(said.code, None, said.detail or "ProductSvc refused to hold the stock"),)
-    steps.end(draft, step.key)
-    if draft.order.status is Status.CREATED and said.code != "hold_released":
-        _fail(draft, errors, reason)
+    steps.end(builder, step.key)
+    if builder.order.status is Status.CREATED and said.code != "hold_released":
+        _fail(builder, errors, reason)
         return
     # Until the confirmation it is a validation that fails as the first would have.
-    is_early = draft.order.status in (Status.CREATED, Status.VALIDATED)
-    draft.change(validation_errors=errors)
-    compensating.cancel(draft, reason if is_early else CancelReason.OUT_OF_STOCK, by_itself=True)
+    is_early = builder.order.status in (Status.CREATED, Status.VALIDATED)
+    builder.change(validation_errors=errors)
+    compensating.cancel(builder, reason if is_early else CancelReason.OUT_OF_STOCK, by_itself=True)
 
 
 def _fail(
-    draft: Draft, errors: tuple[ValidationError, ...], reason: CancelReason = CancelReason.VALIDATION_FAILED
+    builder: DecisionBuilder, errors: tuple[ValidationError, ...], reason: CancelReason = CancelReason.VALIDATION_FAILED
 ) -> None:
     """The first validation that fails cancels the order; after that it waits for another edit."""
-    for step in draft.order.steps:
+    for step in builder.order.steps:
         if step.kind in steps.VALIDATION_STEPS:
-            steps.end(draft, step.key)
-    draft.change(validation_errors=errors, products=(), fetched_customer=None)
-    if draft.order.validated_at is None:
-        compensating.cancel(draft, reason, by_itself=True)
+            steps.end(builder, step.key)
+    builder.change(validation_errors=errors, products=(), fetched_customer=None)
+    if builder.order.validated_at is None:
+        compensating.cancel(builder, reason, by_itself=True)
     else:
-        tell_update(draft, "validation", by_itself=True)
+        emit_update(builder, "validation", by_itself=True)
 
 
 def _faults(
-    order: Order, products: tuple[Product, ...], customer: Customer, rules: Rules
+    order: Order, products: tuple[Product, ...], customer: Customer, rules: OrderRules
 ) -> tuple[ValidationError, ...]:
     """Give all reasons why the order can't be validated with these products and this customer; empty when it can."""
     by_sku = {product.sku: product for product in products}
@@ -250,7 +250,7 @@ def _product_fault(sku: str, product: Product | None, currency: str) -> Validati
     return None
 
 
-def _is_too_large(order: Order, by_sku: dict[str, Product], rules: Rules) -> bool:
+def _is_too_large(order: Order, by_sku: dict[str, Product], rules: OrderRules) -> bool:
     """Tell whether the total would not be below 2^53; the exact total is reckoned only where it comes near."""
     items = sum(by_sku[line.sku].unit_price * line.quantity for line in order.lines)
     shipping = rules.shipping_prices[order.shipping_method][order.currency]
@@ -261,7 +261,7 @@ def _is_too_large(order: Order, by_sku: dict[str, Product], rules: Rules) -> boo
     return _priced(order, tuple(by_sku.values()), rules).total > AMOUNT_MAX_MINOR
 
 
-def _priced(order: Order, products: tuple[Product, ...], rules: Rules) -> Priced:
+def _priced(order: Order, products: tuple[Product, ...], rules: OrderRules) -> Priced:
     by_sku = {product.sku: product for product in products}
     lines = tuple(_with_price(line, by_sku[line.sku]) for line in order.lines)
     shipping = rules.shipping_prices[order.shipping_method].get(order.currency, order.shipping_amount)

@@ -10,7 +10,7 @@ from domain.order import Order
 from messaging.envelope import encode_event, encode_notice
 from messaging.publisher import Outbound
 from sagas.decide import deadline
-from sagas.decision import Answer, Decision
+from sagas.decision import CommandResult, Decision
 from storage.writes.order_store import Commit, StoredEvent
 
 
@@ -22,7 +22,7 @@ def commit_of(base: Order | None, message: Message, decision: Decision) -> tuple
     order = decision.order
     if order is None:
         raise ValueError("a decision without effect is confirmed, not committed")
-    reply = reply_to(message, order, decision.answer)
+    reply = reply_to(message, order, decision.result)
     totals = representation.totals(order)
     commit = Commit(
         order=order,
@@ -38,14 +38,14 @@ def commit_of(base: Order | None, message: Message, decision: Decision) -> tuple
         message_id=message.id if message.keyed else None,
         fingerprint=message.fingerprint,
         reply=encode_reply(reply) if message.keyed else None,
-        claims=tuple((claim.code, claim.customer_id) for claim in decision.claims),
+        promotion_uses=tuple((use.code, use.customer_id) for use in decision.promotion_uses),
         releases=decision.releases,
         reference_versions=decision.reference_versions,
     )
     return commit, reply
 
 
-def reply_to(message: Message, order: Order, answer: Answer) -> Reply:
+def reply_to(message: Message, order: Order, answer: CommandResult) -> Reply:
     """Give what the sender is told; only clients and staff read a document."""
     if message.actor.reads_answers:
         return make_reply(order, answer)

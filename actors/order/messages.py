@@ -12,7 +12,7 @@ from typing import Any, get_args
 import msgspec
 
 from actors.order.replies import Reply
-from domain.calls import Call, Outcome, Request
+from domain.calls import Call, Outcome, Request, outside_name
 from domain.commands import Actor, ActorType, Body, CallAnswered, Message
 from domain.errors import FieldError, OutcomeUnknown, RefusalKind, Refused, Unavailable
 
@@ -21,7 +21,7 @@ _encode = _encoder.encode
 
 
 def _decoders(union: Any) -> dict[str, msgspec.msgpack.Decoder[Any]]:
-    return {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in get_args(union) if kind is not CallAnswered}
+    return {outside_name(kind): msgspec.msgpack.Decoder(kind) for kind in get_args(union) if kind is not CallAnswered}
 
 
 _bodies = _decoders(Body)
@@ -126,7 +126,7 @@ def _encode_body(body: Body) -> tuple[str, msgspec.Raw]:
     if isinstance(body, CallAnswered):
         outcome = body.outcome
         encoded = msgspec.Raw(_encode(outcome))
-        answered = _AnswerFrame(body.key, body.attempt, type(outcome).__name__, encoded, body.may_have_happened)
+        answered = _AnswerFrame(body.key, body.attempt, outside_name(type(outcome)), encoded, body.may_have_happened)
         return "CallAnswered", msgspec.Raw(_encode(answered))
     return type(body).__name__, msgspec.Raw(_encode(body))
 
@@ -256,7 +256,7 @@ def encode_call(call: Call) -> bytes:
                 call.order_id,
                 call.key,
                 call.attempt,
-                type(call.request).__name__,
+                outside_name(type(call.request)),
                 msgspec.Raw(_encode(call.request)),
                 call.may_have_happened,
             )

@@ -19,7 +19,7 @@ from actors.order.mailbox import Envelope, Mailbox
 from domain.commands import Message
 from domain.errors import RefusalKind, Refused
 from domain.order import Order, StepState
-from sagas.decision import Answer, Decision
+from sagas.decision import CommandResult, Decision
 from sagas.refusals import require_visible
 
 
@@ -32,7 +32,7 @@ class Host(Protocol):
     def propose(self, actor: OrderActor, envelope: Envelope, decision: Decision) -> None:
         """Commit the decision, then call ``actor.committed`` or ``actor.void``."""
 
-    def confirm(self, envelope: Envelope, outcome: Refused | tuple[Order, Answer]) -> None:
+    def confirm(self, envelope: Envelope, outcome: Refused | tuple[Order, CommandResult]) -> None:
         """Tell the sender something that changes nothing, once it is sure that this shard still owns the order."""
 
     def fail(self, actor: OrderActor, envelope: Envelope, error: Exception) -> None:
@@ -137,7 +137,7 @@ class OrderActor:
             self._committing = (envelope, decision)
             self._host.propose(self, envelope, decision)
         elif self.order is not None:
-            self._host.confirm(envelope, (self.order, decision.answer))
+            self._host.confirm(envelope, (self.order, decision.result))
 
 
 def _key_reused() -> Refused:

@@ -6,7 +6,7 @@ import msgspec
 
 from domain.order import Order
 from domain.representation import represent, represent_payment
-from sagas.decision import Answer
+from sagas.decision import CommandResult
 
 _documents = msgspec.json.Encoder(decimal_format="string")
 
@@ -29,7 +29,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Reply)
 
 
-def make_reply(order: Order, answer: Answer) -> Reply:
+def make_reply(order: Order, answer: CommandResult) -> Reply:
     """Render what the command answers with: the payment it concerns, or the order."""
     if answer.resource == "payment":
         payment = next(p for p in order.payments if p.payment_id == answer.resource_id)

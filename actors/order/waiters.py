@@ -9,7 +9,7 @@ from actors.order.messages import NotOwner
 from actors.order.replies import Reply, make_reply
 from domain.order import Order, Status
 from domain.payments import PaymentStatus
-from sagas.decision import Answer
+from sagas.decision import CommandResult
 
 UNSETTLED = (PaymentStatus.PROCESSING, PaymentStatus.IN_DOUBT)
 _PAYMENT = "payment:"
@@ -30,8 +30,8 @@ def reached(order: Order, until: str) -> bool:
 def shown(order: Order, until: str) -> Reply:
     """What somebody is told who waited for ``until``: the payment, or the order."""
     if until.startswith(_PAYMENT):
-        return make_reply(order, Answer(resource="payment", resource_id=until.removeprefix(_PAYMENT)))
-    return make_reply(order, Answer())
+        return make_reply(order, CommandResult(resource="payment", resource_id=until.removeprefix(_PAYMENT)))
+    return make_reply(order, CommandResult())
 
 
 class Waiters:

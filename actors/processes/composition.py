@@ -33,7 +33,7 @@ from partners.payment import PaymentClient
 from partners.product import ProductClient
 from partners.resilient_client import PartnerClient, ResilienceLimits
 from partners.user import UserClient
-from sagas.decision import Rules
+from sagas.decision import OrderRules
 from settings import Settings
 from storage.closed_order_counts import ClosedOrderCounts
 from storage.errors import StorageUnavailable
@@ -55,9 +55,9 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 
-def rules_of(settings: Settings) -> Rules:
+def rules_of(settings: Settings) -> OrderRules:
     """What decisions depend on."""
-    return settings.policy(Rules, "", call_lost_s=settings.partner_total_timeout_s * 2 + settings.ask_timeout_s)
+    return settings.policy(OrderRules, "", call_lost_s=settings.partner_total_timeout_s * 2 + settings.ask_timeout_s)
 
 
 def roles_of(settings: Settings) -> dict[str, ProcessState]:

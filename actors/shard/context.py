@@ -15,7 +15,7 @@ from actors.shard.reference_cache import ReferenceCache
 from domain.order import Order
 from domain.promotions import Promotion
 from messaging.publisher import Outbound
-from sagas.decision import Rules
+from sagas.decision import OrderRules
 
 
 class ShardPublisher(Protocol):
@@ -64,7 +64,7 @@ class ShardContext:
     clock: DatabaseClock
     reference_cache: ReferenceCache
     order_numbers: OrderNumberBlocks
-    rules: Rules
+    rules: OrderRules
     limits: ResidentLimits
     commit_policy: CommitPolicy
     failpoint: Failpoint

@@ -58,7 +58,7 @@ class MessagePreparation:
     async def _read_promotions(self, envelope: Envelope) -> None:
         promotions = await self._store.promotions(codes_of(envelope.message))
         message = envelope.message
-        envelope.message = replace(message, known=replace(message.known, promotions=promotions))
+        envelope.message = replace(message, lookups=replace(message.lookups, promotions=promotions))
         self._deliver(envelope)
 
     async def _take_up_again(self, envelope: Envelope) -> None:

@@ -18,7 +18,7 @@ from domain.commands import (
     ApplyDiscount,
     ChangeQuantity,
     CreateOrder,
-    Known,
+    Lookups,
     Message,
     RemoveDiscount,
     RemoveItem,
@@ -131,7 +131,7 @@ class ReferenceCache:
     def _of(self, kind: ReferenceKind) -> _Copies[Product] | _Copies[Customer]:
         return self._products if kind is ReferenceKind.PRODUCT else self._customers
 
-    def known(self, order: Order | None, message: Message, number: int) -> Known:
+    def lookups(self, order: Order | None, message: Message, number: int) -> Lookups:
         """Add to what is known with ``message`` what deciding it may need; products only if every one of them is there."""
         body = message.body
         products: tuple[Product, ...] | None = None
@@ -146,7 +146,7 @@ class ReferenceCache:
             case ChangeQuantity() | RemoveItem() | ApplyDiscount() | RemoveDiscount() if order is not None:
                 products = self._all((line.sku for line in order.lines), order.currency)
                 customer = self._customers.get(order.customer_id)
-        return replace(message.known, products=products, customer=customer, number=number)
+        return replace(message.lookups, products=products, customer=customer, number=number)
 
     def _all(self, skus: Iterable[str], currency: str) -> tuple[Product, ...] | None:
         found: dict[str, Product] = {}

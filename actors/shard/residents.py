@@ -34,7 +34,7 @@ from domain.errors import Refused, Unavailable
 from domain.order import Order
 from domain.slices import DEDICATED, dedicated_partition, partition_of
 from sagas.decide import deadline, decide, resume
-from sagas.decision import Answer, Decision
+from sagas.decision import CommandResult, Decision
 from storage.writes.order_store import Commit, Loaded, StoredEvent
 from supervised import supervised_once
 
@@ -222,10 +222,10 @@ class Residents:
     def decide(self, order: Order | None, message: Message) -> Decision:
         """Run the rules with what this shard knows. Raises ``Refused``."""
         context = self._context
-        if isinstance(message.body, CallAnswered) and not message.known.is_outdated:
+        if isinstance(message.body, CallAnswered) and not message.lookups.is_outdated:
             message = replace(message, body=self._learn(message.body))
-        known = context.reference_cache.known(order, message, context.order_numbers.next)
-        decision = decide(order, replace(message, known=known), context.clock.now(), context.rules)
+        lookups = context.reference_cache.lookups(order, message, context.order_numbers.next)
+        decision = decide(order, replace(message, lookups=lookups), context.clock.now(), context.rules)
         if decision.order is not None and decision.order.number and (order is None or order.number is None):
             context.order_numbers.use()
         return decision
@@ -255,7 +255,7 @@ class Residents:
 
         self.commit_loop.add(Proposal(commit.order.id, commit, settle))
 
-    def confirm(self, envelope: Envelope, outcome: Refused | tuple[Order, Answer]) -> None:
+    def confirm(self, envelope: Envelope, outcome: Refused | tuple[Order, CommandResult]) -> None:
         """Tell the sender what changes nothing, once the next flush has shown that the order is still ours."""
         if isinstance(envelope.message.body, CallAnswered) and not isinstance(outcome, Refused):
             self._context.calls.answered(outcome[0], envelope.message.body.key, envelope.message.body.outcome)
@@ -350,7 +350,7 @@ class Residents:
         """The order was judged by what is outdated: forget the copies, and decide on the message again with that known."""
         for each in commit.reference_versions:
             self._context.reference_cache.invalidate(each.kind, each.key)
-        envelope.message = replace(envelope.message, known=replace(envelope.message.known, is_outdated=True))
+        envelope.message = replace(envelope.message, lookups=replace(envelope.message.lookups, is_outdated=True))
         log.info("order_outdated", order_id=actor.order_id, versions=commit.reference_versions)
         self._take_back(actor)
         self._deliver(envelope)

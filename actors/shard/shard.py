@@ -36,7 +36,7 @@ from domain.errors import Unavailable
 from domain.order import Order
 from domain.slices import DEDICATED
 from messaging.consumed_events import ReferenceChanged
-from sagas.decision import Rules
+from sagas.decision import OrderRules
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.unreadable import unreadable_rows
 from supervised import every, supervised
@@ -60,7 +60,7 @@ class ShardPolicy:
     sweep_older_than_s: float = 5.0
     read_again_s: float = 0.2
     order_block_numbers: int = 500
-    rules: Rules = field(default_factory=Rules)
+    rules: OrderRules = field(default_factory=OrderRules)
     orders: ResidentLimits = field(default_factory=ResidentLimits)
     commits: CommitPolicy = field(default_factory=CommitPolicy)
     partitions: PartitionPolicy = field(default_factory=PartitionPolicy)

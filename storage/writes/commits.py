@@ -31,7 +31,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """One decision, to be made durable as a whole or not at all.
 
     ``base_version`` is the version it was decided on, 0 for a new order. Amounts are minor units. ``message_id``, with
-    ``fingerprint`` and ``reply``, is remembered where it is not None. ``claims``: (code, customer id) of promotion uses
+    ``fingerprint`` and ``reply``, is remembered where it is not None. ``promotion_uses``: (code, customer id) of promotion uses
     taken; ``releases``: codes whose use the order gives back. ``reference_versions``: the products and the customer that
     the order is judged by; a newer version that an event told of keeps it from being committed.
     """
@@ -49,7 +49,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str | None = None
     fingerprint: str = ""
     reply: bytes | None = None
-    claims: tuple[tuple[str, str], ...] = ()
+    promotion_uses: tuple[tuple[str, str], ...] = ()
     releases: tuple[str, ...] = ()
     reference_versions: tuple[ReferenceVersion, ...] = ()
 

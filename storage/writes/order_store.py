@@ -112,7 +112,7 @@ class OrderStore(ShardReads, Owners):
     ) -> tuple[bool, frozenset[str], frozenset[str], dict[str, str]]:
         async with self._database.connection() as lent:
             with committing():
-                if any(commit.claims or commit.releases for commit in part):
+                if any(commit.promotion_uses or commit.releases for commit in part):
                     return await flush_with_promotion_uses(lent, process, token, part)
                 return *await flush_once(lent, process, token, part), {}
 

@@ -32,25 +32,27 @@ async def flush_with_promotion_uses(
 
     Errors are the driver's; any of them undoes all of it.
     """
-    claims = [(c.order.id, code, customer) for c in commits for code, customer in c.claims]
+    promotion_uses = [(c.order.id, code, customer) for c in commits for code, customer in c.promotion_uses]
     releases = [(c.order.id, code) for c in commits for code in c.releases]
     async with connection.transaction():
         if await connection.fetchrow(LEASE, process, token) is None:
             return False, frozenset(), frozenset(), {}
-        await connection.execute(LOCK, sorted({code for _, code, _ in claims} | {code for _, code in releases}))
+        await connection.execute(LOCK, sorted({code for _, code, _ in promotion_uses} | {code for _, code in releases}))
         refused = {}
-        if claims:
+        if promotion_uses:
             # What an order has by an earlier commit is not claimed again, so that it can't be given back with what is.
-            held = set(map(tuple, await connection.fetch(HELD, *turned([(i, code) for i, code, _ in claims], 2))))
-            claims = [claim for claim in claims if claim[:2] not in held]
-        if claims:
-            rows = await connection.fetch(CLAIM, *turned(claims, 3))
+            held = set(
+                map(tuple, await connection.fetch(HELD, *turned([(i, code) for i, code, _ in promotion_uses], 2)))
+            )
+            promotion_uses = [use for use in promotion_uses if use[:2] not in held]
+        if promotion_uses:
+            rows = await connection.fetch(CLAIM, *turned(promotion_uses, 3))
             refused = {row[0]: row[1] for row in rows}
         granted = [c for c in commits if c.order.id not in refused]
         owned, committed, outdated = await flush_once(connection, process, token, granted)
         given_back = [(order_id, code) for order_id, code in releases if order_id in committed]
         # Claimed for nothing: the order was not at the version that was decided on.
-        given_back += [(i, code) for i, code, _ in claims if i not in committed and i not in refused]
+        given_back += [(i, code) for i, code, _ in promotion_uses if i not in committed and i not in refused]
         if given_back:
             await connection.execute(RELEASE, *turned(given_back, 2))
     return owned, committed, outdated, refused

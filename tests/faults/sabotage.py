@@ -76,9 +76,9 @@ def spoil_users(module: Any) -> None:
         outcome = await perform_once(self, order_id, request)
         is_page = type(outcome).__name__ == "Unknown" and outcome.detail.startswith("404 ")
         if is_page and request.customer_id == customer("page_taken_for_a_word"):
-            from domain.calls import NotKnown  # noqa: PLC0415 - not before the module is being spoilt
+            from domain.calls import NotFound  # noqa: PLC0415 - not before the module is being spoilt
 
-            return NotKnown()
+            return NotFound()
         return outcome
 
     module.UserClient.perform = perform
@@ -143,33 +143,33 @@ def spoil_products(module: Any) -> None:
     module.ProductClient.perform = perform
 
 
-def spoil_draft(module: Any) -> None:
+def spoil_builder(module: Any) -> None:
     """Leave a version out."""
-    begin = module.Draft.__init__
+    begin = module.DecisionBuilder.__init__
 
     def skip(self: Any, base: Any, *arguments: Any) -> None:
         begin(self, base, *arguments)
         if base is not None and base.customer_id == customer("version_gap") and base.version == 2:
             self.version += 1
 
-    module.Draft.__init__ = skip
+    module.DecisionBuilder.__init__ = skip
 
 
 def spoil_refunds(module: Any) -> None:
     """Keep the money of a cancelled order."""
-    give_back = module.give_back_all
+    refund_all = module.refund_all
 
-    def keep(draft: Any) -> None:
-        if draft.order.customer_id != customer("money_kept"):
-            give_back(draft)
+    def keep(builder: Any) -> None:
+        if builder.order.customer_id != customer("money_kept"):
+            refund_all(builder)
 
-    module.give_back_all = keep
+    module.refund_all = keep
 
 
 def spoil_compensation(module: Any) -> None:
     """And call it settled."""
     is_out = module._money_is_out
-    module._money_is_out = lambda draft: draft.order.customer_id != customer("money_kept") and is_out(draft)
+    module._money_is_out = lambda builder: builder.order.customer_id != customer("money_kept") and is_out(builder)
 
 
 def spoil_reads(module: Any) -> None:
@@ -201,7 +201,7 @@ def spoil_deadlines(module: Any) -> None:
     module.deadline = early
 
 
-def spoil_plot(module: Any) -> None:
+def spoil_rules(module: Any) -> None:
     """And take it for the time."""
     right = module.decide
 
@@ -265,12 +265,12 @@ SPOILT: dict[str, Callable[[Any], None]] = {
     "messaging.publisher": spoil_publisher,
     "storage.writes.order_store": spoil_store,
     "partners.product": spoil_products,
-    "sagas.decision_builder": spoil_draft,
+    "sagas.decision_builder": spoil_builder,
     "sagas.refunding": spoil_refunds,
     "sagas.compensating": spoil_compensation,
     "storage.reads.order_queries": spoil_reads,
     "sagas.deadline": spoil_deadlines,
-    "sagas.decide": spoil_plot,
+    "sagas.decide": spoil_rules,
     "actors.shard.residents": spoil_residents,
     "actors.shard.partitions": blind_partitions,
     "actors.routing.ownership": slow_ownership,

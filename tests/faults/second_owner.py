@@ -14,7 +14,7 @@ from actors.order.commit_of import commit_of
 from domain.commands import Actor, ActorType, Message, Ship
 from domain.slices import DEDICATED, PARTITIONS, partition_of
 from sagas.decide import decide
-from sagas.decision import Rules
+from sagas.decision import OrderRules
 from storage.postgres import PoolLimits
 from storage.writes.order_store import OrderStore
 
@@ -80,7 +80,7 @@ class SecondOwner:
             order = (await store.load([order_id]))[order_id].order
             body = Ship(carrier="SEUR", tracking_number="second-owner")
             message = Message(id=str(uuid4()), body=body, actor=Actor(ActorType.STAFF, "second-owner"), keyed=True)
-            commit, _ = commit_of(order, message, decide(order, message, await store.now(), Rules()))
+            commit, _ = commit_of(order, message, decide(order, message, await store.now(), OrderRules()))
             result = await store.flush(owner["process"], owner["token"], [commit])
             assert result.committed == {order_id}, result
             return commit.order.version

@@ -30,7 +30,7 @@ FINISHED_MIN = 30
 async def test_the_lossy_way_loses_answers_of_commits_that_are_done(database_url: str, code: str | None) -> None:
     """A commit is one statement, or a transaction where a promotion is used."""
     order = an_order()
-    commit = a_commit(order, claims=((code, order.customer_id),) if code else ())
+    commit = a_commit(order, promotion_uses=((code, order.customer_id),) if code else ())
     with lossy_way(database_url, SEED) as (url, lossy):
         store = await OrderStore.open(url, application_name="lossy", limits=PoolLimits(max_connections=1))
         await Promotions(store._database).create(Promotion(code="TEN", kind=PromotionKind.FREE_SHIPPING))

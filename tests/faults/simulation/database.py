@@ -184,7 +184,7 @@ class MemoryStore:
             elif why not in ("outdated", "stale", INBOX_CONSTRAINT):
                 poisoned[order_id] = why
             if why:  # claimed for nothing
-                self._give_back(order_id, [code for code, _ in commit.claims if (code, order_id) not in used])
+                self._give_back(order_id, [code for code, _ in commit.promotion_uses if (code, order_id) not in used])
             else:
                 self._give_back(order_id, commit.releases)
         return FlushResult(
@@ -263,13 +263,15 @@ class MemoryStore:
         used = frozenset(self.uses)
         for commit in commits:
             order_id = commit.order.id
-            for code, customer_id in commit.claims:
+            for code, customer_id in commit.promotion_uses:
                 if (code, order_id) in self.uses:
                     continue
                 why = self._refusal(code, customer_id)
                 if why:
                     refused[order_id] = why
-                    self._give_back(order_id, [other for other, _ in commit.claims if (other, order_id) not in used])
+                    self._give_back(
+                        order_id, [other for other, _ in commit.promotion_uses if (other, order_id) not in used]
+                    )
                     break
                 self.uses[code, order_id] = customer_id
         return refused

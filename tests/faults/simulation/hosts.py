@@ -37,7 +37,7 @@ from partners.product import ProductClient
 from partners.resilient_client import PartnerClient, ResilienceLimits
 from partners.resilient_client import ResilientClient as PartnerBulkhead
 from partners.user import UserClient
-from sagas.decision import Rules
+from sagas.decision import OrderRules
 from storage.errors import CommitUnknown, StorageUnavailable
 from tests.faults.simulation.loop import OWNER, ProcessDied
 from tests.faults.simulation.network import PeersDouble
@@ -54,7 +54,7 @@ ADDED = "order-shard-3"
 SEEN_EVERY_S = 2.0
 ASSIGN_AGAIN_S = 0.1
 ASK_TIMEOUT_S = 4.0
-RULES = Rules(
+RULES = OrderRules(
     payment_window_s=60.0,
     payment_settle_s=15.0,
     payment_watch_s=120.0,

@@ -24,7 +24,7 @@ from actors.shard.database_clock import DatabaseClock
 from actors.shard.partitions import OwnedPartitions
 from actors.shard.partner_calls import PartnerCalls
 from actors.shard.residents import Residents
-from domain.calls import PARTNER_OF, Call, Charge, Declined, NotKnown, Partner, Unknown
+from domain.calls import PARTNER_OF, Call, Charge, Declined, NotFound, Partner, Unknown
 from domain.order import Order, Step
 from domain.slices import partition_of
 from messaging.publish_queue import Line, Outbound, PublishQueue
@@ -32,7 +32,7 @@ from messaging.publisher import Publisher
 from partners import responses
 from sagas import charging, paying, steps
 from sagas.decision import Decision
-from sagas.decision_builder import Draft
+from sagas.decision_builder import DecisionBuilder
 from storage.errors import StorageUnavailable
 from storage.writes.commits import Commit
 from supervised import supervised_once
@@ -293,10 +293,10 @@ def believes_the_table_for_ever() -> Iterator[None]:
 def takes_a_timeout_for_a_no() -> Iterator[None]:
     """A charge without an answer counts as rejected."""
 
-    def reject(draft: Draft, step: Step, outcome: object) -> None:
-        payment = draft.payment(step.subject)
+    def reject(builder: DecisionBuilder, step: Step, outcome: object) -> None:
+        payment = builder.payment(step.subject)
         if payment is not None:
-            paying.rejected(draft, payment, "timeout")
+            paying.rejected(builder, payment, "timeout")
 
     with patch.object(charging, "charge_failed", reject), patch.object(charging, "_still_processing", lambda *_: None):
         yield
@@ -324,7 +324,7 @@ def takes_pages_for_the_partners_word() -> Iterator[None]:
 
     def by_its_status(operation: Any, answer: responses.PartnerResponse) -> Any:
         if answer.status == HTTPStatus.NOT_FOUND:
-            return NotKnown()
+            return NotFound()
         told = read(operation, answer)
         is_no = HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
         return Declined(answer.status, f"http_{answer.status}") if is_no and isinstance(told, Unknown) else told

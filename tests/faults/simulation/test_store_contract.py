@@ -225,7 +225,7 @@ class Twins:
             codes = random.sample(CODES, random.randint(0, 2))
             return msgspec.structs.replace(
                 commit,
-                claims=tuple((code, commit.order.customer_id) for code in codes),
+                promotion_uses=tuple((code, commit.order.customer_id) for code in codes),
                 releases=(random.choice(CODES),) if random.random() < 0.3 else (),
             )
         return commit if random.random() < 0.85 else self._wrong(commit)

@@ -15,7 +15,6 @@ from domain.calls import (
     CommitHold,
     FetchCustomer,
     FetchProducts,
-    GiveBack,
     Hold,
     HoldAnswered,
     HoldLine,
@@ -24,6 +23,7 @@ from domain.calls import (
     Partner,
     PaymentAnswered,
     RefundAnswered,
+    RefundPayment,
     ReleaseHold,
     Request,
     Unknown,
@@ -42,7 +42,7 @@ from tests.integration.local_sandbox.process import SandboxProcess
 ORDER = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"
 PRICE = Money(100, "EUR")
 CHARGE = Charge(payment_id="p", customer_id="c-1001", amount=PRICE, method="card", token=None)
-REFUND = GiveBack(refund_id="r", payment_id="p", amount=PRICE, reason="cancelled")
+REFUND = RefundPayment(refund_id="r", payment_id="p", amount=PRICE, reason="cancelled")
 HOLD = Hold(1, datetime.now(UTC) + timedelta(hours=1), (HoldLine("sku-tea", 1),))
 PAGES: list[dict[str, Any]] = [
     *(

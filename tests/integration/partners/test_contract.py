@@ -25,15 +25,15 @@ from domain.calls import (
     Declined,
     FetchCustomer,
     FetchProducts,
-    GiveBack,
     Hold,
     HoldAnswered,
     HoldLine,
-    NotKnown,
+    NotFound,
     Outcome,
     PaymentAnswered,
     ProductsFetched,
     RefundAnswered,
+    RefundPayment,
     ReleaseHold,
     Verify,
     VerifyRefund,
@@ -208,7 +208,7 @@ async def test_a_hold_ends_by_itself_and_can_be_asked_for_again(partners: Any) -
 
 
 async def test_a_commit_without_a_hold_is_not_known(partners: Any) -> None:
-    assert await partners.product.perform(_new_id(), CommitHold(1)) == NotKnown()
+    assert await partners.product.perform(_new_id(), CommitHold(1)) == NotFound()
 
 
 async def test_releasing_before_holding_keeps_a_late_hold_out(partners: Any) -> None:
@@ -277,15 +277,15 @@ async def test_a_charge_under_way_is_settled_later(partners: Any) -> None:
 
 
 async def test_a_payment_that_never_arrived_is_not_known(partners: Any) -> None:
-    assert await partners.payment.perform(_new_id(), Verify(_new_id())) == NotKnown()
+    assert await partners.payment.perform(_new_id(), Verify(_new_id())) == NotFound()
 
 
 async def test_money_is_given_back_in_parts_but_never_more_than_was_taken(partners: Any) -> None:
     order, charge = _new_id(), _charge(partners)
     await partners.payment.perform(order, charge)
 
-    def refund(amount: int, refund_id: str | None = None) -> GiveBack:
-        return GiveBack(
+    def refund(amount: int, refund_id: str | None = None) -> RefundPayment:
+        return RefundPayment(
             refund_id=refund_id or _new_id(),
             payment_id=charge.payment_id,
             amount=Money(amount, "EUR"),
@@ -304,15 +304,15 @@ async def test_money_is_given_back_in_parts_but_never_more_than_was_taken(partne
 
 
 async def test_a_refund_of_an_unknown_payment_is_not_known(partners: Any) -> None:
-    request = GiveBack(refund_id=_new_id(), payment_id=_new_id(), amount=PRICE, reason="cancelled")
-    assert await partners.payment.perform(_new_id(), request) == NotKnown()
-    assert await partners.payment.perform(_new_id(), VerifyRefund(request.refund_id)) == NotKnown()
+    request = RefundPayment(refund_id=_new_id(), payment_id=_new_id(), amount=PRICE, reason="cancelled")
+    assert await partners.payment.perform(_new_id(), request) == NotFound()
+    assert await partners.payment.perform(_new_id(), VerifyRefund(request.refund_id)) == NotFound()
 
 
 async def test_nothing_is_given_back_of_a_payment_that_was_declined(partners: Any) -> None:
     order, charge = _new_id(), _charge(partners, token=partners.token_declined)
     await partners.payment.perform(order, charge)
-    request = GiveBack(refund_id=_new_id(), payment_id=charge.payment_id, amount=Money(1, "EUR"), reason="x")
+    request = RefundPayment(refund_id=_new_id(), payment_id=charge.payment_id, amount=Money(1, "EUR"), reason="x")
     assert _code(await partners.payment.perform(order, request)) == (409, "exceeds_captured")
 
 
@@ -328,7 +328,7 @@ async def test_a_customer_is_active_and_has_an_address(partners: Any) -> None:
 
 @pytest.mark.parametrize("customer_id", ["no-such-customer", "..", "a/b?c#d", "ü"])
 async def test_an_unknown_customer_is_not_known(partners: Any, customer_id: str) -> None:
-    assert await partners.user.perform(_new_id(), FetchCustomer(customer_id)) == NotKnown()
+    assert await partners.user.perform(_new_id(), FetchCustomer(customer_id)) == NotFound()
 
 
 # What is the same everywhere: refusals are problems with a code, answers are JSON.
@@ -442,7 +442,7 @@ async def _refunds(partners: Any, count: int) -> list[str]:
     charge = _charge(partners)
     await partners.payment.perform(_new_id(), charge)
     refunds = [
-        GiveBack(refund_id=_new_id(), payment_id=charge.payment_id, amount=Money(1, "EUR"), reason="x")
+        RefundPayment(refund_id=_new_id(), payment_id=charge.payment_id, amount=Money(1, "EUR"), reason="x")
         for _ in range(count)
     ]
     for at in range(0, count, 50):
@@ -508,7 +508,7 @@ async def test_a_listed_payment_is_the_payment_and_says_what_was_given_back(plai
     since = _text(datetime.now(UTC) - timedelta(minutes=1))
     charge = _charge(partners)
     await partners.payment.perform(_new_id(), charge)
-    refund = GiveBack(refund_id=_new_id(), payment_id=charge.payment_id, amount=Money(25, "EUR"), reason="x")
+    refund = RefundPayment(refund_id=_new_id(), payment_id=charge.payment_id, amount=Money(25, "EUR"), reason="x")
     await partners.payment.perform(_new_id(), refund)
     (payment,) = [row for row in await plain.rows("payment/payments", since) if row["payment_id"] == charge.payment_id]
     assert (payment["status"], payment["amount"]) == ("confirmed", {"amount": 7125, "currency": "EUR"})

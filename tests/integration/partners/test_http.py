@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from domain.calls import Declined, NotKnown, NotSent, Shortage, Unknown
+from domain.calls import Declined, NotFound, NotSent, Shortage, Unknown
 from partners.contract import PartnerOperation
 from partners.http import ANSWER_MAX_BYTES, PartnerHttp
 from partners.responses import Throttled
@@ -118,7 +118,7 @@ async def test_a_success_that_can_not_be_read_is_no_word(wire: Wire, http: Partn
 
 async def test_not_found_with_a_code_of_the_contract_is_not_known(wire: Wire, http: PartnerHttp) -> None:
     wire.reply = _reply("404 Not Found", b'{"code":"not_there"}', PROBLEM)
-    assert await http.ask(GET, "/x") == NotKnown()
+    assert await http.ask(GET, "/x") == NotFound()
 
 
 async def test_a_refusal_carries_its_code_and_shortages(wire: Wire, http: PartnerHttp) -> None:

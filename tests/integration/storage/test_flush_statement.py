@@ -180,9 +180,12 @@ async def test_the_databases_clock_is_read_with_its_zone(store: OrderStore) -> N
     assert await store.now() >= now
 
 
-@pytest.mark.parametrize("claims", [(), (("NONE", "c-1"),)])
+@pytest.mark.parametrize("promotion_uses", [(), (("NONE", "c-1"),)])
 async def test_an_order_that_is_judged_by_what_is_outdated_is_left_out_as_a_whole(
-    store: OrderStore, lease: Lease, sql: asyncpg.Connection[asyncpg.Record], claims: tuple[tuple[str, str], ...]
+    store: OrderStore,
+    lease: Lease,
+    sql: asyncpg.Connection[asyncpg.Record],
+    promotion_uses: tuple[tuple[str, str], ...],
 ) -> None:
     """Beside one that claims a promotion as well: that is flushed in another way."""
     await sql.execute("insert into reference_versions values ('product', 'pen', 7), ('customer', 'pen', 9)")
@@ -193,7 +196,9 @@ async def test_an_order_that_is_judged_by_what_is_outdated_is_left_out_as_a_whol
         a_commit(order, message_id=f"m-{order.id}", reply=b"", reference_versions=judged_by[order.id])
         for order in (old, new, unknown)
     ]
-    result = await store.flush(*lease, [*commits, a_commit(an_order(), claims=claims)] if claims else commits)
+    result = await store.flush(
+        *lease, [*commits, a_commit(an_order(), promotion_uses=promotion_uses)] if promotion_uses else commits
+    )
     assert result.owned
     assert result.outdated == {old.id}
     assert result.committed == {new.id, unknown.id}

@@ -86,19 +86,19 @@ async def test_taking_waits_for_a_flush_of_the_former_owner_that_is_under_way(
     assert not (await store.flush(*lease, [a_commit(next_of(order))])).owned
 
 
-@pytest.mark.parametrize("claims", [(), (("TEN", "c-1001"),)], ids=["plain", "claiming"])
+@pytest.mark.parametrize("promotion_uses", [(), (("TEN", "c-1001"),)], ids=["plain", "claiming"])
 async def test_a_flush_that_waited_for_who_takes_writes_nothing(
     store: OrderStore,
     lease: Lease,
     other: Lease,
     sql: asyncpg.Connection[asyncpg.Record],
-    claims: tuple[tuple[str, str], ...],
+    promotion_uses: tuple[tuple[str, str], ...],
 ) -> None:
     transaction = sql.transaction()
     await transaction.start()
     await sql.execute(FENCE, lease.process)
     await sql.execute(TAKE, other.process, lease.process, sorted(ALL))
-    commit = a_commit(an_order(), claims=claims, message_id="m", reply=b"r")
+    commit = a_commit(an_order(), promotion_uses=promotion_uses, message_id="m", reply=b"r")
     flushing = asyncio.create_task(store.flush(*lease, [commit]))
     await until_waiting(sql)
     await transaction.commit()

@@ -29,7 +29,7 @@ async def uses(sql: asyncpg.Connection[asyncpg.Record], code: str) -> tuple[int,
 
 
 def claiming(order: Order, *codes: str, customer_id: str = "c-1001") -> Any:
-    return a_commit(order, claims=tuple((code, customer_id) for code in codes))
+    return a_commit(order, promotion_uses=tuple((code, customer_id) for code in codes))
 
 
 async def test_of_fifty_orders_that_claim_ten_uses_ten_get_one(
@@ -110,7 +110,7 @@ async def test_claims_and_releases_of_an_order_that_is_not_committed_count_for_n
     order = an_order()
     await store.flush(*lease, [claiming(order, "A")])
     stale = next_of(next_of(order))
-    result = await store.flush(*lease, [a_commit(stale, claims=(("B", "c-1001"),), releases=("A",))])
+    result = await store.flush(*lease, [a_commit(stale, promotion_uses=(("B", "c-1001"),), releases=("A",))])
     assert not result.committed
     assert not result.refused
     assert await uses(sql, "A") == (1, 1)
@@ -131,7 +131,7 @@ async def test_a_poisoned_order_gives_its_claim_back(
 ) -> None:
     await promote(sql, "A")
     good, bad = an_order(), an_order()
-    poisoned = a_commit(bad, claims=(("A", "c-1001"),), refunded=-9)
+    poisoned = a_commit(bad, promotion_uses=(("A", "c-1001"),), refunded=-9)
     result = await store.flush(*lease, [claiming(good, "A"), poisoned])
     assert result.committed == {good.id}
     assert set(result.poisoned) == {bad.id}

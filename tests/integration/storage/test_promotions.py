@@ -93,12 +93,12 @@ async def test_uses_are_counted_and_outlive_the_promotion(
 ) -> None:
     await promotions.create(replace(TEN, starts_at=None, ends_at=None))
     order = an_order()
-    await store.flush(*lease, [a_commit(order, claims=(("TEN", "c-1001"),))])
+    await store.flush(*lease, [a_commit(order, promotion_uses=(("TEN", "c-1001"),))])
     assert await promotions.used(["TEN", "NONE"]) == {"TEN": 1}
     await promotions.delete("TEN")
     await promotions.create(replace(TEN, code="Ten", starts_at=None, ends_at=None, max_uses=1))
     assert await promotions.used(["TEN"]) == {"Ten": 1}
-    assert (await store.flush(*lease, [a_commit(an_order(), claims=(("TEN", "c-2"),))])).refused
+    assert (await store.flush(*lease, [a_commit(an_order(), promotion_uses=(("TEN", "c-2"),))])).refused
 
 
 async def test_a_change_writes_what_it_changes_and_nothing_else(

@@ -50,7 +50,7 @@ class Told(Story):
         self.heard: list[Heard] = []
         super().__init__()
         first, self.heard = self.heard, []
-        self._hear(self.told)
+        self._hear(self.decided)
         self.heard += first
 
     def _hear(self, decision: Decision) -> None:

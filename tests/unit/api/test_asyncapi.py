@@ -12,7 +12,7 @@ from messaging.asyncapi import build
 from messaging.envelope import encode_event, encode_notice
 from messaging.topology import CONSUMED
 from sagas.decide import decide
-from sagas.decision import Rules
+from sagas.decision import OrderRules
 from tests.unit.api.harness import NOW, ORDER_ID
 from tests.unit.api.openapi.test_document import references
 
@@ -40,7 +40,7 @@ def valid(kind: str, payload: Any) -> None:
 def test_what_is_said_is_what_is_described() -> None:
     body = CreateOrder(order_id=ORDER_ID, customer_id="c", currency="EUR", lines=(NewLine("S", 1),))
     message = Message(id="m", body=body, actor=Actor(ActorType.CLIENT, "s"))
-    (event, *_) = decide(None, message, NOW, Rules()).events
+    (event, *_) = decide(None, message, NOW, OrderRules()).events
     valid("PedidoCreado", msgspec.json.decode(encode_event(ORDER_ID, event)))
     notice = encode_notice(ORDER_ID, event)
     assert notice is not None

@@ -96,7 +96,7 @@ class Recorded(Story):
     def __init__(self) -> None:
         self.decisions: list[Decision] = []
         super().__init__()
-        self.decisions.insert(0, self.told)
+        self.decisions.insert(0, self.decided)
 
     def _follow(self, decision: Decision) -> None:
         self.decisions.append(decision)

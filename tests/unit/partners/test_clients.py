@@ -17,15 +17,15 @@ from domain.calls import (
     Declined,
     FetchCustomer,
     FetchProducts,
-    GiveBack,
     Hold,
     HoldAnswered,
     HoldLine,
-    NotKnown,
+    NotFound,
     Outcome,
     PaymentAnswered,
     ProductsFetched,
     RefundAnswered,
+    RefundPayment,
     ReleaseHold,
     Request,
     Unknown,
@@ -249,14 +249,14 @@ def test_ids_may_come_back_in_capital_letters() -> None:
 def test_an_answer_about_a_refund_of_another_payment_is_no_answer() -> None:
     amount = {"amount": 700, "currency": "EUR"}
     answer = msgspec.json.encode({"refund_id": "r-1", "payment_id": ORDER, "status": "refunded", "amount": amount})
-    request = GiveBack(refund_id="r-1", payment_id=PAYMENT, amount=Money(700, "EUR"), reason="cancelled")
+    request = RefundPayment(refund_id="r-1", payment_id=PAYMENT, amount=Money(700, "EUR"), reason="cancelled")
     assert isinstance(_perform(PaymentClient, request, answer)[0], Unknown)
 
 
 def test_a_refund_is_posted_and_verified_under_its_own_id() -> None:
     amount = {"amount": 700, "currency": "EUR"}
     answer = msgspec.json.encode({"refund_id": "r-1", "payment_id": PAYMENT, "status": "refunded", "amount": amount})
-    request = GiveBack(refund_id="r-1", payment_id=PAYMENT, amount=Money(700, "EUR"), reason="cancelled")
+    request = RefundPayment(refund_id="r-1", payment_id=PAYMENT, amount=Money(700, "EUR"), reason="cancelled")
     expected = RefundAnswered(refund_id="r-1", status="refunded", amount=Money(700, "EUR"))
     outcome, http = _perform(PaymentClient, request, answer)
     assert outcome == expected
@@ -287,7 +287,7 @@ def test_a_customer_comes_with_addresses() -> None:
 
 
 def test_a_customer_id_of_dots_names_no_other_path() -> None:
-    assert _perform(UserClient, FetchCustomer(".."), NotKnown())[1].sent[0][1] == "/customers/%2E%2E"
+    assert _perform(UserClient, FetchCustomer(".."), NotFound())[1].sent[0][1] == "/customers/%2E%2E"
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_a_customer_id_of_dots_names_no_other_path() -> None:
         (UserClient, FetchCustomer("c")),
     ],
 )
-@pytest.mark.parametrize("word", [NotKnown(), Declined(409, "conflict"), Unknown("503")])
+@pytest.mark.parametrize("word", [NotFound(), Declined(409, "conflict"), Unknown("503")])
 def test_what_is_no_answer_is_passed_on_as_it_is(client_class: Any, request_: Request, word: Outcome) -> None:
     assert _perform(client_class, request_, word)[0] == word
 
@@ -311,7 +311,7 @@ def test_what_is_no_answer_is_passed_on_as_it_is(client_class: Any, request_: Re
 )
 def test_a_request_for_another_partner_is_a_fault_of_ours(client_class: Any, request_: Request) -> None:
     with pytest.raises(TypeError, match="does not answer"):
-        _perform(client_class, request_, NotKnown())
+        _perform(client_class, request_, NotFound())
 
 
 @pytest.mark.parametrize("amount", ["9007199254740992", "9007199254740992.0", "9223372036854775807"])
@@ -335,7 +335,7 @@ def test_a_refund_of_more_than_any_may_be_is_no_word(amount: str, status: str) -
     }
     answer = msgspec.json.encode(said).replace(b"7125", amount.encode())
     for request in (
-        GiveBack(refund_id=PAYMENT, payment_id=PAYMENT, amount=Money(7125, "EUR"), reason="surplus"),
+        RefundPayment(refund_id=PAYMENT, payment_id=PAYMENT, amount=Money(7125, "EUR"), reason="surplus"),
         VerifyRefund(PAYMENT),
     ):
         outcome, _ = _perform(PaymentClient, request, answer)

@@ -13,12 +13,12 @@ from domain.calls import (
     CommitHold,
     Declined,
     FetchCustomer,
-    GiveBack,
     HoldAnswered,
-    NotKnown,
+    NotFound,
     NotSent,
     Outcome,
     Partner,
+    RefundPayment,
     Request,
     Unknown,
     Verify,
@@ -174,7 +174,7 @@ def _answered(bulkhead: ResilientClient, request: Request, *, may_have_happened:
     return bulkhead.call(call)
 
 
-REFUND = GiveBack(refund_id="r", payment_id="p", amount=Money(100, "EUR"), reason="x")
+REFUND = RefundPayment(refund_id="r", payment_id="p", amount=Money(100, "EUR"), reason="x")
 CONFLICT = Declined(409, "exceeds_captured")
 
 
@@ -187,7 +187,7 @@ CONFLICT = Declined(409, "exceeds_captured")
         ([None, CONFLICT], CONFLICT, True),
         ([Throttled("429", retry_after_s=0.0), CONFLICT], CONFLICT, True),
         ([Unknown("lost"), NotSent("refused"), CONFLICT], CONFLICT, True),
-        ([NotSent("refused"), Unknown("lost"), NotKnown()], NotKnown(), True),
+        ([NotSent("refused"), Unknown("lost"), NotFound()], NotFound(), True),
         ([Unknown("404 text/html"), Unknown("lost"), NotSent("refused")], Unknown("refused"), True),
         ([Unknown("401", credentials_refused=True), NotSent("x")], Unknown("x", credentials_refused=True), True),
         ([NotSent("a"), NotSent("b"), NotSent("c")], NotSent("c"), False),
@@ -236,7 +236,7 @@ def test_pages_of_something_in_between_open_the_circuit(run: Run, scripted: Any,
     run(scenario())
 
 
-@pytest.mark.parametrize("word", [NotKnown(), Declined(422, "invalid_request"), Declined(409, "conflict")])
+@pytest.mark.parametrize("word", [NotFound(), Declined(422, "invalid_request"), Declined(409, "conflict")])
 def test_refusals_of_the_partner_keep_the_circuit_closed(run: Run, scripted: Any, word: Outcome) -> None:
     async def scenario() -> None:
         bulkhead = _bulkhead(scripted([word]), attempts_max=1, breaker_failures_max=2)

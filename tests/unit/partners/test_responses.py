@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from domain.calls import Declined, NotKnown, Shortage, Unknown
+from domain.calls import Declined, NotFound, Shortage, Unknown
 from partners import contract
 from partners.contract import PartnerOperation
 from partners.responses import DETAIL_MAX_CHARACTERS, PartnerResponse, Throttled, meaning
@@ -90,7 +90,7 @@ def test_a_code_is_a_refusal_where_the_contract_names_it_and_nowhere_else(name: 
         if (status, code) not in REFUSALS[name] | {(422, "invalid_request")}:
             assert type(outcome) is Unknown, (status, code)
         elif status == 404:
-            assert outcome == NotKnown()
+            assert outcome == NotFound()
         else:
             assert outcome == Declined(status, code, "d")
 

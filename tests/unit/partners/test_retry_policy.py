@@ -9,11 +9,11 @@ from domain.calls import (
     CommitHold,
     Declined,
     FetchCustomer,
-    GiveBack,
     HoldAnswered,
-    NotKnown,
+    NotFound,
     NotSent,
     Outcome,
+    RefundPayment,
     ReleaseHold,
     Request,
     Unknown,
@@ -23,7 +23,7 @@ from domain.money import Money
 from partners.retry_policy import Backoff, RetryBudget, is_repeatable
 
 CHARGE = Charge(payment_id="p", customer_id="c", amount=Money(100, "EUR"), method="card", token=None)
-REFUND = GiveBack(refund_id="r", payment_id="p", amount=Money(100, "EUR"), reason="cancelled")
+REFUND = RefundPayment(refund_id="r", payment_id="p", amount=Money(100, "EUR"), reason="cancelled")
 
 
 @pytest.mark.parametrize("request_", [FetchCustomer("c"), CommitHold(1), ReleaseHold(), REFUND, Verify("p")])
@@ -39,7 +39,7 @@ def test_what_was_never_sent_may_be_sent_even_a_charge() -> None:
     assert is_repeatable(CHARGE, NotSent("refused"))
 
 
-@pytest.mark.parametrize("word", [Declined(409, "out_of_stock"), NotKnown(), HoldAnswered(1, "held")])
+@pytest.mark.parametrize("word", [Declined(409, "out_of_stock"), NotFound(), HoldAnswered(1, "held")])
 def test_a_partners_word_is_final(word: Outcome) -> None:
     assert not is_repeatable(CommitHold(1), word)
 

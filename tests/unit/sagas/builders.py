@@ -1,4 +1,4 @@
-"""What tests of the plot are made of: messages, and orders brought to a status by the messages of a usual life."""
+"""What tests of the state machine are made of: messages, and orders brought to a status by the messages of a usual life."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from domain.calls import (
     CustomerFetched,
     FetchCustomer,
     FetchProducts,
-    GiveBack,
     HoldAnswered,
     Outcome,
     PaymentAnswered,
     ProductsFetched,
     RefundAnswered,
+    RefundPayment,
 )
 from domain.commands import (
     Actor,
@@ -28,7 +28,7 @@ from domain.commands import (
     Cancel,
     CreateOrder,
     Deliver,
-    Known,
+    Lookups,
     Message,
     NewLine,
     Pay,
@@ -41,10 +41,10 @@ from domain.money import Money
 from domain.order import Address, CancelReason, Customer, Order, Product, Status
 from domain.promotions import Promotion, PromotionKind
 from sagas.decide import deadline, decide
-from sagas.decision import Decision, Rules
+from sagas.decision import Decision, OrderRules
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
-RULES = Rules()
+RULES = OrderRules()
 ORDER_ID = "0198f7a2-8e11-7aa0-9a0e-2f8f6d3c1b00"
 ADDRESS = Address(address_id="home", line1="Calle 1", line2=None, city="Lugo", postal_code="27001", country="ES")
 CUSTOMER = Customer(
@@ -66,40 +66,40 @@ TEN_PERCENT = Promotion(code="TEN", kind=PromotionKind.PERCENTAGE, fraction="0.1
 NO_SHIPPING = Promotion(code="NOSHIP", kind=PromotionKind.FREE_SHIPPING, combinable=True)
 FIVE_OFF = Promotion(code="FIVE", kind=PromotionKind.FIXED_AMOUNT, amount=500, currency="EUR")
 PROMOTIONS = (TEN_PERCENT, NO_SHIPPING, FIVE_OFF)
-KNOWN = Known(products=(PEN, INK, FREE), customer=CUSTOMER, promotions=PROMOTIONS, number=42)
-ASKING = Known(promotions=PROMOTIONS, number=42)
+LOOKUPS = Lookups(products=(PEN, INK, FREE), customer=CUSTOMER, promotions=PROMOTIONS, number=42)
+ASKING = Lookups(promotions=PROMOTIONS, number=42)
 CREATE = CreateOrder(customer_id="c-1", currency="EUR", lines=(NewLine("pen", 2), NewLine("ink", 3)), order_id=ORDER_ID)
 _ids = count(1)
 
 
-def message(body: Body, *, known: Known = KNOWN, by: ActorType = ActorType.CLIENT) -> Message:
-    return Message(id=f"m-{next(_ids)}", body=body, actor=Actor(by, "somebody"), known=known)
+def message(body: Body, *, lookups: Lookups = LOOKUPS, by: ActorType = ActorType.CLIENT) -> Message:
+    return Message(id=f"m-{next(_ids)}", body=body, actor=Actor(by, "somebody"), lookups=lookups)
 
 
 class Story:
     """An order and what happens to it: each message is decided on and its decision is the state at once.
 
-    ``calls`` are those that were made, are not answered yet, and whose step is still there; ``told`` the last decision.
+    ``calls`` are those that were made, are not answered yet, and whose step is still there; ``decided`` the last decision.
     """
 
-    def __init__(self, create: CreateOrder = CREATE, *, known: Known = KNOWN, rules: Rules = RULES) -> None:
+    def __init__(self, create: CreateOrder = CREATE, *, lookups: Lookups = LOOKUPS, rules: OrderRules = RULES) -> None:
         self.now = NOW
-        self.known = known
+        self.lookups = lookups
         self.rules = rules
         self.calls: list[Call] = []
-        self.told = decide(None, message(create, known=known), self.now, rules)
-        assert self.told.order is not None
-        self.order: Order = self.told.order
-        self.calls += self.told.calls
+        self.decided = decide(None, message(create, lookups=lookups), self.now, rules)
+        assert self.decided.order is not None
+        self.order: Order = self.decided.order
+        self.calls += self.decided.calls
 
-    def says(self, body: Body, *, by: ActorType = ActorType.CLIENT, known: Known | None = None) -> Decision:
-        self.told = decide(self.order, message(body, known=known or self.known, by=by), self.now, self.rules)
-        self._follow(self.told)
-        return self.told
+    def says(self, body: Body, *, by: ActorType = ActorType.CLIENT, lookups: Lookups | None = None) -> Decision:
+        self.decided = decide(self.order, message(body, lookups=lookups or self.lookups, by=by), self.now, self.rules)
+        self._follow(self.decided)
+        return self.decided
 
     def refuses(self, body: Body) -> Refused:
         try:
-            decide(self.order, message(body, known=self.known), self.now, self.rules)
+            decide(self.order, message(body, lookups=self.lookups), self.now, self.rules)
         except Refused as refused:
             return refused
         raise AssertionError(f"{type(body).__name__} was not refused")
@@ -108,8 +108,8 @@ class Story:
         """Answer the oldest call out, or the oldest of a kind of request; what follows from it may be outdated."""
         call = next(each for each in self.calls if of is None or isinstance(each.request, of))
         self.calls.remove(call)
-        known = replace(self.known, is_outdated=outdated)
-        return self.says(CallAnswered(call.key, call.attempt, outcome), by=ActorType.PARTNER, known=known)
+        lookups = replace(self.lookups, is_outdated=outdated)
+        return self.says(CallAnswered(call.key, call.attempt, outcome), by=ActorType.PARTNER, lookups=lookups)
 
     def wakes(self, *, after_s: float | None = None) -> Decision:
         """Wake the order when it asks for that, or after so many seconds."""
@@ -129,15 +129,15 @@ class Story:
 
     @property
     def types(self) -> list[str]:
-        return [event.type.value for event in self.told.events]
+        return [event.type.value for event in self.decided.events]
 
     @property
     def charge(self) -> Charge:
         return next(call.request for call in self.calls if isinstance(call.request, Charge))
 
     @property
-    def give_back(self) -> GiveBack:
-        return next(call.request for call in self.calls if isinstance(call.request, GiveBack))
+    def give_back(self) -> RefundPayment:
+        return next(call.request for call in self.calls if isinstance(call.request, RefundPayment))
 
     def fetched(self, *products: Product) -> Story:
         self.answer(ProductsFetched(products), of=FetchProducts)
@@ -163,7 +163,7 @@ class Story:
 
     def refunded(self) -> Story:
         asked = self.give_back
-        self.answer(RefundAnswered(refund_id=asked.refund_id, status="refunded", amount=asked.amount), of=GiveBack)
+        self.answer(RefundAnswered(refund_id=asked.refund_id, status="refunded", amount=asked.amount), of=RefundPayment)
         return self
 
     def released(self) -> Story:
@@ -203,7 +203,7 @@ def at(status: Status) -> Story:
             return validated()
         case Status.PAID:
             story = validated().pays()
-            story.known = replace(KNOWN, number=0)
+            story.lookups = replace(LOOKUPS, number=0)
             return story.confirmed()
         case Status.CONFIRMED:
             return validated().pays().confirmed()

@@ -27,16 +27,16 @@ LEGAL = {
 }
 
 
-def check_decision(before: Order | None, decision: Decision, told_status: str | None) -> str | None:
-    """Check a decision; ``told_status`` is the status in the last event so far. Gives the one in the last event now."""
+def check_decision(before: Order | None, decision: Decision, last_published_status: str | None) -> str | None:
+    """Check a decision; ``last_published_status`` is the status in the last event so far. Gives the one in the last event now."""
     after = decision.order
     if after is None:
-        assert decision == Decision(order=None, answer=decision.answer), "what changes nothing lets nothing out"
-        return told_status
+        assert decision == Decision(order=None, result=decision.result), "what changes nothing lets nothing out"
+        return last_published_status
     assert after.version == (before.version if before else 0) + 1
     assert after.ledger == (before.ledger if before else ()) + decision.ledger
-    told_status = _check_events(before, after, decision, told_status)
-    assert told_status == after.status.value, "no change of status goes untold"
+    last_published_status = _check_events(before, after, decision, last_published_status)
+    assert last_published_status == after.status.value, "no change of status goes untold"
     keys = [step.key for step in after.steps]
     assert len(keys) == len(set(keys))
     assert {call.key for call in decision.calls} <= set(keys), "an intent is in the order before its call is made"
@@ -44,10 +44,12 @@ def check_decision(before: Order | None, decision: Decision, told_status: str | 
     assert sums.total == sums.items - sums.discount + sums.shipping + sums.tax
     assert after.discounts or sums.discount == 0
     _check_liveness(after)
-    return told_status
+    return last_published_status
 
 
-def _check_events(before: Order | None, after: Order, decision: Decision, told_status: str | None) -> str | None:
+def _check_events(
+    before: Order | None, after: Order, decision: Decision, last_published_status: str | None
+) -> str | None:
     """Sequences without a gap, and only legal ways from one status to the next."""
     sequence = before.event_seq if before else 0
     notices = before.notice_seq if before else 0
@@ -55,14 +57,14 @@ def _check_events(before: Order | None, after: Order, decision: Decision, told_s
         sequence += 1
         assert (event.sequence, event.version) == (sequence, after.version)
         status, previous = str(event.data["status"]), event.data["previous_status"]
-        assert previous == told_status
+        assert previous == last_published_status
         assert previous == status or (previous, status) in LEGAL
-        told_status = status
+        last_published_status = status
         if event.notice is not None:
             notices += 1
             assert event.notice.sequence == notices
     assert (after.event_seq, after.notice_seq) == (sequence, notices)
-    return told_status
+    return last_published_status
 
 
 def _check_liveness(order: Order) -> None:

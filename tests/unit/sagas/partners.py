@@ -14,13 +14,13 @@ from domain.calls import (
     Charge,
     CommitHold,
     Declined,
-    GiveBack,
     Hold,
     HoldAnswered,
-    NotKnown,
+    NotFound,
     Outcome,
     PaymentAnswered,
     RefundAnswered,
+    RefundPayment,
 )
 from domain.commands import Body, PaymentConfirmed, PaymentRejected
 from domain.money import Money
@@ -76,7 +76,7 @@ class Stock:
         if self.state == "committed":
             return HoldAnswered(self.revision, "committed")
         if self.state == "none":
-            return NotKnown()
+            return NotFound()
         return Declined(409, "stale_revision" if self.state == "held" else f"hold_{self.state}")
 
     def release(self) -> Outcome:
@@ -97,7 +97,7 @@ class Bank:
     """PaymentSvc: one charge a payment id for ever, refunds up to what was captured."""
 
     charges: dict[str, Charged] = field(default_factory=dict)
-    refunds: dict[str, tuple[str, GiveBack]] = field(default_factory=dict)
+    refunds: dict[str, tuple[str, RefundPayment]] = field(default_factory=dict)
     events: list[Body] = field(default_factory=list)
 
     def charge(self, asked: Charge, mood: int) -> Outcome:
@@ -130,10 +130,10 @@ class Bank:
     def verify(self, payment_id: str) -> Outcome:
         known = self.charges.get(payment_id)
         if known is None:
-            return NotKnown()
+            return NotFound()
         return PaymentAnswered(payment_id=payment_id, status=known.status, amount=known.amount)
 
-    def give_back(self, asked: GiveBack, mood: int) -> Outcome:
+    def give_back(self, asked: RefundPayment, mood: int) -> Outcome:
         known = self.refunds.get(asked.refund_id)
         if known is not None:
             assert known[1] == asked, "a refund made again must be the same"
@@ -151,7 +151,7 @@ class Bank:
     def verify_refund(self, refund_id: str) -> Outcome:
         known = self.refunds.get(refund_id)
         if known is None:
-            return NotKnown()
+            return NotFound()
         status, asked = known
         if status == "processing":
             self.refunds[refund_id] = ("refunded", asked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from domain.calls import Declined, GiveBack, RefundAnswered
+from domain.calls import Declined, RefundAnswered, RefundPayment
 from domain.commands import ActorType, Pay, Record, RetryNow
 from domain.money import Money
 from domain.order import Attention, Status
@@ -45,9 +45,9 @@ def test_an_order_past_its_time_is_not_said_to_be_payable() -> None:
 def test_retries_of_a_rejected_refund_are_bounded_and_then_it_is_recorded() -> None:
     story = prepared().cancels()
     for _ in range(refunding.STAFF_REFUNDS_MAX - 1):
-        story.answer(refund_said(story, "rejected"), of=GiveBack)
+        story.answer(refund_said(story, "rejected"), of=RefundPayment)
         story.says(RetryNow(), by=ActorType.STAFF)
-    story.answer(refund_said(story, "rejected"), of=GiveBack)
+    story.answer(refund_said(story, "rejected"), of=RefundPayment)
     assert story.refuses(RetryNow()).code == "too_many_refund_attempts"
     last = story.order.payments[0].refunds[-1]
     word = Record(
@@ -70,7 +70,7 @@ def two_refunds() -> tuple[Story, RefundAnswered, RefundAnswered]:
     )  # fmt: skip
     story.says(RetryNow(), by=ActorType.STAFF)
     story.cancels()
-    first, second = (call.request for call in story.calls if isinstance(call.request, GiveBack))
+    first, second = (call.request for call in story.calls if isinstance(call.request, RefundPayment))
     return (
         story,
         RefundAnswered(refund_id=first.refund_id, status="refunded", amount=first.amount),
@@ -82,8 +82,8 @@ def two_refunds() -> tuple[Story, RefundAnswered, RefundAnswered]:
 def test_a_refund_that_is_rejected_after_another_began_keeps_its_own_fate(verb: str) -> None:
     """Two refunds of one payment: the first one's rejection was taken for the last one's, and the order stood still."""
     story, first, second = two_refunds()
-    story.answer(Declined(409, "exceeds_captured"), of=GiveBack)
-    story.answer(second, of=GiveBack)
+    story.answer(Declined(409, "exceeds_captured"), of=RefundPayment)
+    story.answer(second, of=RefundPayment)
     assert story.order.status is Status.CANCELLING
     assert [note.key for note in story.order.attention] == [f"refund:{first.refund_id}"]
     if verb == "retry":
@@ -104,8 +104,8 @@ def test_a_refund_that_is_rejected_after_another_began_keeps_its_own_fate(verb: 
 def test_an_order_from_before_refunds_had_notes_of_their_own_can_be_brought_to_its_end(verb: RetryNow | None) -> None:
     """Its note stands under the payment; in one that the old rules had left standing still, there is none."""
     story, first, second = two_refunds()
-    story.answer(Declined(409, "exceeds_captured"), of=GiveBack)
-    story.answer(second, of=GiveBack)
+    story.answer(Declined(409, "exceeds_captured"), of=RefundPayment)
+    story.answer(second, of=RefundPayment)
     payment_id = story.order.payments[0].payment_id
     old = (Attention(f"refund:{payment_id}", "refund_rejected", "exceeds_captured"),) if verb is None else ()
     story.order = decode_order(encode_order(replace(story.order, attention=old)), 1)

@@ -7,11 +7,11 @@ from msgspec.structs import replace
 
 from domain.calls import (
     Declined,
-    GiveBack,
     HoldAnswered,
-    NotKnown,
+    NotFound,
     NotSent,
     Outcome,
+    RefundPayment,
     ReleaseHold,
     Unknown,
     VerifyRefund,
@@ -33,8 +33,8 @@ from tests.unit.sagas.builders import ASKING, CREATE, RULES, Story, at, prepared
 
 
 def test_an_order_that_asked_for_nothing_is_cancelled_at_once() -> None:
-    story = Story(known=ASKING)
-    answer = story.says(Cancel(CancelReason.CUSTOMER, "why not")).answer
+    story = Story(lookups=ASKING)
+    answer = story.says(Cancel(CancelReason.CUSTOMER, "why not")).result
     order = story.order
     assert (order.status, answer.settled) == (Status.CANCELLED, True)
     assert (order.cancel_reason, order.cancel_note) == (CancelReason.CUSTOMER, "why not")
@@ -46,7 +46,7 @@ def test_an_order_that_asked_for_nothing_is_cancelled_at_once() -> None:
 def test_an_order_that_asked_for_a_hold_gives_it_back_by_a_call_even_if_no_answer_came() -> None:
     story = Story()
     story.calls.clear()
-    answer = story.says(Cancel(CancelReason.CUSTOMER)).answer
+    answer = story.says(Cancel(CancelReason.CUSTOMER)).result
     assert (story.order.status, answer.settled) == (Status.CANCELLING, False)
     assert story.requests == [ReleaseHold()]
     assert story.says(CallAnswered("hold:1", 1, HoldAnswered(1, "held"))).order is None
@@ -57,15 +57,15 @@ def test_an_order_that_asked_for_a_hold_gives_it_back_by_a_call_even_if_no_answe
 def test_money_goes_back_first_then_the_stock_then_the_promotions_and_only_then_it_is_told() -> None:
     story = validated(replace(CREATE, discount_codes=("TEN", "NOSHIP"))).pays().confirmed().committed()
     story.cancels()
-    assert [type(request) for request in story.requests] == [GiveBack]
+    assert [type(request) for request in story.requests] == [RefundPayment]
     assert story.types == ["PedidoActualizado"]
-    assert not story.told.releases
+    assert not story.decided.releases
     story.refunded()
     assert [type(request) for request in story.requests] == [ReleaseHold]
-    assert not story.told.releases
+    assert not story.decided.releases
     story.released()
-    assert story.told.releases == ("TEN", "NOSHIP")
-    (event,) = story.told.events
+    assert story.decided.releases == ("TEN", "NOSHIP")
+    (event,) = story.decided.events
     assert event.type.value == "PedidoCancelado"
     assert event.data["reason"] == "customer"
     refund = story.order.payments[0].refunds[0]
@@ -83,7 +83,7 @@ def test_money_goes_back_first_then_the_stock_then_the_promotions_and_only_then_
 
 def test_every_confirmed_payment_is_refunded() -> None:
     story = validated().pays(1000).confirmed().pays().confirmed().cancels()
-    assert sorted(request.amount.amount for request in story.requests if isinstance(request, GiveBack)) == sorted(
+    assert sorted(request.amount.amount for request in story.requests if isinstance(request, RefundPayment)) == sorted(
         payment.amount for payment in story.order.payments
     )
     story.refunded()
@@ -96,7 +96,7 @@ def test_every_confirmed_payment_is_refunded() -> None:
 def test_cancelling_again_is_a_success_and_the_first_reason_stays(status: Status) -> None:
     story = at(status)
     decision = story.says(Cancel(CancelReason.STAFF, "mine"))
-    assert (decision.order, decision.answer.settled) == (None, status is Status.CANCELLED)
+    assert (decision.order, decision.result.settled) == (None, status is Status.CANCELLED)
     assert story.order.cancel_reason is CancelReason.CUSTOMER
 
 
@@ -116,7 +116,7 @@ def test_a_late_answer_to_the_commit_changes_nothing_while_the_stock_is_given_ba
     assert story.says(CallAnswered(commit.key, 1, HoldAnswered(1, "committed"))).order is None
 
 
-@pytest.mark.parametrize("outcome", [Unknown("timeout"), NotSent("open"), NotKnown(), HoldAnswered(1, "held")])
+@pytest.mark.parametrize("outcome", [Unknown("timeout"), NotSent("open"), NotFound(), HoldAnswered(1, "held")])
 def test_giving_the_stock_back_is_tried_until_it_succeeds(outcome: Outcome) -> None:
     story = validated().cancels()
     for _ in range(RULES.step_attention_attempts + 2):
@@ -160,7 +160,7 @@ def test_a_refund_that_never_arrived_is_sent_again_under_the_same_id() -> None:
     first = story.give_back
     story.answer(refund_said(story, "processing"))
     story.wakes()
-    story.answer(NotKnown(), of=VerifyRefund)
+    story.answer(NotFound(), of=VerifyRefund)
     assert story.requests == [first]
 
 
@@ -173,7 +173,7 @@ def test_a_refund_is_entered_once_however_often_it_is_told() -> None:
     assert len(story.order.ledger) == 2
 
 
-@pytest.mark.parametrize("outcome", [Declined(409, "exceeds_captured"), NotKnown()])
+@pytest.mark.parametrize("outcome", [Declined(409, "exceeds_captured"), NotFound()])
 def test_a_refund_that_is_declined_waits_for_staff(outcome: Outcome) -> None:
     story = prepared().cancels()
     story.answer(outcome)
@@ -189,14 +189,14 @@ def test_cancelling_tries_again_what_was_refused_as_a_surplus_before() -> None:
     story.calls.clear()
     story.pays().confirmed()
     story.says(PaymentConfirmed(payment_id=first.payment_id, amount=Money(first.amount, "EUR")))
-    surplus = next(call for call in story.calls if isinstance(call.request, GiveBack))
+    surplus = next(call for call in story.calls if isinstance(call.request, RefundPayment))
     story.calls.remove(surplus)
     story.says(CallAnswered(surplus.key, 1, Declined(409, "exceeds_captured")))
     assert [note.reason for note in story.order.attention] == ["refund_rejected"]
     story.calls.clear()
     story.cancels()
     assert story.order.attention == ()
-    assert sorted(request.amount.amount for request in story.requests if isinstance(request, GiveBack)) == [
+    assert sorted(request.amount.amount for request in story.requests if isinstance(request, RefundPayment)) == [
         first.amount,
         first.amount,
     ]
@@ -210,6 +210,8 @@ def test_a_surplus_that_was_refused_is_not_taken_from_another_payment_instead() 
     story.pays().confirmed()
     first, second, _ = story.order.payments
     story.says(PaymentConfirmed(payment_id=first.payment_id, amount=Money(first.amount, "EUR")))
-    story.answer(Declined(409, "exceeds_captured"), of=GiveBack)
+    story.answer(Declined(409, "exceeds_captured"), of=RefundPayment)
     story.says(PaymentConfirmed(payment_id=second.payment_id, amount=Money(second.amount, "EUR")))
-    assert [request.payment_id for request in story.requests if isinstance(request, GiveBack)] == [second.payment_id]
+    assert [request.payment_id for request in story.requests if isinstance(request, RefundPayment)] == [
+        second.payment_id
+    ]

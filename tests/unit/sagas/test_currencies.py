@@ -11,7 +11,7 @@ from domain.order import Product, Status
 from domain.promotions import Promotion, PromotionKind
 from domain.representation import represent
 from domain.totals_and_statuses import payment_status, totals
-from tests.unit.sagas.builders import KNOWN, ORDER_ID, PEN, Story
+from tests.unit.sagas.builders import LOOKUPS, ORDER_ID, PEN, Story
 
 CURRENCIES = ("JPY", "EUR", "KWD")
 SKUS = ("a", "b", "c")
@@ -70,8 +70,8 @@ def test_the_parts_of_an_order_add_up_to_its_total_and_its_refunds_to_what_was_p
         discount_codes=tuple(promotion.code for promotion in promotions),
     )
     # Without a number the order stays where it was paid, so that it can still be cancelled from there.
-    known = replace(KNOWN, products=products, promotions=promotions, number=0)
-    story = Story(create, known=known).held()
+    lookups = replace(LOOKUPS, products=products, promotions=promotions, number=0)
+    story = Story(create, lookups=lookups).held()
     shown = represent(story.order)
     sums = shown["totals"]
     assert sums["total"] == sums["items"] - sums["discount"] + sums["shipping"] + sums["tax"]

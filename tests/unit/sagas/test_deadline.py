@@ -11,7 +11,7 @@ from domain.calls import CommitHold, FetchProducts, HoldAnswered, NotSent, Partn
 from domain.commands import ActorType, AskAgain, CallAnswered, Wake
 from domain.order import CancelReason, Status
 from sagas.decide import deadline, resume
-from tests.unit.sagas.builders import ASKING, KNOWN, RULES, Story, at, validated
+from tests.unit.sagas.builders import ASKING, LOOKUPS, RULES, Story, at, validated
 
 
 def test_an_order_that_waits_to_be_paid_has_its_expiry_as_deadline() -> None:
@@ -32,7 +32,7 @@ def test_an_order_that_waits_for_somebody_or_is_closed_has_no_deadline(status: S
 @pytest.mark.parametrize("status", list(Status))
 def test_a_wake_before_anything_is_due_changes_nothing_and_repeats_no_call(status: Status) -> None:
     story = at(status)
-    story.known = replace(KNOWN, number=0)
+    story.lookups = replace(LOOKUPS, number=0)
     for _ in range(3):
         decision = story.says(Wake(), by=ActorType.TIMER)
         assert (decision.order, decision.calls, decision.events) == (None, (), ())
@@ -45,11 +45,11 @@ def test_an_unpaid_order_expires_at_its_time_and_not_a_moment_earlier() -> None:
     story.now = story.order.expires_at
     story.says(Wake(), by=ActorType.TIMER)
     assert (story.order.status, story.order.cancel_reason) == (Status.CANCELLING, CancelReason.EXPIRED)
-    assert story.told.events[0].actor.type is ActorType.TIMER
+    assert story.decided.events[0].actor.type is ActorType.TIMER
 
 
 def test_an_order_whose_partners_never_answer_expires_a_window_after_its_creation() -> None:
-    story = Story(known=ASKING)
+    story = Story(lookups=ASKING)
     for _ in range(200):
         if story.order.is_closed:
             break
@@ -104,7 +104,7 @@ def test_back_off_doubles_up_to_its_limit_and_the_order_shows_that_it_needs_atte
 def test_a_paid_order_without_a_number_is_confirmed_at_the_next_wake() -> None:
     story = at(Status.PAID)
     assert deadline(story.order) == story.order.updated_at
-    story.known = KNOWN
+    story.lookups = LOOKUPS
     story.says(Wake())
     assert (story.order.status, story.order.number) == (Status.CONFIRMED, "ORD-000000042")
     assert [type(request) for request in story.requests] == [CommitHold]
@@ -112,7 +112,7 @@ def test_a_paid_order_without_a_number_is_confirmed_at_the_next_wake() -> None:
 
 def test_after_a_restart_the_calls_under_way_are_made_again_the_same() -> None:
     """Whether they were sent before is not known, so that a refusal need not be the whole truth."""
-    story = Story(known=ASKING)
+    story = Story(lookups=ASKING)
     again = [replace(call, may_have_happened=True) for call in story.calls]
     assert list(resume(story.order, story.now, RULES)) == again
 
@@ -129,7 +129,7 @@ OPEN = NotSent("circuit open", circuit_open=True)
 
 
 def test_while_the_circuit_is_open_a_step_waits_about_a_minute_and_not_for_its_fast_tries() -> None:
-    story = Story(known=ASKING)
+    story = Story(lookups=ASKING)
     story.answer(OPEN, of=FetchProducts)
     due = deadline(story.order)
     assert due is not None
@@ -150,7 +150,7 @@ def test_a_step_that_has_waited_as_long_as_its_fast_tries_take_needs_attention()
 
 
 def test_asking_again_makes_the_calls_to_that_partner_before_their_time_and_no_others() -> None:
-    story = Story(known=ASKING)
+    story = Story(lookups=ASKING)
     story.answer(OPEN, of=FetchProducts)
     story.answer(OPEN)
     assert story.says(AskAgain(Partner.PAYMENT), by=ActorType.TIMER).order is None

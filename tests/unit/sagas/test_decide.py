@@ -9,7 +9,7 @@ from domain.calls import (
     CustomerFetched,
     Declined,
     HoldAnswered,
-    NotKnown,
+    NotFound,
     NotSent,
     Outcome,
     PaymentAnswered,
@@ -62,7 +62,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     PaymentAnswered(payment_id="nobody", status="confirmed", amount=Money(1, "EUR")),
     RefundAnswered(refund_id="nothing", status="refunded", amount=Money(1, "EUR")),
     Declined(409, "out_of_stock"),
-    NotKnown(),
+    NotFound(),
     NotSent("circuit open"),
     Unknown("timeout"),
 )

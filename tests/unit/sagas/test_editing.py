@@ -24,8 +24,20 @@ from domain.order import Status
 from domain.promotions import Promotion, PromotionKind
 from domain.representation import totals
 from sagas.decide import decide
-from sagas.decision import Claim
-from tests.unit.sagas.builders import ASKING, CREATE, INK, KNOWN, NOW, PEN, PROMOTIONS, RULES, Story, message, validated
+from sagas.decision import PromotionUse
+from tests.unit.sagas.builders import (
+    ASKING,
+    CREATE,
+    INK,
+    LOOKUPS,
+    NOW,
+    PEN,
+    PROMOTIONS,
+    RULES,
+    Story,
+    message,
+    validated,
+)
 
 
 def refusal(create: CreateOrder) -> Refused:
@@ -41,7 +53,7 @@ def test_a_new_order_is_created_at_version_one_and_expires_a_payment_window_late
     assert order.expires_at == NOW + timedelta(seconds=1800)
     assert order.metadata == {"gift": "yes"}
     assert story.types == ["PedidoCreado"]
-    assert story.told.answer.settled is False
+    assert story.decided.result.settled is False
 
 
 def test_a_sku_that_is_named_twice_is_one_line() -> None:
@@ -77,7 +89,7 @@ def test_what_can_be_known_to_be_wrong_at_once_is_refused_and_nothing_is_stored(
 
 
 def test_two_hundred_lines_are_not_too_many() -> None:
-    story = Story(replace(CREATE, lines=tuple(NewLine(f"s{i}", 1) for i in range(200))), known=ASKING)
+    story = Story(replace(CREATE, lines=tuple(NewLine(f"s{i}", 1) for i in range(200))), lookups=ASKING)
     assert len(story.order.lines) == 200
 
 
@@ -90,7 +102,7 @@ def test_a_promotion_outside_its_window_is_not_active(change: dict[str, object])
     with pytest.raises(Refused) as caught:
         decide(
             None,
-            message(replace(CREATE, discount_codes=("TEN",)), known=replace(KNOWN, promotions=(promotion,))),
+            message(replace(CREATE, discount_codes=("TEN",)), lookups=replace(LOOKUPS, promotions=(promotion,))),
             NOW,
             RULES,
         )
@@ -99,7 +111,7 @@ def test_a_promotion_outside_its_window_is_not_active(change: dict[str, object])
 
 def test_each_code_of_a_creation_is_claimed_once() -> None:
     story = Story(replace(CREATE, discount_codes=("TEN", "NOSHIP", "TEN")))
-    assert story.told.claims == (Claim("TEN", "c-1"), Claim("NOSHIP", "c-1"))
+    assert story.decided.promotion_uses == (PromotionUse("TEN", "c-1"), PromotionUse("NOSHIP", "c-1"))
     assert [discount.code for discount in story.order.discounts] == ["TEN", "NOSHIP"]
 
 
@@ -108,7 +120,7 @@ def test_an_edit_raises_the_revision_and_sends_the_order_back_to_be_validated() 
     decision = story.says(AddItem("free", 1))
     order = story.order
     assert (order.status, order.revision) == (Status.CREATED, 2)
-    assert decision.answer.resource_id == order.lines[-1].id
+    assert decision.result.resource_id == order.lines[-1].id
     assert story.types == ["PedidoActualizado"]
     assert set(decision.events[0].data["changed"]) == {"items", "totals", "status"}  # type: ignore[call-overload]
     story.held()
@@ -128,12 +140,12 @@ def test_adding_a_sku_that_is_in_the_order_adds_to_its_line_up_to_ten_thousand()
     story = validated()
     line = story.order.lines[0]
     assert story.refuses(AddItem("pen", 9_999)).code == "quantity_out_of_range"
-    assert story.says(AddItem("pen", 9_998)).answer.resource_id == line.id
+    assert story.says(AddItem("pen", 9_998)).result.resource_id == line.id
     assert [each.quantity for each in story.order.lines] == [10_000, 3]
 
 
 def test_a_line_past_the_two_hundredth_is_too_many() -> None:
-    story = Story(replace(CREATE, lines=tuple(NewLine(f"s{i}", 1) for i in range(200))), known=ASKING)
+    story = Story(replace(CREATE, lines=tuple(NewLine(f"s{i}", 1) for i in range(200))), lookups=ASKING)
     assert story.refuses(AddItem("new", 1)).code == "too_many_lines"
 
 
@@ -201,7 +213,7 @@ def test_an_edited_order_shows_amounts_that_add_up_before_it_is_validated_again(
 def test_applying_a_discount_claims_it_and_shows_what_it_takes_off() -> None:
     story = validated()
     decision = story.says(ApplyDiscount("TEN"))
-    assert decision.claims == (Claim("TEN", "c-1"),)
+    assert decision.promotion_uses == (PromotionUse("TEN", "c-1"),)
     story.held()
     assert [(each.code, each.amount, each.reason) for each in story.order.discounts] == [("TEN", 300, None)]
     assert totals(story.order).discount == 300
@@ -210,7 +222,7 @@ def test_applying_a_discount_claims_it_and_shows_what_it_takes_off() -> None:
 def test_a_discount_that_is_on_the_order_already_is_a_repeat() -> None:
     story = validated(replace(CREATE, discount_codes=("TEN",)))
     decision = story.says(ApplyDiscount("TEN"))
-    assert (decision.order, decision.claims) == (None, ())
+    assert (decision.order, decision.promotion_uses) == (None, ())
 
 
 def test_removing_a_discount_gives_its_use_back() -> None:
@@ -225,7 +237,7 @@ def test_a_code_is_the_promotions_own_however_a_customer_writes_it() -> None:
     assert [discount.code for discount in story.order.discounts] == ["TEN", "NOSHIP"]
     story = validated()
     decision = story.says(ApplyDiscount("tEN"))
-    assert decision.claims == (Claim("TEN", "c-1"),)
+    assert decision.promotion_uses == (PromotionUse("TEN", "c-1"),)
     assert story.order.discounts[0].code == "TEN"
     assert story.says(ApplyDiscount("Ten")).order is None
     assert story.says(RemoveDiscount("ten")).releases == ("TEN",)
@@ -234,8 +246,8 @@ def test_a_code_is_the_promotions_own_however_a_customer_writes_it() -> None:
 
 def test_a_discount_that_prices_keep_from_applying_stays_listed_with_nothing_and_a_reason() -> None:
     big = Promotion(code="BIG", kind=PromotionKind.PERCENTAGE, fraction="0.5", min_subtotal=2500, combinable=True)
-    known = replace(KNOWN, promotions=(big,))
-    story = Story(replace(CREATE, discount_codes=("BIG",)), known=known).held()
+    lookups = replace(LOOKUPS, promotions=(big,))
+    story = Story(replace(CREATE, discount_codes=("BIG",)), lookups=lookups).held()
     assert totals(story.order).discount == 1500
     story.says(ChangeQuantity(story.order.lines[0].id, 1))
     story.held()
@@ -244,8 +256,8 @@ def test_a_discount_that_prices_keep_from_applying_stays_listed_with_nothing_and
 
 def test_what_a_price_was_at_validation_is_kept_until_the_next_one() -> None:
     story = validated()
-    cheap = replace(KNOWN, products=(replace(PEN, unit_price=1), INK))
-    story.says(ChangeQuantity(story.order.lines[0].id, 1), known=cheap)
+    cheap = replace(LOOKUPS, products=(replace(PEN, unit_price=1), INK))
+    story.says(ChangeQuantity(story.order.lines[0].id, 1), lookups=cheap)
     assert story.order.lines[0].unit_price == 1000
     story.held()
     assert story.order.lines[0].unit_price == 1

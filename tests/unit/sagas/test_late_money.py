@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from domain.calls import (
-    NotKnown,
+    NotFound,
     Unknown,
     Verify,
 )
@@ -31,7 +31,7 @@ def never_made() -> Story:
     for _ in range(2):
         story.calls.clear()
         story.wakes(after_s=0 if not story.order.steps[0].not_found_at else RULES.payment_settle_s)
-        story.answer(NotKnown())
+        story.answer(NotFound())
     return story
 
 
@@ -44,7 +44,7 @@ def test_the_watch_for_money_of_a_payment_never_made_lasts_a_day_with_ever_longe
     while (due := deadline(story.order)) is not None:
         pauses.append((due - story.now).total_seconds())
         story.wakes()
-        story.answer(NotKnown(), of=Verify)
+        story.answer(NotFound(), of=Verify)
     assert (story.now - begun).total_seconds() >= RULES.payment_watch_s
     assert pauses == sorted(pauses)
     assert 5 <= len(pauses) <= 40

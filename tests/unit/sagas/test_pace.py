@@ -16,15 +16,15 @@ from domain.calls import (
     Declined,
     FetchCustomer,
     FetchProducts,
-    GiveBack,
     Hold,
     HoldAnswered,
-    NotKnown,
+    NotFound,
     NotSent,
     Outcome,
     PaymentAnswered,
     ProductsFetched,
     RefundAnswered,
+    RefundPayment,
     ReleaseHold,
     Request,
     Unknown,
@@ -39,7 +39,7 @@ from tests.unit.sagas.builders import ASKING, CUSTOMER, INK, PEN, Story, prepare
 
 COMMITS_A_SECOND_MAX = 20
 NOTHING = (
-    NotKnown(),
+    NotFound(),
     NotSent("no connection"),
     NotSent("circuit open", circuit_open=True),
     Unknown("timeout"),
@@ -68,7 +68,7 @@ def possible(request: Request) -> tuple[Outcome, ...]:
                     for status, amount in (("processing", 0), ("confirmed", 7), ("rejected", 0))
                 ),
             )
-        case GiveBack(refund_id=refund_id) | VerifyRefund(refund_id=refund_id):
+        case RefundPayment(refund_id=refund_id) | VerifyRefund(refund_id=refund_id):
             return (
                 *NOTHING,
                 Declined(409, "exceeds_captured"),
@@ -109,7 +109,7 @@ def is_out(story: Story, key: str, attempt: int) -> bool:
 
 
 BEGINNINGS: dict[str, Callable[[], Story]] = {
-    "asking": lambda: Story(known=ASKING),
+    "asking": lambda: Story(lookups=ASKING),
     "holding": Story,
     "paying": lambda: validated().pays(),
     "committing": lambda: validated().pays().confirmed(),

@@ -12,12 +12,12 @@ from domain.calls import (
     Charge,
     CommitHold,
     Declined,
-    GiveBack,
     Hold,
     HoldAnswered,
-    NotKnown,
+    NotFound,
     NotSent,
     Outcome,
+    RefundPayment,
     ReleaseHold,
     Unknown,
     Verify,
@@ -41,7 +41,7 @@ def reasons(story: Story) -> list[str]:
 def unanswered_refund() -> Story:
     """A refund whose first sending was not answered, and whose second is out."""
     story = prepared().cancels()
-    story.answer(Unknown("timeout"), of=GiveBack)
+    story.answer(Unknown("timeout"), of=RefundPayment)
     story.wakes()
     return story
 
@@ -53,7 +53,7 @@ def test_a_refund_that_was_done_though_its_repeat_is_refused_is_never_given_back
     """Its POST timed out and was done, its repeat got a 4xx: it was told as rejected, and staff's retry gave it twice."""
     story = unanswered_refund()
     refund = story.order.payments[0].refunds[0]
-    story.answer(Declined(409, "exceeds_captured"), of=GiveBack)
+    story.answer(Declined(409, "exceeds_captured"), of=RefundPayment)
     assert (story.order.payments[0].refunds[0].status, reasons(story)) == (RefundStatus.PROCESSING, [])
     story.says(RetryNow(), by=ActorType.STAFF)
     assert story.requests == [VerifyRefund(refund.refund_id)]
@@ -64,14 +64,14 @@ def test_a_refund_that_was_done_though_its_repeat_is_refused_is_never_given_back
 
 def test_a_refund_refused_after_an_unanswered_try_is_rejected_once_it_was_not_known_for_the_settling_time() -> None:
     story = unanswered_refund()
-    story.answer(Declined(409, "exceeds_captured"), of=GiveBack)
+    story.answer(Declined(409, "exceeds_captured"), of=RefundPayment)
     story.wakes()
-    story.answer(NotKnown(), of=VerifyRefund)
+    story.answer(NotFound(), of=VerifyRefund)
     first_seen = story.now
     assert (story.order.payments[0].refunds[0].status, story.requests) == (RefundStatus.PROCESSING, [])
     story.wakes()
     assert story.now == first_seen + timedelta(seconds=RULES.payment_settle_s)
-    story.answer(NotKnown(), of=VerifyRefund)
+    story.answer(NotFound(), of=VerifyRefund)
     assert story.order.payments[0].refunds[0].status is RefundStatus.REJECTED
     assert reasons(story) == [AttentionReason.REFUND_REJECTED]
     assert "exceeds_captured" in story.order.attention[0].detail
@@ -79,26 +79,26 @@ def test_a_refund_refused_after_an_unanswered_try_is_rejected_once_it_was_not_kn
 
 def test_a_refund_that_is_processing_after_its_refusal_forgets_the_refusal() -> None:
     story = unanswered_refund()
-    story.answer(Declined(409, "exceeds_captured"), of=GiveBack)
+    story.answer(Declined(409, "exceeds_captured"), of=RefundPayment)
     story.wakes()
     story.answer(refund_said(story, "processing"), of=VerifyRefund)
     story.wakes()
-    story.answer(NotKnown(), of=VerifyRefund)
-    assert [type(request) for request in story.requests] == [GiveBack]
+    story.answer(NotFound(), of=VerifyRefund)
+    assert [type(request) for request in story.requests] == [RefundPayment]
 
 
 def test_a_refund_that_paymentsvc_had_worked_on_is_not_rejected_by_the_refusal_of_its_repeat() -> None:
     story = prepared().cancels()
-    story.answer(refund_said(story, "processing"), of=GiveBack)
+    story.answer(refund_said(story, "processing"), of=RefundPayment)
     story.wakes()
-    story.answer(NotKnown(), of=VerifyRefund)
-    story.answer(Declined(409, "exceeds_captured"), of=GiveBack)
+    story.answer(NotFound(), of=VerifyRefund)
+    story.answer(Declined(409, "exceeds_captured"), of=RefundPayment)
     assert (story.order.payments[0].refunds[0].status, reasons(story)) == (RefundStatus.PROCESSING, [])
 
 
 def test_a_refund_whose_payment_is_not_known_after_an_unanswered_try_is_asked_about() -> None:
     story = unanswered_refund()
-    story.answer(NotKnown(), of=GiveBack)
+    story.answer(NotFound(), of=RefundPayment)
     assert story.order.payments[0].refunds[0].status is RefundStatus.PROCESSING
     story.wakes()
     assert [type(request) for request in story.requests] == [VerifyRefund]
@@ -106,7 +106,7 @@ def test_a_refund_whose_payment_is_not_known_after_an_unanswered_try_is_asked_ab
 
 def test_a_refund_whose_id_is_known_with_other_content_is_asked_about() -> None:
     story = prepared().cancels()
-    story.answer(Declined(409, "conflict"), of=GiveBack)
+    story.answer(Declined(409, "conflict"), of=RefundPayment)
     assert story.order.payments[0].refunds[0].status is RefundStatus.PROCESSING
     story.wakes()
     assert [type(request) for request in story.requests] == [VerifyRefund]
@@ -137,7 +137,7 @@ def test_an_unanswered_sending_is_remembered_whoever_made_it(how: str) -> None:
 # Charges.
 
 
-@pytest.mark.parametrize("outcome", [NotKnown(), HoldAnswered(1, "held")])
+@pytest.mark.parametrize("outcome", [NotFound(), HoldAnswered(1, "held")])
 def test_an_answer_that_no_charge_has_rejects_nothing(outcome: Outcome) -> None:
     """A 404 to a charge told it as rejected, and a second payment could be started."""
     story = validated().pays()
@@ -167,7 +167,7 @@ def test_a_charge_that_paymentsvc_neither_knows_nor_takes_goes_round_ever_more_s
     while story.now < story.order.expires_at and story.order.status is Status.VALIDATED:
         before = story.now
         story.wakes()
-        story.answer(NotKnown(), of=Verify)
+        story.answer(NotFound(), of=Verify)
         if not story.calls:
             break
         story.answer(Declined(422, "invalid_request"), of=Charge)
@@ -179,7 +179,7 @@ def test_a_charge_that_paymentsvc_neither_knows_nor_takes_goes_round_ever_more_s
     assert rounds < RULES.payment_window_s / (RULES.step_retry_max_s * 0.75) + RULES.step_attention_attempts
     assert waits[4] > waits[2] > waits[1]
     story.wakes()
-    story.answer(NotKnown(), of=Verify)
+    story.answer(NotFound(), of=Verify)
     assert story.order.payments[0].code == "never_made"
     assert (story.order.cancel_reason, reasons(story)) == (CancelReason.EXPIRED, [])
     assert (story.now - begun).total_seconds() < RULES.payment_window_s + 2 * RULES.payment_settle_s
@@ -213,12 +213,12 @@ def test_an_answer_that_is_no_answer_to_a_hold_or_commit_is_tried_again(of: type
     before = story.order.status
     story.answer(Unknown("a page"), of=of)
     story.wakes()
-    story.answer(NotKnown() if of is Hold else Declined(422, "invalid_request"), of=of)
+    story.answer(NotFound() if of is Hold else Declined(422, "invalid_request"), of=of)
     assert (story.order.status, story.order.rehold_tried) == (before, False)
     assert story.order.steps[0].state is StepState.RETRYING
 
 
-@pytest.mark.parametrize("outcome", [Declined(409, "hold_expired"), Declined(409, "stale_revision"), NotKnown()])
+@pytest.mark.parametrize("outcome", [Declined(409, "hold_expired"), Declined(409, "stale_revision"), NotFound()])
 def test_a_commit_that_says_that_the_hold_is_gone_is_believed_even_after_an_unanswered_try(outcome: Outcome) -> None:
     story = at(Status.CONFIRMED)
     story.answer(Unknown("timeout"), of=CommitHold)
@@ -233,7 +233,7 @@ def test_a_commit_that_says_that_the_hold_is_gone_is_believed_even_after_an_unan
 @pytest.mark.parametrize(
     "story",
     [
-        Story(known=ASKING),
+        Story(lookups=ASKING),
         Story(),
         validated().pays(),
         prepared().cancels(),
@@ -312,7 +312,7 @@ def test_a_charge_that_paymentsvc_had_worked_on_is_not_rejected_by_the_refusal_o
     story = validated().pays()
     story.answer(answered(story, "processing"))
     story.wakes()
-    story.answer(NotKnown(), of=Verify)
+    story.answer(NotFound(), of=Verify)
     story.answer(Declined(422, "invalid_request"), of=Charge)
     assert payment_status(story.order) == "in_doubt"
 
@@ -321,12 +321,12 @@ def test_a_payment_that_is_known_in_between_was_not_unknown_for_the_settling_tim
     story = validated().pays().cancels()
     story.answer(Unknown("timeout"), of=Charge)
     story.wakes()
-    story.answer(NotKnown(), of=Verify)
+    story.answer(NotFound(), of=Verify)
     story.wakes()
     story.answer(answered(story, "processing"), of=Verify)
     story.wakes()
-    story.answer(NotKnown(), of=Verify)
+    story.answer(NotFound(), of=Verify)
     assert story.order.payments[0].status is PaymentStatus.PROCESSING
     story.wakes()
-    story.answer(NotKnown(), of=Verify)
+    story.answer(NotFound(), of=Verify)
     assert story.order.payments[0].code == "never_made"

@@ -11,10 +11,10 @@ from domain.calls import (
     Charge,
     CommitHold,
     Declined,
-    GiveBack,
-    NotKnown,
+    NotFound,
     NotSent,
     Outcome,
+    RefundPayment,
     ReleaseHold,
     Unknown,
     Verify,
@@ -33,7 +33,7 @@ TOTAL = 2000 + 999 + 490 + 420 + 100 + 103
 
 def test_paying_charges_the_balance_unless_an_amount_is_named() -> None:
     story = validated()
-    answer = story.says(Pay("card", "tok")).answer
+    answer = story.says(Pay("card", "tok")).result
     payment = story.order.payments[0]
     assert (answer.resource, answer.resource_id, answer.settled) == ("payment", payment.payment_id, False)
     assert story.charge.amount == Money(TOTAL, "EUR")
@@ -62,12 +62,12 @@ def test_full_payment_is_received_confirmed_and_prepared_for_in_one_decision() -
     story = validated().pays().confirmed()
     order = story.order
     assert (order.status, order.number) == (Status.CONFIRMED, "ORD-000000042")
-    assert [(each.type.value, each.data["status"], each.data["number"]) for each in story.told.events] == [
+    assert [(each.type.value, each.data["status"], each.data["number"]) for each in story.decided.events] == [
         ("PagoRecibido", "paid", None),
         ("PedidoConfirmado", "confirmed", "ORD-000000042"),
     ]
     assert story.requests == [CommitHold(1)]
-    assert [(entry.type, entry.amount) for entry in story.told.ledger] == [(TransactionType.CHARGE, TOTAL)]
+    assert [(entry.type, entry.amount) for entry in story.decided.ledger] == [(TransactionType.CHARGE, TOTAL)]
     assert order.payments[0].token is None
     assert (payment_status(order), totals(order).balance) == ("paid", 0)
 
@@ -75,7 +75,7 @@ def test_full_payment_is_received_confirmed_and_prepared_for_in_one_decision() -
 def test_parts_follow_one_another_until_they_add_up() -> None:
     story = validated().pays(1000).confirmed()
     assert (story.order.status, payment_status(story.order)) == (Status.VALIDATED, "partially_paid")
-    assert (story.types, story.told.events[0].data["status"]) == (["PagoRecibido"], "validated")
+    assert (story.types, story.decided.events[0].data["status"]) == (["PagoRecibido"], "validated")
     story.pays().confirmed()
     assert [payment.amount for payment in story.order.payments] == [1000, TOTAL - 1000]
     assert story.order.status is Status.CONFIRMED
@@ -92,7 +92,7 @@ def test_a_rejection_leaves_the_order_validated_and_its_payment_status_as_it_was
     assert (order.status, payment_status(order)) == (Status.VALIDATED, "unpaid")
     assert (order.payments[0].status, order.payments[0].code) == (PaymentStatus.REJECTED, "card_declined")
     assert order.steps == ()
-    notice = story.told.events[-1].notice
+    notice = story.decided.events[-1].notice
     assert notice is not None
     assert notice.template.value == "payment_rejected"
     story.pays().confirmed()
@@ -122,7 +122,7 @@ def test_a_charge_without_an_answer_is_in_doubt_and_asked_about_with_the_same_id
         story.wakes()
     story.answer(Unknown("timeout"))
     assert payment_status(story.order) == "in_doubt"
-    assert story.told.events[0].data["changed"] == ["payments"]
+    assert story.decided.events[0].data["changed"] == ["payments"]
     assert story.refuses(Pay("card")).code == "payment_in_progress"
     story.wakes()
     assert story.requests == [Verify(payment_id)]
@@ -160,7 +160,7 @@ def test_an_unknown_payment_that_is_still_wanted_is_sent_again_the_same() -> Non
     first = story.charge
     story.answer(Unknown("timeout"))
     story.wakes()
-    story.answer(NotKnown())
+    story.answer(NotFound())
     assert story.requests == [first]
     story.confirmed()
     assert story.order.status is Status.CONFIRMED
@@ -171,12 +171,12 @@ def test_an_unknown_payment_that_is_not_wanted_counts_as_never_made_only_after_t
     story.answer(Unknown("timeout"))
     story.cancels()
     story.wakes()
-    story.answer(NotKnown())
+    story.answer(NotFound())
     asked_at = story.now
     assert story.order.payments[0].status is PaymentStatus.IN_DOUBT
     assert story.order.steps[0].next_try_at == asked_at + timedelta(seconds=RULES.payment_settle_s)
     story.wakes()
-    story.answer(NotKnown())
+    story.answer(NotFound())
     assert (story.order.payments[0].status, story.order.payments[0].code) == (PaymentStatus.REJECTED, "never_made")
     assert story.requests == [ReleaseHold()]
 
@@ -186,14 +186,14 @@ def test_an_early_second_look_does_not_shorten_the_settling_time() -> None:
     story.answer(Unknown("timeout"))
     story.cancels()
     story.wakes()
-    story.answer(NotKnown())
+    story.answer(NotFound())
     due = deadline(story.order)
     assert due is not None
     story.now += timedelta(seconds=10)
     step = story.order.steps[0]
     early = replace(step, state=StepState.RUNNING, attempts=step.attempts + 1)
     story.order = replace(story.order, steps=(early,))
-    story.says(CallAnswered(early.key, early.attempts, NotKnown()))
+    story.says(CallAnswered(early.key, early.attempts, NotFound()))
     assert story.order.payments[0].status is PaymentStatus.IN_DOUBT
     assert deadline(story.order) == due
 
@@ -204,9 +204,9 @@ def test_a_stale_not_known_does_not_count() -> None:
     story.cancels()
     story.wakes()
     call = story.calls[0]
-    story.answer(NotKnown())
+    story.answer(NotFound())
     story.wakes()
-    assert story.says(CallAnswered(call.key, call.attempt, NotKnown())).order is None
+    assert story.says(CallAnswered(call.key, call.attempt, NotFound())).order is None
 
 
 def test_a_payment_in_flight_keeps_the_order_from_expiring_and_its_late_rejection_expires_it_at_once() -> None:
@@ -240,7 +240,7 @@ def test_a_charge_that_is_declined_after_one_that_may_have_happened_is_asked_abo
     story = validated().pays()
     story.answer(Unknown("timeout"))
     story.wakes()
-    story.answer(NotKnown())
+    story.answer(NotFound())
     story.answer(outcome, of=Charge)
     assert payment_status(story.order) == "in_doubt"
     assert story.requests == []
@@ -285,17 +285,17 @@ def test_another_payments_confirmation_does_not_end_the_doubt_about_the_one_in_f
     assert story.is_at(Status.VALIDATED)
     story.confirmed()
     assert story.order.status is Status.CONFIRMED
-    assert any(isinstance(request, GiveBack) and request.amount.amount == 1000 for request in story.requests)
+    assert any(isinstance(request, RefundPayment) and request.amount.amount == 1000 for request in story.requests)
 
 
 def test_cancelling_while_a_payment_is_in_flight_awaits_its_outcome_before_anything_is_undone() -> None:
     story = validated().pays()
-    answer = story.says(Cancel(CancelReason.CUSTOMER)).answer
+    answer = story.says(Cancel(CancelReason.CUSTOMER)).result
     assert (story.order.status, answer.settled) == (Status.CANCELLING, False)
     assert [type(request) for request in story.requests] == [Charge]
     story.confirmed()
     assert story.types[0] == "PagoRecibido"
-    assert [type(request) for request in story.requests] == [GiveBack]
+    assert [type(request) for request in story.requests] == [RefundPayment]
 
 
 def test_a_step_about_a_payment_has_its_kind_in_its_key() -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from domain.attention import AttentionReason
-from domain.calls import Charge, Declined, NotKnown, PaymentAnswered, Unknown, Verify
+from domain.calls import Charge, Declined, NotFound, PaymentAnswered, Unknown, Verify
 from domain.commands import ActorType, PaymentConfirmed, PaymentRejected, Record
 from domain.money import Money
 from domain.order import Status, StepState
 from domain.payments import PaymentStatus
-from sagas.decision import Rules
+from sagas.decision import OrderRules
 from tests.unit.sagas.builders import CREATE, Story, answered, paid_event
 
-ASKING_FIRST = Rules(payment_events_confirmed=True)
+ASKING_FIRST = OrderRules(payment_events_confirmed=True)
 
 
 def waiting_payment() -> Story:
@@ -119,7 +119,7 @@ def test_an_event_whose_question_is_not_answered_is_asked_about_again() -> None:
     story.says(paid_event(story))
     story.answer(Unknown("timeout"), of=Verify)
     story.wakes()
-    story.answer(NotKnown(), of=Verify)
+    story.answer(NotFound(), of=Verify)
     assert [type(request) for request in story.requests] == [Charge]
     story.confirmed()
     assert story.order.status is Status.CONFIRMED

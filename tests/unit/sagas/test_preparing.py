@@ -9,10 +9,10 @@ import pytest
 from domain.calls import (
     CommitHold,
     Declined,
-    GiveBack,
     HoldAnswered,
-    NotKnown,
+    NotFound,
     Outcome,
+    RefundPayment,
 )
 from domain.order import CancelReason, HoldState, Status
 from tests.unit.sagas.builders import RULES, at
@@ -24,19 +24,19 @@ def test_a_lost_hold_is_asked_for_once_more_and_the_second_loss_gives_the_money_
     assert (story.order.status, story.order.hold, story.order.revision) == (Status.CONFIRMED, HoldState.LOST, 2)
     story.held()
     assert story.requests == [CommitHold(2)]
-    story.answer(NotKnown())
+    story.answer(NotFound())
     assert (story.order.status, story.order.cancel_reason) == (Status.CANCELLING, CancelReason.OUT_OF_STOCK)
     story.refunded().released()
     assert story.order.status is Status.CANCELLED
 
 
-@pytest.mark.parametrize("outcome", [Declined(409, "hold_released"), NotKnown(), HoldAnswered(1, "expired")])
+@pytest.mark.parametrize("outcome", [Declined(409, "hold_released"), NotFound(), HoldAnswered(1, "expired")])
 def test_a_new_hold_that_is_refused_gives_the_money_back(outcome: Outcome) -> None:
     story = at(Status.CONFIRMED)
     story.answer(outcome)
     story.answer(Declined(409, "out_of_stock"))
     assert (story.order.status, story.order.cancel_reason) == (Status.CANCELLING, CancelReason.OUT_OF_STOCK)
-    assert [type(request) for request in story.requests] == [GiveBack]
+    assert [type(request) for request in story.requests] == [RefundPayment]
 
 
 def test_a_new_hold_that_meets_a_commit_of_ours_means_that_the_stock_is_committed() -> None:

@@ -12,11 +12,11 @@ from domain.attention import AttentionReason
 from domain.calls import (
     Charge,
     Declined,
-    GiveBack,
     HoldAnswered,
-    NotKnown,
+    NotFound,
     PaymentAnswered,
     RefundAnswered,
+    RefundPayment,
     Unknown,
     Verify,
 )
@@ -36,11 +36,11 @@ from domain.order import Status
 from domain.payments import PaymentStatus, RefundStatus, TransactionType
 from domain.totals_and_statuses import totals
 from sagas.decide import deadline
-from sagas.decision import Decision, Rules
+from sagas.decision import Decision, OrderRules
 from tests.unit.sagas.builders import (
     FREE,
     INK,
-    KNOWN,
+    LOOKUPS,
     PEN,
     RULES,
     Story,
@@ -145,7 +145,7 @@ def test_a_payment_recorded_as_confirmed_pays_the_order(doubtful: bool) -> None:
     record(story, payment_of(story).upper(), "confirmed", TOTAL)
     assert story.order.status is Status.CONFIRMED
     assert story.order.payments[0].gateway_ref == "statement 7"
-    assert "seen at the bank" in [event.data.get("note") for event in story.told.events]
+    assert "seen at the bank" in [event.data.get("note") for event in story.decided.events]
     assert not story.order.attention
 
 
@@ -264,7 +264,7 @@ def test_a_mismatched_payment_that_took_less_than_was_said_is_corrected_and_neve
     record(story, payment_of(story), "confirmed", TOTAL)
     sums = totals(story.order)
     assert (story.order.status, sums.paid - sums.refunded) == (Status.CONFIRMED, TOTAL)
-    assert [request for request in story.requests if isinstance(request, GiveBack)] == []
+    assert [request for request in story.requests if isinstance(request, RefundPayment)] == []
     story.cancels()
     assert story.give_back.amount == Money(TOTAL, "EUR")
 
@@ -275,7 +275,7 @@ def test_a_mismatched_payment_that_was_in_the_orders_currency_after_all_is_corre
     assert (story.order.status, totals(story.order).balance) == (Status.CONFIRMED, 0)
     in_dollars = [entry for entry in story.order.ledger if entry.currency == "USD"]
     assert sum(entry.amount if entry.refund_id is None else -entry.amount for entry in in_dollars) == 0
-    assert [request for request in story.requests if isinstance(request, GiveBack)] == []
+    assert [request for request in story.requests if isinstance(request, RefundPayment)] == []
 
 
 def test_a_mismatched_payment_given_back_outside_lets_the_order_be_paid_again() -> None:
@@ -376,7 +376,7 @@ def test_a_refund_that_gave_back_more_is_entered_as_it_was_and_shown() -> None:
     story = validated().pays(1000).confirmed().pays().confirmed().cancels()
     asked = story.give_back
     said = RefundAnswered(refund_id=asked.refund_id, status="refunded", amount=Money(asked.amount.amount + 50, "EUR"))
-    story.answer(said, of=GiveBack)
+    story.answer(said, of=RefundPayment)
     story.refunded().released()
     assert story.order.status is Status.CANCELLED
     assert totals(story.order).refunded == TOTAL + 50
@@ -422,9 +422,9 @@ def never_made() -> Story:
     story.answer(Unknown("timeout"))
     story.cancels()
     story.wakes()
-    story.answer(NotKnown(), of=Verify)
+    story.answer(NotFound(), of=Verify)
     story.wakes()
-    story.answer(NotKnown(), of=Verify)
+    story.answer(NotFound(), of=Verify)
     return story.released()
 
 
@@ -454,7 +454,7 @@ def test_a_rejected_refund_of_a_delivered_order_can_still_be_ended() -> None:
     story.pays().confirmed().committed().ships()
     story.says(Deliver())
     story.says(PaymentConfirmed(payment_id=payment_of(story), amount=Money(TOTAL, "EUR")))
-    story.answer(Declined(409, "exceeds_captured"), of=GiveBack)
+    story.answer(Declined(409, "exceeds_captured"), of=RefundPayment)
     assert reasons(story) == [AttentionReason.REFUND_REJECTED]
     record(story, refund_of(story), "refunded", TOTAL)
     assert (reasons(story), totals(story.order).balance) == ([], 0)
@@ -499,7 +499,7 @@ def test_an_order_that_is_covered_once_a_mismatch_was_given_back_outside_is_paid
     """Nothing was left to pay, so that no payment could be started, and it was cancelled when its time was over."""
     story = validated().pays(1000).confirmed().pays()
     story.says(paid_event(story, payment=1, amount=Money(5, "USD")))
-    story.known = replace(KNOWN, products=(replace(PEN, unit_price=1), replace(INK, unit_price=1), FREE))
+    story.lookups = replace(LOOKUPS, products=(replace(PEN, unit_price=1), replace(INK, unit_price=1), FREE))
     story.says(AddItem("free", 1))
     story.answer(HoldAnswered(story.order.revision, "held"))
     due = totals(story.order).total
@@ -542,7 +542,7 @@ def test_a_watch_lasts_its_whole_time_from_when_the_payment_was_last_worked_on(w
     begun = story.now
     while story.order.steps and (story.now - begun).total_seconds() < RULES.payment_watch_s:
         story.wakes()
-        story.answer(NotKnown(), of=Verify)
+        story.answer(NotFound(), of=Verify)
     assert (story.now - begun).total_seconds() >= RULES.payment_watch_s
 
 
@@ -555,10 +555,10 @@ def test_a_rejected_refund_of_surplus_is_left_to_staff_though_more_comes_late(cu
     story.pays().confirmed()
     late = Money(TOTAL, currency)
     story.says(paid_event(story, payment=0, amount=late))
-    story.answer(Declined(409, "exceeds_captured"), of=GiveBack)
+    story.answer(Declined(409, "exceeds_captured"), of=RefundPayment)
     assert reasons(story) == [AttentionReason.REFUND_REJECTED]
     story.says(paid_event(story, payment=1, amount=late))
-    asked = [request for request in story.requests if isinstance(request, GiveBack)]
+    asked = [request for request in story.requests if isinstance(request, RefundPayment)]
     assert [(each.payment_id, each.amount) for each in asked] == [(story.order.payments[1].payment_id, late)]
 
 
@@ -585,7 +585,7 @@ def test_what_was_undecided_before_there_was_a_time_for_it_needs_attention_from_
 
 
 def test_a_contradiction_is_not_hidden_by_the_time_that_the_payment_is_undecided() -> None:
-    story = Story(rules=Rules(payment_events_confirmed=True)).held().pays()
+    story = Story(rules=OrderRules(payment_events_confirmed=True)).held().pays()
     story.says(paid_event(story, amount=Money(1, "EUR")))
     story.answer(answered(story, "confirmed"), of=Charge)
     story.wakes(after_s=RULES.payment_attention_s)

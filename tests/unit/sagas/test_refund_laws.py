@@ -17,12 +17,12 @@ from domain.calls import (
     Call,
     Charge,
     Declined,
-    GiveBack,
     Hold,
     HoldAnswered,
-    NotKnown,
+    NotFound,
     Outcome,
     RefundAnswered,
+    RefundPayment,
     ReleaseHold,
     Unknown,
     Verify,
@@ -48,12 +48,12 @@ from domain.payments import Payment, RefundStatus, TransactionType
 from domain.totals_and_statuses import IN_FLIGHT, TOOK_MONEY
 from sagas import refunding
 from sagas.decide import deadline, decide
-from sagas.decision import Rules
-from tests.unit.sagas.builders import CREATE, FREE, INK, KNOWN, NOW, PEN, message
+from sagas.decision import OrderRules
+from tests.unit.sagas.builders import CREATE, FREE, INK, LOOKUPS, NOW, PEN, message
 from tests.unit.sagas.invariants import check_decision
 from tests.unit.sagas.partners import Bank
 
-CHEAP = replace(KNOWN, products=(replace(PEN, unit_price=100), INK, FREE))
+CHEAP = replace(LOOKUPS, products=(replace(PEN, unit_price=100), INK, FREE))
 STEPS_MAX = 900
 
 
@@ -64,7 +64,7 @@ class FickleBank(Bank):
         super().__init__()
         self.given: dict[str, int] = {}
 
-    def give_back(self, asked: GiveBack, mood: int) -> Outcome:
+    def give_back(self, asked: RefundPayment, mood: int) -> Outcome:
         if asked.refund_id not in self.refunds:
             charged = self.charges[asked.payment_id]
             if mood == 4 or charged.refunded + asked.amount.amount > charged.amount.amount:
@@ -80,7 +80,7 @@ class FickleBank(Bank):
 
     def verify_refund(self, refund_id: str) -> Outcome:
         if refund_id not in self.refunds:
-            return NotKnown()
+            return NotFound()
         status, asked = self.refunds[refund_id]
         amount = Money(self.given[refund_id], asked.amount.currency)
         return RefundAnswered(refund_id=refund_id, status=status, amount=amount)
@@ -98,14 +98,14 @@ class MoneyWorld:
 
     def __init__(self, *, events_confirmed: bool) -> None:
         self.now = NOW
-        self.rules = Rules(payment_events_confirmed=events_confirmed, payment_attempts_max=4)
+        self.rules = OrderRules(payment_events_confirmed=events_confirmed, payment_attempts_max=4)
         self.bank = FickleBank()
         self.till: dict[str, int] = {}
         self.calls: list[Call] = []
-        self.known = KNOWN
+        self.lookups = LOOKUPS
         self.told: str | None = None
         self.recorded = 0
-        decision = decide(None, message(CREATE, known=KNOWN), NOW, self.rules)
+        decision = decide(None, message(CREATE, lookups=LOOKUPS), NOW, self.rules)
         self.told = check_decision(None, decision, None)
         assert decision.order is not None
         self.order: Order = decision.order
@@ -113,7 +113,7 @@ class MoneyWorld:
 
     def says(self, body: Body, by: ActorType = ActorType.CLIENT) -> bool:
         try:
-            decision = decide(self.order, message(body, known=self.known, by=by), self.now, self.rules)
+            decision = decide(self.order, message(body, lookups=self.lookups, by=by), self.now, self.rules)
         except Refused:
             return False
         self.told = check_decision(self.order, decision, self.told)
@@ -136,7 +136,7 @@ class MoneyWorld:
             case "pay":
                 self.says(Pay("card", "tok", None if mood % 2 else 1400))
             case "cheap":
-                self.known = CHEAP
+                self.lookups = CHEAP
                 self.says(AddItem("free", 1))
             case "event" if self.bank.events:
                 self.says(self.bank.events[pick % len(self.bank.events)], ActorType.PARTNER)
@@ -161,7 +161,7 @@ class MoneyWorld:
             self.answer(call, Unknown("timeout"))
         elif pick % 5 == 4 and (mood > 2 or not call.may_have_happened):
             self.answer(call, Unknown("timeout"))
-        elif mood == 4 and call.may_have_happened and isinstance(call.request, GiveBack | Charge):
+        elif mood == 4 and call.may_have_happened and isinstance(call.request, RefundPayment | Charge):
             self.answer(call, Declined(422, "invalid_request"))
         else:
             self.answer(call, self.perform(call, mood))
@@ -234,7 +234,7 @@ class MoneyWorld:
                 return self.bank.charge(call.request, min(mood, 2))
             case Verify():
                 return self.bank.verify(call.request.payment_id)
-            case GiveBack():
+            case RefundPayment():
                 return self.bank.give_back(call.request, mood)
             case VerifyRefund():
                 return self.bank.verify_refund(call.request.refund_id)

@@ -23,7 +23,7 @@ def test_shipping_without_lines_sends_all_that_is_left() -> None:
     order = story.order
     assert (order.status, fulfillment_status(order), order.shipped_at) == (Status.SHIPPED, "shipped", story.now)
     assert [line.shipped for line in order.lines] == [2, 3]
-    (event,) = story.told.events
+    (event,) = story.decided.events
     assert (event.type.value, event.data["final"], event.data["tracking_number"]) == ("PedidoEnviado", True, "T1")
     assert event.notice is not None
     assert event.notice.template.value == "order_shipped"
@@ -33,7 +33,7 @@ def test_parts_are_shipped_and_delivered_one_by_one_and_only_the_last_closes_the
     story = prepared()
     story.says(parcel(story, (0, 2)))
     assert (story.order.status, fulfillment_status(story.order)) == (Status.PREPARED, "partially_shipped")
-    assert story.told.events[0].data["final"] is False
+    assert story.decided.events[0].data["final"] is False
     first = story.order.shipments[0].shipment_id
     story.says(Deliver(first))
     assert (story.types, story.order.status) == (["PedidoActualizado"], Status.PREPARED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.calls import (
-    GiveBack,
+    RefundPayment,
     ReleaseHold,
     Unknown,
 )
@@ -63,7 +63,7 @@ def test_retrying_now_makes_a_call_that_waits_and_leaves_one_that_is_out() -> No
     story.says(RetryNow("ProductSvc is back"), by=ActorType.STAFF)
     assert story.requests == [ReleaseHold()]
     assert story.calls[0].attempt == 2
-    (told,) = story.told.events
+    (told,) = story.decided.events
     assert (told.actor.type, told.data["changed"], told.data["note"]) == (
         ActorType.STAFF,
         ["needs_attention"],
@@ -77,7 +77,7 @@ def test_giving_up_going_forward_cancels_as_staff() -> None:
     story.says(SkipToCompensation("stock is broken"))
     assert (story.order.status, story.order.cancel_reason) == (Status.CANCELLING, CancelReason.STAFF)
     assert story.order.cancel_note == "stock is broken"
-    assert [type(request) for request in story.requests] == [GiveBack]
+    assert [type(request) for request in story.requests] == [RefundPayment]
 
 
 @pytest.mark.parametrize("body", [RetryNow(), SkipToCompensation("stock is broken")])

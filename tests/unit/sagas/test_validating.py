@@ -15,7 +15,7 @@ from domain.calls import (
     Hold,
     HoldAnswered,
     HoldLine,
-    NotKnown,
+    NotFound,
     NotSent,
     Outcome,
     ProductsFetched,
@@ -34,7 +34,7 @@ from tests.unit.sagas.builders import (
     CUSTOMER,
     FREE,
     INK,
-    KNOWN,
+    LOOKUPS,
     NOW,
     PEN,
     RULES,
@@ -45,13 +45,13 @@ from tests.unit.sagas.builders import (
 
 
 def test_without_copies_at_hand_products_and_customer_are_asked_for_side_by_side() -> None:
-    story = Story(known=ASKING)
+    story = Story(lookups=ASKING)
     assert story.requests == [FetchProducts(("pen", "ink"), "EUR"), FetchCustomer("c-1")]
 
 
 @pytest.mark.parametrize("customer_first", [True, False])
 def test_the_stock_is_asked_for_when_both_have_answered_in_whichever_order(customer_first: bool) -> None:
-    story = Story(known=ASKING)
+    story = Story(lookups=ASKING)
     answers: list[tuple[Outcome, type]] = [
         (ProductsFetched((PEN, INK)), FetchProducts),
         (CustomerFetched(CUSTOMER), FetchCustomer),
@@ -74,7 +74,7 @@ def test_with_copies_at_hand_the_stock_is_asked_for_in_the_same_decision_and_no_
 
 def test_a_copy_never_fails_an_order_it_is_asked_for_anew() -> None:
     blocked = replace(CUSTOMER, status="blocked")
-    story = Story(known=replace(KNOWN, customer=blocked))
+    story = Story(lookups=replace(LOOKUPS, customer=blocked))
     assert story.order.status is Status.CREATED
     assert [type(request) for request in story.requests] == [FetchProducts, FetchCustomer]
 
@@ -92,7 +92,7 @@ def test_a_held_order_is_validated_with_prices_tax_address_and_a_new_expiry() ->
     assert [(line.name, line.unit_price, line.tax) for line in order.lines] == [("Pen", 1000, 420), ("Ink", 333, 100)]
     assert totals(order).total == 2000 + 999 + 490 + 420 + 100 + 103
     assert (order.products, order.fetched_customer) == ((), None)
-    assert story.told.events[-1].data["previous_status"] == "created"
+    assert story.decided.events[-1].data["previous_status"] == "created"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_held_order_is_validated_with_prices_tax_address_and_a_new_expiry() ->
 def test_the_first_validation_that_fails_cancels_the_order_and_says_why(
     products: tuple[Product, ...], customer: Customer, code: str
 ) -> None:
-    story = Story(known=ASKING)
+    story = Story(lookups=ASKING)
     story.answer(ProductsFetched(products), of=FetchProducts)
     story.answer(CustomerFetched(customer), of=FetchCustomer)
     assert story.order.status is Status.CANCELLED
@@ -127,7 +127,7 @@ def test_a_total_just_below_the_limit_is_validated_and_one_above_it_is_not() -> 
     rest = 2**53 - 1 - 490 - 103
     for price, held in ((rest, True), (rest + 1, False)):
         pen = replace(PEN, unit_price=price, tax_rate="0")
-        story = Story(create, known=ASKING).fetched(pen)
+        story = Story(create, lookups=ASKING).fetched(pen)
         assert [isinstance(request, Hold) for request in story.requests] == ([True] if held else [])
 
 
@@ -140,16 +140,16 @@ JUDGED_BY = (
 
 def judged(story: Story) -> tuple[Status, tuple[ReferenceVersion, ...]]:
     """What the order has become, and by what."""
-    return story.order.status, story.told.reference_versions
+    return story.order.status, story.decided.reference_versions
 
 
 def test_whatever_judges_an_order_says_by_which_versions_and_nothing_else_does() -> None:
-    story = Story(known=ASKING)
+    story = Story(lookups=ASKING)
     assert judged(story) == (Status.CREATED, ())
     assert judged(story.fetched(PEN, INK)) == (Status.CREATED, ())
     assert judged(story.held()) == (Status.VALIDATED, JUDGED_BY)
     assert judged(story.pays()) == (Status.VALIDATED, ())
-    story = Story(known=ASKING).fetched(replace(PEN, sellable=False), INK)
+    story = Story(lookups=ASKING).fetched(replace(PEN, sellable=False), INK)
     assert judged(story) == (Status.CANCELLED, JUDGED_BY)
 
 
@@ -183,7 +183,7 @@ def test_an_outdated_order_begins_anew_after_waits_that_grow_until_somebody_look
 
 
 def test_an_order_that_fails_by_what_is_outdated_is_judged_anew() -> None:
-    story = Story(known=ASKING)
+    story = Story(lookups=ASKING)
     story.answer(ProductsFetched((replace(PEN, sellable=False), INK)), of=FetchProducts)
     story.answer(CustomerFetched(CUSTOMER), of=FetchCustomer, outdated=True)
     assert story.order.status is Status.CREATED
@@ -194,22 +194,22 @@ def test_an_order_that_fails_by_what_is_outdated_is_judged_anew() -> None:
 
 
 def test_a_customer_that_is_not_known_fails_the_validation() -> None:
-    story = Story(known=ASKING)
-    story.answer(NotKnown(), of=FetchCustomer)
+    story = Story(lookups=ASKING)
+    story.answer(NotFound(), of=FetchCustomer)
     assert story.order.status is Status.CANCELLED
     assert [error.code for error in story.order.validation_errors] == ["customer_unknown"]
 
 
 def test_a_named_address_is_the_one_that_is_frozen() -> None:
     other = replace(ADDRESS, address_id="work", city="Vigo")
-    known = replace(KNOWN, customer=replace(CUSTOMER, addresses=(ADDRESS, other)))
-    story = Story(replace(CREATE, address_id="work"), known=known).held()
+    lookups = replace(LOOKUPS, customer=replace(CUSTOMER, addresses=(ADDRESS, other)))
+    story = Story(replace(CREATE, address_id="work"), lookups=lookups).held()
     assert story.order.shipping_address == other
 
 
 @pytest.mark.parametrize("outcome", [NotSent("open"), Unknown("timeout"), HoldAnswered(1, "held")])
 def test_a_lookup_without_a_usable_answer_is_tried_again_after_a_back_off(outcome: Outcome) -> None:
-    story = Story(known=ASKING)
+    story = Story(lookups=ASKING)
     story.answer(outcome, of=FetchProducts)
     step = next(step for step in story.order.steps if step.key == "fetch_products:1")
     assert (step.state, step.attempts) == (StepState.RETRYING, 1)
@@ -248,7 +248,7 @@ def test_an_edit_that_cannot_be_validated_leaves_the_order_created_until_another
     story.answer(Declined(409, "out_of_stock", "", (Shortage("pen", 4),)))
     assert story.order.status is Status.CREATED
     assert [error.code for error in story.order.validation_errors] == ["out_of_stock"]
-    assert (story.types, story.told.events[0].data["changed"]) == (["PedidoActualizado"], ["validation"])
+    assert (story.types, story.decided.events[0].data["changed"]) == (["PedidoActualizado"], ["validation"])
     assert story.refuses(Pay("card")).code == "illegal_transition"
     story.says(ChangeQuantity(item, 3))
     assert story.order.validation_errors == ()
@@ -334,7 +334,7 @@ def test_a_total_of_nothing_is_paid_and_confirmed_without_a_payment() -> None:
     story = Story(create).held()
     assert story.order.status is Status.CONFIRMED
     assert story.order.paid_at == story.order.confirmed_at == story.now
-    assert [(event.type.value, event.data["status"]) for event in story.told.events] == [
+    assert [(event.type.value, event.data["status"]) for event in story.decided.events] == [
         ("PedidoActualizado", "validated"),
         ("PedidoActualizado", "paid"),
         ("PedidoConfirmado", "confirmed"),
@@ -345,7 +345,7 @@ def test_a_total_of_nothing_is_paid_and_confirmed_without_a_payment() -> None:
 def test_prices_that_fell_below_what_is_paid_give_the_surplus_back_and_the_order_is_paid() -> None:
     story = validated()
     story.pays(2000).confirmed()
-    story.says(ChangeQuantity(story.order.lines[1].id, 1), known=ASKING)
+    story.says(ChangeQuantity(story.order.lines[1].id, 1), lookups=ASKING)
     story.fetched(replace(PEN, unit_price=100), INK)
     story.held()
     order = story.order

@@ -16,12 +16,12 @@ from domain.calls import (
     CustomerFetched,
     FetchCustomer,
     FetchProducts,
-    GiveBack,
     Hold,
     NotSent,
     Outcome,
     Partner,
     ProductsFetched,
+    RefundPayment,
     ReleaseHold,
     Request,
     Unknown,
@@ -51,8 +51,8 @@ from domain.order import CancelReason, Order, Status
 from domain.shipments import ShipmentLine
 from domain.totals_and_statuses import has_mismatch
 from sagas.decide import deadline, decide, resume
-from sagas.decision import Rules
-from tests.unit.sagas.builders import ASKING, CREATE, CUSTOMER, FREE, INK, KNOWN, NOW, PEN, message
+from sagas.decision import OrderRules
+from tests.unit.sagas.builders import ASKING, CREATE, CUSTOMER, FREE, INK, LOOKUPS, NOW, PEN, message
 from tests.unit.sagas.invariants import check_decision
 from tests.unit.sagas.partners import Bank, Stock
 
@@ -70,8 +70,8 @@ class World:
 
     def __init__(self, *, cached: bool, units: int = 20) -> None:
         self.now = NOW
-        self.rules = Rules()
-        self.known = KNOWN if cached else ASKING
+        self.rules = OrderRules()
+        self.lookups = LOOKUPS if cached else ASKING
         self.stock = Stock(
             {"pen": units, "ink": units, "free": units}, {product.sku: product for product in (PEN, INK, FREE)}
         )
@@ -91,7 +91,7 @@ class World:
 
     def says(self, body: Body, *, outdated: bool = False) -> None:
         """Decide on a message and take the decision for committed; a refusal is an answer too."""
-        letter = message(body, known=replace(self.known, is_outdated=outdated))
+        letter = message(body, lookups=replace(self.lookups, is_outdated=outdated))
         try:
             decision = decide(self.order, letter, self.now, self.rules)
         except Refused:
@@ -101,7 +101,7 @@ class World:
         if decision.order is not None:
             self.order = decision.order
         self.calls += decision.calls
-        self.uses += [claim.code for claim in decision.claims]
+        self.uses += [use.code for use in decision.promotion_uses]
         for code in decision.releases:
             self.uses.remove(code)
 
@@ -277,7 +277,7 @@ class World:
                 return self.bank.charge(request, mood)
             case Verify():
                 return self.bank.verify(request.payment_id)
-            case GiveBack():
+            case RefundPayment():
                 return self.bank.give_back(request, mood)
             case VerifyRefund():
                 return self.bank.verify_refund(request.refund_id)

@@ -73,7 +73,7 @@ def a_commit(order_id: str) -> Commit:
         message_id=None,
         fingerprint="",
         reply=None,
-        claims=(),
+        promotion_uses=(),
         releases=(),
     )
 

@@ -13,7 +13,7 @@ from actors.order.order_actor import OrderActor
 from domain.commands import Actor, ActorType, AddItem, Message
 from domain.errors import RefusalKind, Refused, Unavailable
 from domain.order import Order, OrderLine, Status
-from sagas.decision import Answer, Decision
+from sagas.decision import CommandResult, Decision
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CLIENT = Actor(ActorType.CLIENT, "c")
@@ -58,7 +58,7 @@ class RecordingHost:
     def propose(self, actor: OrderActor, envelope: Envelope, decision: Decision) -> None:
         self.proposed.append((actor, envelope, decision))
 
-    def confirm(self, envelope: Envelope, told: Refused | tuple[Order, Answer]) -> None:
+    def confirm(self, envelope: Envelope, told: Refused | tuple[Order, CommandResult]) -> None:
         self.confirmed.append(told)
 
     def fail(self, actor: OrderActor, envelope: Envelope, error: Exception) -> None:
@@ -108,7 +108,7 @@ async def test_a_refusal_does_not_hold_up_the_next_message() -> None:
 async def test_a_message_without_effect_is_told_the_state_as_it_is() -> None:
     host = RecordingHost()
     an_actor(host).receive(envelope("same"))
-    assert host.confirmed == [(an_order(), Answer())]
+    assert host.confirmed == [(an_order(), CommandResult())]
 
 
 async def test_a_message_with_a_key_is_remembered_even_when_it_changes_nothing() -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from actors.order.messages import Unencodable, encode_call, encode_message
 from actors.processes.call_worker import CallWorker
 from actors.routing.router import Router
-from domain.calls import Call, CommitHold, Declined, FetchCustomer, NotKnown, Outcome, Unknown
+from domain.calls import Call, CommitHold, Declined, FetchCustomer, NotFound, Outcome, Unknown
 from domain.commands import CallAnswered, Message
 from domain.errors import RefusalKind, Refused
 
@@ -62,7 +62,7 @@ class World:
         self.bulkhead = CallWorker("user", self, cast("Router", self), calls_max=10)
 
     async def call(self, call: Call) -> CallAnswered:
-        outcome = NotKnown() if call.order_id == "neighbour" else self.outcome()
+        outcome = NotFound() if call.order_id == "neighbour" else self.outcome()
         return CallAnswered(call.key, call.attempt, outcome, call.may_have_happened)
 
     async def ask(self, order_id: str, message: Message) -> None:
@@ -86,7 +86,7 @@ class World:
 
 async def test_a_partners_answer_that_cannot_be_passed_on_is_no_word() -> None:
     heard = await World(lambda: Declined(422, "code", "\ud800")).all_heard()
-    assert heard == {"o": Unknown("the answer can't be passed on"), "neighbour": NotKnown()}
+    assert heard == {"o": Unknown("the answer can't be passed on"), "neighbour": NotFound()}
 
 
 async def test_a_call_that_breaks_is_no_word() -> None:
@@ -96,7 +96,7 @@ async def test_a_call_that_breaks_is_no_word() -> None:
         raise ZeroDivisionError
 
     heard = await World(breaks).all_heard()
-    assert heard == {"o": Unknown("the call failed: ZeroDivisionError"), "neighbour": NotKnown()}
+    assert heard == {"o": Unknown("the call failed: ZeroDivisionError"), "neighbour": NotFound()}
 
 
 async def test_a_call_that_cannot_be_read_or_for_which_there_is_no_room_is_not_taken() -> None:

@@ -13,7 +13,7 @@ from domain.calls import (
     CustomerFetched,
     FetchCustomer,
     FetchProducts,
-    NotKnown,
+    NotFound,
     Outcome,
     ProductsFetched,
 )
@@ -69,12 +69,12 @@ def read_through(partner: Partner, copies: Copies) -> ReadThrough:
 )
 async def test_a_first_try_is_answered_by_a_copy_that_is_there_and_no_other_is(call: Call, copy: Outcome) -> None:
     """The copy may be what was outdated: the next try is the partner's own."""
-    partner = Partner(NotKnown())
+    partner = Partner(NotFound())
     asked = read_through(partner, Copies((PEN, INK), CUSTOMER))
     assert await asked.call(call) == CallAnswered(call.key, 1, copy)
     assert partner.made == []
     again = Call(order_id="o", key=call.key, attempt=2, request=call.request)
-    assert await asked.call(again) == CallAnswered(call.key, 2, NotKnown())
+    assert await asked.call(again) == CallAnswered(call.key, 2, NotFound())
     assert partner.made == [again]
 
 
@@ -88,7 +88,7 @@ async def test_what_the_partner_answers_is_kept() -> None:
 
 
 async def test_what_is_not_asked_for_is_left_alone() -> None:
-    copies, partner = Copies((PEN, INK), CUSTOMER), Partner(NotKnown())
+    copies, partner = Copies((PEN, INK), CUSTOMER), Partner(NotFound())
     call = Call(order_id="o", key="commit", attempt=1, request=CommitHold(1))
-    assert (await read_through(partner, copies).call(call)).outcome == NotKnown()
+    assert (await read_through(partner, copies).call(call)).outcome == NotFound()
     assert partner.made == [call]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from actors.order.messages import decode_call
 from actors.rpc.connection import CallFailed, ProcessGone, TooManyCalls
 from actors.shard.partner_calls import PartnerCalls
-from domain.calls import Call, Charge, FetchCustomer, HoldAnswered, NotKnown, NotSent, Partner, ReleaseHold, Verify
+from domain.calls import Call, Charge, FetchCustomer, HoldAnswered, NotFound, NotSent, Partner, ReleaseHold, Verify
 from domain.order import Order, Status, StepState
 from supervised import failures_total
 from tests.unit.conftest import Run
@@ -58,7 +58,7 @@ class Outside:
         self.now = story.now
         self.orders[story.order.id] = story.order
         self.calls.committed(story.order)
-        self.calls.send(story.told.calls)
+        self.calls.send(story.decided.calls)
 
     @property
     def kinds(self) -> list[type]:
@@ -69,7 +69,7 @@ def test_a_call_goes_again_to_a_bulkhead_that_was_replaced_until_it_is_answered_
     run: Run,
 ) -> None:
     async def scenario() -> None:
-        story = Story(known=ASKING)
+        story = Story(lookups=ASKING)
         outside = Outside(story)
         await asyncio.sleep(1)
         first = {call.key: call for call in outside.taken}
@@ -107,11 +107,11 @@ def test_a_charge_that_is_not_wanted_any_more_is_not_sent_again(run: Run) -> Non
         outside.commit(story)
         await asyncio.sleep(1)
         assert outside.kinds == [Charge, Verify]
-        story.answer(NotKnown(), of=Verify)
+        story.answer(NotFound(), of=Verify)
         outside.commit(story)
         story.wakes(after_s=story.rules.payment_settle_s + 1)
         outside.commit(story)
-        story.answer(NotKnown(), of=Verify)
+        story.answer(NotFound(), of=Verify)
         outside.commit(story)
         story.answer(HoldAnswered(story.order.hold_revision, "released"), of=ReleaseHold)
         outside.commit(story)
@@ -130,7 +130,7 @@ def test_a_charge_that_is_not_wanted_any_more_is_not_sent_again(run: Run) -> Non
 def test_a_charge_of_an_order_that_was_cancelled_meanwhile_is_not_sent_again_and_the_order_hears_so(run: Run) -> None:
     async def scenario() -> None:
         story = validated().pays()
-        charges = story.told.calls
+        charges = story.decided.calls
         outside = Outside(story)
         story.cancels()
         outside.commit(story)
@@ -159,8 +159,8 @@ def test_a_charge_is_not_repeated_past_the_orders_time(run: Run) -> None:
 
 def test_a_call_whose_step_is_tried_again_meanwhile_is_not_sent_again_as_the_earlier_try(run: Run) -> None:
     async def scenario() -> None:
-        story = Story(known=ASKING)
-        first = story.told.calls
+        story = Story(lookups=ASKING)
+        first = story.decided.calls
         outside = Outside(story)
         story.wakes(after_s=story.rules.call_lost_s + 1)
         outside.taken.clear()
@@ -177,7 +177,7 @@ def test_nothing_is_sent_for_an_order_that_is_not_in_memory(run: Run) -> None:
     """Somebody else owns it, or it comes back by its own deadline."""
 
     async def scenario() -> None:
-        story = Story(known=ASKING)
+        story = Story(lookups=ASKING)
         outside = Outside(story)
         await asyncio.sleep(1)
         outside.taken.clear()
@@ -194,7 +194,7 @@ def test_nothing_is_sent_for_an_order_that_is_not_in_memory(run: Run) -> None:
 
 def test_what_is_overdue_is_left_to_the_wake_that_is_due_as_well(run: Run) -> None:
     async def scenario() -> None:
-        story = Story(known=ASKING)
+        story = Story(lookups=ASKING)
         outside = Outside(story)
         await asyncio.sleep(1)
         outside.taken.clear()
@@ -209,7 +209,7 @@ def test_what_is_overdue_is_left_to_the_wake_that_is_due_as_well(run: Run) -> No
 
 def test_a_call_for_which_there_is_no_room_is_given_up(run: Run) -> None:
     async def scenario() -> None:
-        story = Story(known=ASKING)
+        story = Story(lookups=ASKING)
         outside = Outside()
         outside.full = True
         outside.commit(story)
@@ -234,7 +234,7 @@ def test_a_call_that_cannot_be_sent_at_all_is_given_up(run: Run, full: Exception
 
 def test_a_call_to_a_bulkhead_that_is_gone_is_left_to_its_repeat(run: Run) -> None:
     async def scenario() -> None:
-        story = Story(known=ASKING)
+        story = Story(lookups=ASKING)
         outside = Outside()
         outside.unreachable = ProcessGone("bulkhead-user", "not there", sent=False)
         outside.commit(story)
@@ -264,7 +264,7 @@ def test_a_bulkhead_that_fails_to_take_a_call_is_counted(run: Run) -> None:
 
 def test_unanswered_calls_are_the_running_steps_of_the_orders_in_memory(run: Run) -> None:
     async def scenario() -> None:
-        story = Story(known=ASKING)
+        story = Story(lookups=ASKING)
         outside = Outside(story)
         assert outside.calls.unanswered == sum(step.state is StepState.RUNNING for step in story.order.steps) == 2
         outside.calls.forget([story.order.id])
@@ -276,7 +276,7 @@ def test_unanswered_calls_are_the_running_steps_of_the_orders_in_memory(run: Run
 def test_an_order_that_hears_of_an_open_circuit_is_asked_again_unless_it_has_left(run: Run) -> None:
     async def scenario() -> None:
         other = replace(CREATE, order_id=CREATE.order_id[:-1] + "9")
-        stays, leaves = Story(known=ASKING), Story(other, known=ASKING)
+        stays, leaves = Story(lookups=ASKING), Story(other, lookups=ASKING)
         outside = Outside(stays, leaves)
         for story in (stays, leaves):
             outside.calls.answered(

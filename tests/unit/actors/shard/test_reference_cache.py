@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.shard.reference_cache import CachePolicy, ReferenceCache
-from domain.commands import Actor, ActorType, CreateOrder, Known, Message, NewLine
+from domain.commands import Actor, ActorType, CreateOrder, Lookups, Message, NewLine
 from domain.money import Money
 from domain.order import Address, Customer, Product
 from domain.promotions import Promotion, PromotionKind
@@ -54,14 +54,14 @@ def of_ana(version: int, **facts: Any) -> ReferenceChanged:
     return ReferenceChanged(changed=ReferenceVersion(ReferenceKind.CUSTOMER, "c-1", version), **facts)
 
 
-def known(cache: ReferenceCache, currency: str = "EUR") -> Known:
+def lookups(cache: ReferenceCache, currency: str = "EUR") -> Lookups:
     """What the creation of an order for Ana's pen would be decided with."""
     body = CreateOrder(customer_id="c-1", currency=currency, lines=(NewLine("pen", 1), NewLine("pen", 2)))
-    return cache.known(None, Message(id="m", body=body, actor=Actor(ActorType.CLIENT, "c")), 1)
+    return cache.lookups(None, Message(id="m", body=body, actor=Actor(ActorType.CLIENT, "c")), 1)
 
 
 def pen(cache: ReferenceCache, currency: str = "EUR") -> Product | None:
-    products = known(cache, currency).products
+    products = lookups(cache, currency).products
     return products[0] if products else None
 
 
@@ -69,18 +69,18 @@ def test_what_was_answered_is_known_until_it_is_old(cache: ReferenceCache, clock
     cache.keep_products([PEN], 0)
     cache.keep_customer(ANA, 0)
     clock.now_s = 30
-    assert known(cache) == Known(products=(PEN,), customer=ANA, number=1)
+    assert lookups(cache) == Lookups(products=(PEN,), customer=ANA, number=1)
     clock.now_s = 30.1
-    assert known(cache) == Known(number=1)
+    assert lookups(cache) == Lookups(number=1)
 
 
 def test_an_answer_that_was_a_copy_grows_old_with_the_copy(cache: ReferenceCache, clock: Clock) -> None:
     cache.keep_products([PEN], 20)
     cache.keep_customer(ANA, 20)
     clock.now_s = 9
-    assert known(cache) == Known(products=(PEN,), customer=ANA, number=1)
+    assert lookups(cache) == Lookups(products=(PEN,), customer=ANA, number=1)
     clock.now_s = 11
-    assert known(cache) == Known(number=1)
+    assert lookups(cache) == Lookups(number=1)
 
 
 def test_products_are_known_all_or_none_and_each_in_its_currency(cache: ReferenceCache) -> None:
@@ -88,14 +88,14 @@ def test_products_are_known_all_or_none_and_each_in_its_currency(cache: Referenc
     cache.keep_products([PEN, dollars], 0)
     assert (pen(cache), pen(cache, "USD"), pen(cache, "JPY")) == (PEN, dollars, None)
     body = CreateOrder(customer_id="c-1", currency="EUR", lines=(NewLine("pen", 1), NewLine("ink", 1)))
-    assert cache.known(None, Message(id="m", body=body, actor=Actor(ActorType.CLIENT, "c")), 1) == Known(number=1)
+    assert cache.lookups(None, Message(id="m", body=body, actor=Actor(ActorType.CLIENT, "c")), 1) == Lookups(number=1)
 
 
 def test_what_was_known_with_the_message_stays(cache: ReferenceCache) -> None:
     body = CreateOrder(customer_id="c-1", currency="EUR", lines=(NewLine("pen", 1),))
-    before = Known(promotions=(Promotion(code="TEN", kind=PromotionKind.PERCENTAGE),), is_outdated=True)
-    message = Message(id="m", body=body, actor=Actor(ActorType.CLIENT, "c"), known=before)
-    assert cache.known(None, message, 7) == replace(before, number=7)
+    before = Lookups(promotions=(Promotion(code="TEN", kind=PromotionKind.PERCENTAGE),), is_outdated=True)
+    message = Message(id="m", body=body, actor=Actor(ActorType.CLIENT, "c"), lookups=before)
+    assert cache.lookups(None, message, 7) == replace(before, number=7)
 
 
 def test_the_one_that_was_kept_first_is_forgotten_when_there_is_no_room(cache: ReferenceCache) -> None:
@@ -107,10 +107,10 @@ def test_what_is_invalid_is_forgotten_in_every_currency_and_nothing_else(cache: 
     cache.keep_products([PEN, replace(PEN, currency="USD"), replace(PEN, sku="c-1")], 0)
     cache.keep_customer(ANA, 0)
     cache.invalidate(ReferenceKind.PRODUCT, "pen")
-    assert (pen(cache), pen(cache, "USD"), known(cache).customer) == (None, None, ANA)
+    assert (pen(cache), pen(cache, "USD"), lookups(cache).customer) == (None, None, ANA)
     cache.keep_products([PEN], 0)
     cache.invalidate(ReferenceKind.CUSTOMER, "c-1")
-    assert (pen(cache), known(cache).customer) == (PEN, None)
+    assert (pen(cache), lookups(cache).customer) == (PEN, None)
     cache.invalidate(ReferenceKind.CUSTOMER, "nobody")
 
 
@@ -119,7 +119,7 @@ def test_a_late_answer_takes_no_newer_copys_place(cache: ReferenceCache) -> None
     assert cache.keep_products([newer, PEN], 0) == (newer, newer)
     assert cache.keep_customer(blocked, 0) == blocked
     assert cache.keep_customer(ANA, 0) == blocked
-    assert (pen(cache), known(cache).customer) == (newer, blocked)
+    assert (pen(cache), lookups(cache).customer) == (newer, blocked)
 
 
 def test_what_an_event_told_of_is_asked_for_anew_and_laid_over_an_older_answer(cache: ReferenceCache) -> None:
@@ -128,7 +128,7 @@ def test_what_an_event_told_of_is_asked_for_anew_and_laid_over_an_older_answer(c
     cache.change(of_pen(5, unit_price=Money(150, "EUR")))
     cache.change(of_pen(6, name="Best pen"))
     cache.change(of_ana(5, addresses=(HOME,)))
-    assert known(cache) == Known(number=1)
+    assert lookups(cache) == Lookups(number=1)
     newer = replace(PEN, unit_price=150, name="Best pen", version=6)
     assert cache.keep_products([PEN], 0) == (newer,)
     assert pen(cache) == newer

@@ -28,7 +28,7 @@ from domain.calls import (
     FetchCustomer,
     FetchProducts,
     HoldAnswered,
-    NotKnown,
+    NotFound,
     NotSent,
     Outcome,
     ProductsFetched,
@@ -54,7 +54,7 @@ from domain.promotions import Promotion
 from domain.slices import PARTITIONS, dedicated_partition, partition_of
 from messaging.publisher import Outbound
 from sagas.decide import decide
-from sagas.decision import Decision, Rules
+from sagas.decision import Decision, OrderRules
 from storage.errors import StorageUnavailable
 from storage.writes.order_store import Commit, FlushResult, Loaded
 from tests.unit.actors.shard.silent import Silent
@@ -159,7 +159,7 @@ async def the_orders(
         clock=clock,
         reference_cache=ReferenceCache(CachePolicy(max_entries=10), time.monotonic),
         order_numbers=order_numbers,
-        rules=Rules(),
+        rules=OrderRules(),
         limits=limits or ResidentLimits(),
         commit_policy=commit_policy or CommitPolicy(),
         failpoint=Failpoint(None),
@@ -186,7 +186,7 @@ def a_creation(order_id: str) -> CreateOrder:
 def rules_that_break(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real rules, but for a timer and a removal on which they break."""
 
-    def break_or_decide(order: Order | None, message: Message, now: datetime, rules: Rules) -> Decision:
+    def break_or_decide(order: Order | None, message: Message, now: datetime, rules: OrderRules) -> Decision:
         if isinstance(message.body, Wake | RemoveItem | CallAnswered):
             raise ZeroDivisionError
         return decide(order, message, now, rules)
@@ -224,7 +224,7 @@ async def test_an_order_on_whose_timer_the_rules_break_is_set_aside_and_its_neig
 
 @pytest.mark.usefixtures("rules_that_break")
 @pytest.mark.parametrize(
-    "outcome", [NotKnown(), NotSent("full"), Unknown("?"), Declined(422, "x"), CustomerFetched(CUSTOMER)]
+    "outcome", [NotFound(), NotSent("full"), Unknown("?"), Declined(422, "x"), CustomerFetched(CUSTOMER)]
 )
 async def test_an_order_on_whose_partners_answer_the_rules_break_is_set_aside_and_counted(outcome: Outcome) -> None:
     """With a tax rate of 21 the rules broke on every answer; whatever it is, it must be seen."""
@@ -262,7 +262,9 @@ async def test_a_creation_reads_nothing_and_its_repeat_is_found_by_what_is_store
     assert isinstance(first, Reply)
     assert memory.loads == []
     # Another process: it has nothing in memory.
-    order = decide(None, Message(id="k", body=a_creation(GOOD), actor=Actor(ActorType.CLIENT, "x")), NOW, Rules()).order
+    order = decide(
+        None, Message(id="k", body=a_creation(GOOD), actor=Actor(ActorType.CLIENT, "x")), NOW, OrderRules()
+    ).order
     memory.stored[GOOD] = Loaded(order=order, undecodable=None, dedicated_group=None, keys={"k": ""}, unpublished=())
     memory.replies["k"] = encode_reply(first)
     again = await told(await the_orders(memory), GOOD, a_creation(GOOD))
@@ -273,7 +275,9 @@ async def test_a_creation_reads_nothing_and_its_repeat_is_found_by_what_is_store
 async def test_a_repeated_creation_that_can_not_be_written_does_not_say_that_there_is_no_order() -> None:
     """It was decided on without a look. The database was away, and what came after it was told that there is no such order."""
     memory = Memory()
-    order = decide(None, Message(id="k", body=a_creation(GOOD), actor=Actor(ActorType.CLIENT, "x")), NOW, Rules()).order
+    order = decide(
+        None, Message(id="k", body=a_creation(GOOD), actor=Actor(ActorType.CLIENT, "x")), NOW, OrderRules()
+    ).order
     memory.stored[GOOD] = Loaded(order=order, undecodable=None, dedicated_group=None, keys={"k": ""}, unpublished=())
     memory.refusals = 2
     orders = await the_orders(memory, CommitPolicy(retry_for_s=-1))
@@ -490,7 +494,7 @@ async def test_an_order_that_is_not_in_memory_is_read_before_it_is_watched() -> 
     memory = Memory()
     orders = await the_orders(memory)
     created = decide(
-        None, Message(id="k", body=a_creation(GOOD), actor=Actor(ActorType.CLIENT, "x")), NOW, Rules()
+        None, Message(id="k", body=a_creation(GOOD), actor=Actor(ActorType.CLIENT, "x")), NOW, OrderRules()
     ).order
     assert created is not None
     stored = Loaded(order=created, undecodable=None, dedicated_group=None, keys={}, unpublished=())

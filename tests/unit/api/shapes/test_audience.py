@@ -22,7 +22,7 @@ from domain.errors import Unavailable
 from domain.order import Attention, CancelReason, Order, Status, Step, StepKind, StepState, ValidationError
 from domain.representation import OWN_FAULTS
 from sagas import validating
-from sagas.decision import Answer
+from sagas.decision import CommandResult
 from storage.reads.order_queries import OrderPage
 from storage.writes.commits import StoredEvent
 from tests.unit.api.harness import EVERY_SCOPE, NOW, ORDER_ID, PAYMENT_ID, Answered, World, a_payment, an_order, token
@@ -104,7 +104,7 @@ EVERY_ASK = [pytest.param(name, ask, id=f"{name}-{n}") for name, asks in ASKS.it
 
 def told_of(world: World, order: Order, *, replayed: bool = False) -> World:
     """A service in which the order is as it is, wherever it is looked for."""
-    reply: Reply = msgspec.structs.replace(make_reply(order, Answer()), replayed=replayed)
+    reply: Reply = msgspec.structs.replace(make_reply(order, CommandResult()), replayed=replayed)
     world.router.reply = world.router.become = reply
     world.queries.keep(order)
     world.queries.page = OrderPage((order,), None)
