@@ -15,7 +15,7 @@ import sys
 import uvloop
 
 from local.errors import LocalError
-from local.sandbox.emulator import open_desk
+from local.sandbox.emulator import open_emulator
 from local.sandbox.server import SandboxServer
 from settings import settings_or_exit
 
@@ -26,8 +26,8 @@ async def serve(port: int) -> None:
     for signal_ in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signal_, stop.set)
     configured = settings_or_exit()
-    desk = open_desk(configured.state_dir / "sandbox", configured.amqp_url.get_secret_value())
-    server = SandboxServer(desk)
+    emulator = open_emulator(configured.state_dir / "sandbox", configured.amqp_url.get_secret_value())
+    server = SandboxServer(emulator)
     print(f"http://127.0.0.1:{await server.start(port)}", flush=True)
     await stop.wait()
     await server.stop()

@@ -23,15 +23,15 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from local.sandbox.customers import shown
-from local.sandbox.emulator import Desk
-from local.sandbox.injected_faults import Knob
+from local.sandbox.emulator import PartnerEmulator
+from local.sandbox.injected_faults import InjectedFault
 from local.sandbox.payments import shown as shown_payment
 from local.sandbox.records import PaymentRecord, ProductRecord, RefundRecord
 from local.sandbox.responses import UNREADABLE, EmulatedResponse, conflict, invalid, not_found, ok
 
 
-class _KnobsBody(msgspec.Struct):
-    knobs: list[Knob]
+class _FaultsBody(msgspec.Struct):
+    knobs: list[InjectedFault]
 
 
 class _SettleBody(msgspec.Struct):
@@ -41,16 +41,16 @@ class _SettleBody(msgspec.Struct):
 
 
 _ANY: Final = msgspec.json.Decoder(dict[str, Any])
-_KNOBS: Final = msgspec.json.Decoder(_KnobsBody)
-_KNOB: Final = msgspec.json.Decoder(Knob)
+_FAULTS: Final = msgspec.json.Decoder(_FaultsBody)
+_FAULT: Final = msgspec.json.Decoder(InjectedFault)
 _SETTLE: Final = msgspec.json.Decoder(_SettleBody)
 
 
 class Control:
-    """The handlers below ``/sandbox`` for one desk."""
+    """The handlers below ``/sandbox`` for one emulator."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, emulator: PartnerEmulator) -> None:
+        self._emulator = emulator
 
     def handle(self, method: str, parts: list[str], query: str, body: bytes) -> EmulatedResponse:
         """Answer one request; ``parts`` is its path after ``/sandbox``, not yet unquoted."""
@@ -71,57 +71,57 @@ class Control:
                 case "POST", ["payments", payment_id, ("settle" | "announce") as how]:
                     return self._tell_of_payment(payment_id, how, body)
                 case "POST", ["refunds", refund_id, "settle"]:
-                    if not self._desk.payments.settle_refund(refund_id):
+                    if not self._emulator.payments.settle_refund(refund_id):
                         return conflict("not_now", "it is not known, or has ended before")
-                    return self._desk.payments.get_refund(refund_id)
+                    return self._emulator.payments.get_refund(refund_id)
         except (*UNREADABLE, ValueError) as error:
             return invalid(str(error))
         return not_found("resource")
 
     def _knobs(self, method: str, body: bytes) -> EmulatedResponse:
-        knobs = self._desk.knobs
+        faults = self._emulator.faults
         if method == "PUT":
-            knobs.replace(_KNOBS.decode(body).knobs)
+            faults.replace(_FAULTS.decode(body).knobs)
         elif method == "POST":
-            knobs.add(_KNOB.decode(body))
+            faults.add(_FAULT.decode(body))
         elif method == "DELETE":
-            knobs.replace([])
-        return ok({"knobs": knobs.all()})
+            faults.replace([])
+        return ok({"knobs": faults.all()})
 
     def _ledger(self, query: dict[str, list[str]]) -> EmulatedResponse:
         """Everything that a checker of laws needs; ``totals`` per currency, ``stock`` per sku."""
-        desk = self._desk
+        emulator = self._emulator
         order_id = query["order_id"][0] if "order_id" in query else None
         charges: list[dict[str, Any]] = []
         refunds: list[dict[str, Any]] = []
         totals: dict[str, dict[str, int]] = {}
         orders: dict[str, str] = {}
-        for record in desk.payments.records():
+        for record in emulator.payments.records():
             orders.setdefault(record.payment_id, getattr(record, "order_id", ""))
             _add(totals, record)
             if order_id in (None, orders[record.payment_id]):
                 (charges if isinstance(record, PaymentRecord) else refunds).append(_entry(record))
         sums = {
             "totals": totals,
-            "stock": desk.stock.totals(),
-            "requests": desk.requests,
-            "conflicts": desk.payments.conflicts,
+            "stock": emulator.stock.totals(),
+            "requests": emulator.requests,
+            "conflicts": emulator.payments.conflicts,
             "events": {
-                "published": desk.events.published,
-                "waiting": desk.events.waiting,
-                "dropped": desk.events.dropped,
+                "published": emulator.events.published,
+                "waiting": emulator.events.waiting,
+                "dropped": emulator.events.dropped,
             },
         }
         if "totals" in query:
             return ok(sums)
-        holds = desk.stock.holds(order_id)
-        refusals = [each for each in desk.refusals.values() if order_id in (None, each.order_id)]
+        holds = emulator.stock.holds(order_id)
+        refusals = [each for each in emulator.refusals.values() if order_id in (None, each.order_id)]
         return ok({"charges": charges, "refunds": refunds, "holds": holds, "refusals": refusals} | sums)
 
     def _change_product(self, sku: str, body: bytes) -> EmulatedResponse:
         """Change a product and tell of it; of changed prices the first, since an event has room for one."""
         changes = _ANY.decode(body)
-        product = self._desk.stock.change(sku, changes)
+        product = self._emulator.stock.change(sku, changes)
         currency = next(iter(changes.get("prices") or ()), None)
         if currency is None:
             self._tell_of_product(product)
@@ -130,43 +130,43 @@ class Control:
         return ok(product)
 
     def _change_customer(self, customer_id: str, body: bytes) -> EmulatedResponse:
-        customer = self._desk.customers.change(customer_id, _ANY.decode(body))
+        customer = self._emulator.customers.change(customer_id, _ANY.decode(body))
         source = f"/usersvc/customers/{customer_id}"
-        self._desk.events.offer("usersvc", "ClienteActualizado", source, shown(customer))
+        self._emulator.events.offer("usersvc", "ClienteActualizado", source, shown(customer))
         return ok(customer)
 
     def _end_hold(self, order_id: str, *, is_told: bool) -> EmulatedResponse:
-        skus = self._desk.stock.expire(order_id)
+        skus = self._emulator.stock.expire(order_id)
         if not skus:
             return conflict("not_held", "nothing is held for this order")
-        product = self._desk.stock.product(skus[0])
+        product = self._emulator.stock.product(skus[0])
         if is_told and product is not None:
             self._tell_of_product(product, lost_holds=[order_id])
-        return self._desk.stock.get(order_id)
+        return self._emulator.stock.get(order_id)
 
     def _tell_of_product(self, product: ProductRecord, **more: Any) -> None:
         data = {
             "sku": product.sku,
-            "available": max(self._desk.stock.available(product.sku), 0),
+            "available": max(self._emulator.stock.available(product.sku), 0),
             "version": product.version,
             "tax_rate": product.tax_rate,
             "name": product.name,
         }
-        self._desk.events.offer(
+        self._emulator.events.offer(
             "productsvc", "InventarioActualizado", f"/productsvc/products/{product.sku}", data | more
         )
 
     def _tell_of_payment(self, payment_id: str, how: str, body: bytes) -> EmulatedResponse:
         wish = _SETTLE.decode(body or b"{}")
-        if self._desk.payments.payment(payment_id) is None:
+        if self._emulator.payments.payment(payment_id) is None:
             return not_found("payment")
         if how == "settle":
-            is_done = self._desk.settle(payment_id, wish.status, wish.code, wish.copies)
+            is_done = self._emulator.settle(payment_id, wish.status, wish.code, wish.copies)
         else:
-            is_done = self._desk.announce(payment_id, wish.copies)
+            is_done = self._emulator.announce(payment_id, wish.copies)
         if not is_done:
             return conflict("not_now", "it has ended before" if how == "settle" else "it has not ended yet")
-        answer = self._desk.payments.get(payment_id)
+        answer = self._emulator.payments.get(payment_id)
         return EmulatedResponse(HTTPStatus.OK, answer.body)
 
 

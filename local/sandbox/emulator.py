@@ -1,4 +1,4 @@
-"""The three services behind one desk: which operation a request is for, what it does, and which events follow.
+"""The three services behind one emulator: which operation a request is for, what it does, and which events follow.
 
 It knows no sockets: a request comes in as method, path and body. Misbehaviour that concerns the content of an answer is
 applied here; misbehaviour of the connection is the server's.
@@ -18,7 +18,7 @@ import msgspec
 
 from local.sandbox.customers import Customers
 from local.sandbox.events import Events
-from local.sandbox.injected_faults import NO_EFFECTS, TOKENS, Facts, Knob, Knobs, plan
+from local.sandbox.injected_faults import NO_EFFECTS, TOKENS, Facts, InjectedFault, InjectedFaults, plan
 from local.sandbox.journal import Journal
 from local.sandbox.payments import ChargeRequest, Payments, RefundRequest, read_charge, read_refund
 from local.sandbox.records import CustomerRecord, PaymentRecord, Record, RefundRecord, RefusalRecord
@@ -33,13 +33,13 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-class Desk:
+class PartnerEmulator:
     """Everything the sandbox knows and does; what ``journal`` holds is read in at once."""
 
     def __init__(self, journal: Journal, events: Events) -> None:
         self._journal = journal
         self.events = events
-        self.knobs = Knobs()
+        self.faults = InjectedFaults()
         self.stock = Stock(now_ms, journal.append)
         self.payments = Payments(now_ms, journal.append)
         self.customers = Customers(journal.append)
@@ -59,7 +59,7 @@ class Desk:
                 self._arrive_later(record.refund_id, left_ms)
 
     def facts(self, operation: str, subject: str, query: str, body: bytes) -> Facts:
-        """What knobs want to know of a request; ``subject`` is the id in its path."""
+        """What injected faults want to know of a request; ``subject`` is the id in its path."""
         match operation:
             case "list_products":
                 return Facts(operation=operation, skus=tuple(parse_qs(query).get("sku", ())))
@@ -90,7 +90,7 @@ class Desk:
                 return Facts(operation=operation, order_id=subject)
         return Facts(operation=operation)
 
-    def token_effects(self, body: bytes) -> dict[str, Knob]:
+    def token_effects(self, body: bytes) -> dict[str, InjectedFault]:
         """What the token of a charge brings with it; nothing when the charge is a repeat."""
         asked = read_charge(body)
         if not isinstance(asked, ChargeRequest) or asked.token is None or self.payments.payment(asked.payment_id):
@@ -98,7 +98,7 @@ class Desk:
         return TOKENS.get(asked.token, NO_EFFECTS)
 
     async def perform(
-        self, operation: str, subject: str, query: str, body: bytes, effects: dict[str, Knob]
+        self, operation: str, subject: str, query: str, body: bytes, effects: dict[str, InjectedFault]
     ) -> EmulatedResponse:
         """Do what is asked and give the answer. Everything is kept before this returns, a refusal too."""
         answer = await self._do(operation, subject, query, body, effects)
@@ -110,7 +110,7 @@ class Desk:
         return answer
 
     async def _do(
-        self, operation: str, subject: str, query: str, body: bytes, effects: dict[str, Knob]
+        self, operation: str, subject: str, query: str, body: bytes, effects: dict[str, InjectedFault]
     ) -> EmulatedResponse:
         match operation:
             case "list_products":
@@ -203,13 +203,13 @@ class Desk:
             token=payment.asked.get("token"),
         )
 
-    def _put_hold(self, order_id: str, body: bytes, effects: dict[str, Knob]) -> EmulatedResponse:
+    def _put_hold(self, order_id: str, body: bytes, effects: dict[str, InjectedFault]) -> EmulatedResponse:
         answer = self.stock.put(order_id, body, refuse="refuse" in effects)
         if expire := effects.get("expire"):
             asyncio.get_running_loop().call_later(expire.delay(0) / 1000, self.stock.expire, order_id)
         return answer
 
-    async def _charge(self, body: bytes, effects: dict[str, Knob]) -> EmulatedResponse:
+    async def _charge(self, body: bytes, effects: dict[str, InjectedFault]) -> EmulatedResponse:
         asked = read_charge(body)
         if isinstance(asked, EmulatedResponse):
             return asked
@@ -227,7 +227,7 @@ class Desk:
                 await self.events.confirmed(EVENT_FIRST_MAX_S)
         return answer
 
-    def _refund(self, body: bytes, effects: dict[str, Knob]) -> EmulatedResponse:
+    def _refund(self, body: bytes, effects: dict[str, InjectedFault]) -> EmulatedResponse:
         asked = read_refund(body)
         if isinstance(asked, EmulatedResponse):
             return asked
@@ -266,6 +266,6 @@ class Desk:
         yield from self.refusals.values()
 
 
-def open_desk(folder: Path, amqp_url: str) -> Desk:
+def open_emulator(folder: Path, amqp_url: str) -> PartnerEmulator:
     """Make a desk that keeps everything in ``folder``. Raises ``LocalError`` when another sandbox has the folder."""
-    return Desk(Journal(folder / "journal.jsonl"), Events(amqp_url))
+    return PartnerEmulator(Journal(folder / "journal.jsonl"), Events(amqp_url))

@@ -1,6 +1,6 @@
-"""Knobs: how the sandbox is made to misbehave while it runs (``/sandbox/knobs``).
+"""Injected faults: how the sandbox is made to misbehave while it runs (``/sandbox/knobs``).
 
-A knob has an ``effect``, and fields that say which requests it is for; a field that is left out fits every request.
+An injected fault has an ``effect``, and fields that say which requests it is for; a field that is left out fits every request.
 
 | effect | does |
 |---|---|
@@ -25,8 +25,8 @@ A page has a ``status`` (404; any of 200..599) and a ``content``: ``html`` (an H
 ``application/json``), ``problem`` (``application/problem+json``, its ``code`` ``no_upstream``, which no contract names),
 ``empty`` (no body), ``redirect`` (``status`` 302 and a ``Location``).
 
-``operation`` is one of ``OPERATIONS``. The first knob of the list that fits wins for each kind of effect. ``times``
-limits how often a knob acts, ``probability`` how likely it does; ``hits`` counts how often it did.
+``operation`` is one of ``OPERATIONS``. The first injected fault of the list that fits wins for each kind of effect. ``times``
+limits how often an injected fault acts, ``probability`` how likely it does; ``hits`` counts how often it did.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ import msgspec
 
 from local.sandbox.payments import Plan
 
-KNOBS_MAX: Final = 256
+FAULTS_MAX: Final = 256
 PROCESSING_MS: Final = 500
 NEVER: Final = -1
 DELAY_MAX_MS: Final = 600_000
@@ -73,7 +73,7 @@ BEFORE: Final = frozenset(("fail", "throttle", "hang", "drop", "page"))
 AFTER: Final = frozenset(("do_and_fail", "do_and_hang", "do_and_drop", "garbage", "do_and_page"))
 
 
-class Knob(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class InjectedFault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One way to misbehave; see the table above."""
 
     effect: Effect
@@ -125,7 +125,7 @@ class Knob(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaul
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of a request, for knobs to fit or not."""
+    """What is known of a request, for injected faults to fit or not."""
 
     operation: str
     order_id: str | None = None
@@ -135,72 +135,72 @@ class Facts:
     token: str | None = None
 
 
-NO_EFFECTS: Final[dict[str, Knob]] = {}
+NO_EFFECTS: Final[dict[str, InjectedFault]] = {}
 
-# Tokens that make a new charge misbehave without a knob, as test cards do at real gateways.
-TOKENS: Final[dict[str, dict[str, Knob]]] = {
-    token: {knob.effect: knob for knob in knobs}
-    for token, knobs in {
-        "tok_declined": [Knob(effect="decline")],
-        "tok_insufficient_funds": [Knob(effect="decline", code="insufficient_funds")],
-        "tok_fraud": [Knob(effect="decline", code="fraud_suspected")],
-        "tok_expired_card": [Knob(effect="decline", code="expired_card")],
-        "tok_timeout": [Knob(effect="do_and_hang")],
-        "tok_dropped": [Knob(effect="do_and_drop")],
-        "tok_error": [Knob(effect="do_and_fail", status=500)],
-        "tok_processing": [Knob(effect="processing")],
-        "tok_processing_declined": [Knob(effect="processing"), Knob(effect="decline")],
-        "tok_mismatch": [Knob(effect="mismatch")],
-        "tok_mismatch_currency": [Knob(effect="mismatch", amount_delta=0, currency="CHF")],
-        "tok_silence": [Knob(effect="silence")],
-        "tok_event_first": [Knob(effect="event_first")],
-        "tok_event_twice": [Knob(effect="event_twice")],
-        "tok_no_event": [Knob(effect="no_event")],
+# Tokens that make a new charge misbehave without an injected fault, as test cards do at real gateways.
+TOKENS: Final[dict[str, dict[str, InjectedFault]]] = {
+    token: {fault.effect: fault for fault in faults}
+    for token, faults in {
+        "tok_declined": [InjectedFault(effect="decline")],
+        "tok_insufficient_funds": [InjectedFault(effect="decline", code="insufficient_funds")],
+        "tok_fraud": [InjectedFault(effect="decline", code="fraud_suspected")],
+        "tok_expired_card": [InjectedFault(effect="decline", code="expired_card")],
+        "tok_timeout": [InjectedFault(effect="do_and_hang")],
+        "tok_dropped": [InjectedFault(effect="do_and_drop")],
+        "tok_error": [InjectedFault(effect="do_and_fail", status=500)],
+        "tok_processing": [InjectedFault(effect="processing")],
+        "tok_processing_declined": [InjectedFault(effect="processing"), InjectedFault(effect="decline")],
+        "tok_mismatch": [InjectedFault(effect="mismatch")],
+        "tok_mismatch_currency": [InjectedFault(effect="mismatch", amount_delta=0, currency="CHF")],
+        "tok_silence": [InjectedFault(effect="silence")],
+        "tok_event_first": [InjectedFault(effect="event_first")],
+        "tok_event_twice": [InjectedFault(effect="event_twice")],
+        "tok_no_event": [InjectedFault(effect="no_event")],
     }.items()
 }
 
 
-class Knobs:
-    """The knobs that are set now, in order. Raises ``ValueError`` for too many, or such that make no sense."""
+class InjectedFaults:
+    """The injected faults that are set now, in order. Raises ``ValueError`` for too many, or such that make no sense."""
 
     def __init__(self) -> None:
-        self._knobs: list[Knob] = []
+        self._faults: list[InjectedFault] = []
 
     def __bool__(self) -> bool:
-        return bool(self._knobs)
+        return bool(self._faults)
 
-    def all(self) -> list[Knob]:
-        """The knobs as they are, with their hits."""
-        return self._knobs
+    def all(self) -> list[InjectedFault]:
+        """The injected faults as they are, with their hits."""
+        return self._faults
 
-    def replace(self, knobs: list[Knob]) -> None:
-        """Set these knobs and no others."""
-        if len(knobs) > KNOBS_MAX:
-            raise ValueError(f"at most {KNOBS_MAX} knobs can be set")
-        for knob in knobs:
-            knob.check()
-        self._knobs = knobs
+    def replace(self, faults: list[InjectedFault]) -> None:
+        """Set these injected faults and no others."""
+        if len(faults) > FAULTS_MAX:
+            raise ValueError(f"at most {FAULTS_MAX} knobs can be set")
+        for fault in faults:
+            fault.check()
+        self._faults = faults
 
-    def add(self, knob: Knob) -> None:
-        """Set one more knob, after the others."""
-        self.replace([*self._knobs, knob])
+    def add(self, fault: InjectedFault) -> None:
+        """Set one more injected fault, after the others."""
+        self.replace([*self._faults, fault])
 
-    def effects(self, facts: Facts) -> dict[str, Knob]:
-        """Which effects this request meets; using up a knob's ``times`` and counting its hits."""
-        met: dict[str, Knob] = {}
-        for knob in self._knobs:
-            if knob.effect in met or not _fits(knob, facts) or knob.times == 0:
+    def effects(self, facts: Facts) -> dict[str, InjectedFault]:
+        """Which effects this request meets; using up an injected fault's ``times`` and counting its hits."""
+        met: dict[str, InjectedFault] = {}
+        for fault in self._faults:
+            if fault.effect in met or not _fits(fault, facts) or fault.times == 0:
                 continue
-            if knob.probability < 1.0 and random.random() >= knob.probability:  # noqa: S311 - see above
+            if fault.probability < 1.0 and random.random() >= fault.probability:  # noqa: S311 - see above
                 continue
-            knob.hits += 1
-            if knob.times is not None:
-                knob.times -= 1
-            met[knob.effect] = knob
+            fault.hits += 1
+            if fault.times is not None:
+                fault.times -= 1
+            met[fault.effect] = fault
         return met
 
 
-def plan(effects: dict[str, Knob]) -> Plan:
+def plan(effects: dict[str, InjectedFault]) -> Plan:
     """What a new charge or refund comes to under these effects."""
     decline, mismatch, processing = effects.get("decline"), effects.get("mismatch"), effects.get("processing")
     after_ms = None if processing is None else processing.delay(PROCESSING_MS)
@@ -213,13 +213,13 @@ def plan(effects: dict[str, Knob]) -> Plan:
     )
 
 
-def _fits(knob: Knob, facts: Facts) -> bool:
+def _fits(fault: InjectedFault, facts: Facts) -> bool:
     return (
-        knob.operation in (None, facts.operation)
-        and knob.partner in (None, OPERATIONS[facts.operation])
-        and knob.order_id in (None, facts.order_id)
-        and knob.customer_id in (None, facts.customer_id)
-        and (knob.sku is None or knob.sku in facts.skus)
-        and knob.method in (None, facts.method)
-        and knob.token in (None, facts.token)
+        fault.operation in (None, facts.operation)
+        and fault.partner in (None, OPERATIONS[facts.operation])
+        and fault.order_id in (None, facts.order_id)
+        and fault.customer_id in (None, facts.customer_id)
+        and (fault.sku is None or fault.sku in facts.skus)
+        and fault.method in (None, facts.method)
+        and fault.token in (None, facts.token)
     )

@@ -7,25 +7,25 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from local.sandbox.injected_faults import Knob
+from local.sandbox.injected_faults import InjectedFault
 
 CODE: Final = "no_upstream"  # a code that no operation of any partner names
 ELSEWHERE: Final = "/sandbox/health"  # answers 200 with JSON to a client that follows
 
 
-def page(knob: Knob) -> web.Response:
-    """Make the answer that a knob with the effect ``page`` or ``do_and_page`` describes."""
-    status = knob.page_status
-    match knob.content:
+def page(fault: InjectedFault) -> web.Response:
+    """Make the answer that an injected fault with the effect ``page`` or ``do_and_page`` describes."""
+    status = fault.page_status
+    match fault.content:
         case "json":
             body = msgspec.json.encode({"error": f"upstream said {status}"})
             return web.Response(body=body, status=status, content_type="application/json")
         case "problem":
-            body = msgspec.json.encode({"status": status, "code": knob.code or CODE, "detail": "said by a gateway"})
+            body = msgspec.json.encode({"status": status, "code": fault.code or CODE, "detail": "said by a gateway"})
             return web.Response(body=body, status=status, content_type="application/problem+json")
         case "empty":
             return web.Response(status=status)
         case "html" | "redirect":
-            headers = {"Location": ELSEWHERE} if knob.content == "redirect" else {}
+            headers = {"Location": ELSEWHERE} if fault.content == "redirect" else {}
             text = f"<!doctype html><html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>"
             return web.Response(text=text, status=status, content_type="text/html", headers=headers)

@@ -13,8 +13,8 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from local.sandbox.control import Control
-from local.sandbox.emulator import Desk
-from local.sandbox.injected_faults import AFTER, BEFORE, NO_EFFECTS, Knob
+from local.sandbox.emulator import PartnerEmulator
+from local.sandbox.injected_faults import AFTER, BEFORE, NO_EFFECTS, InjectedFault
 from local.sandbox.intermediary_pages import page
 from local.sandbox.responses import EmulatedResponse, not_found, problem
 
@@ -42,11 +42,11 @@ ROUTES: Final = {
 
 
 class SandboxServer:
-    """A listening server around one desk."""
+    """A listening server around one emulator."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._control = Control(desk)
+    def __init__(self, emulator: PartnerEmulator) -> None:
+        self._emulator = emulator
+        self._control = Control(emulator)
         self._server = web.Server(
             self._handle, access_log=None, handler_cancellation=True, max_line_size=REQUEST_LINE_MAX_BYTES
         )
@@ -56,8 +56,8 @@ class SandboxServer:
         """Listen on loopback; ``port`` 0 takes a free one. Gives the port."""
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(self._server, "127.0.0.1", port, backlog=1024)
-        self._desk.events.start()
-        self._desk.start()
+        self._emulator.events.start()
+        self._emulator.start()
         return int(self._listener.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
@@ -65,7 +65,7 @@ class SandboxServer:
         if self._listener is not None:
             self._listener.close()
         await self._server.shutdown(timeout=1.0)
-        await self._desk.events.stop()
+        await self._emulator.events.stop()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, query = request.path_qs.partition("?")
@@ -79,42 +79,48 @@ class SandboxServer:
         if operation is None:
             return _response(not_found("resource"))
         body = await request.read()
-        counts = self._desk.requests
+        counts = self._emulator.requests
         counts[operation] = counts.get(operation, 0) + 1
         effects = self._effects(operation, subject, query, body)
         if not effects:
-            return _response(await self._desk.perform(operation, subject, query, body, NO_EFFECTS))
+            return _response(await self._emulator.perform(operation, subject, query, body, NO_EFFECTS))
         return await self._misbehave(request, operation, subject, query, body, effects)
 
-    def _effects(self, operation: str, subject: str, query: str, body: bytes) -> dict[str, Knob]:
-        """A knob wins over what a token says; an effect that ends the connection is one only."""
-        of_token = self._desk.token_effects(body) if operation == "charge" else NO_EFFECTS
-        if not self._desk.knobs:
+    def _effects(self, operation: str, subject: str, query: str, body: bytes) -> dict[str, InjectedFault]:
+        """An injected fault wins over what a token says; an effect that ends the connection is one only."""
+        of_token = self._emulator.token_effects(body) if operation == "charge" else NO_EFFECTS
+        if not self._emulator.faults:
             return of_token
-        return of_token | self._desk.knobs.effects(self._desk.facts(operation, subject, query, body))
+        return of_token | self._emulator.faults.effects(self._emulator.facts(operation, subject, query, body))
 
     async def _misbehave(
-        self, request: web.BaseRequest, operation: str, subject: str, query: str, body: bytes, effects: dict[str, Knob]
+        self,
+        request: web.BaseRequest,
+        operation: str,
+        subject: str,
+        query: str,
+        body: bytes,
+        effects: dict[str, InjectedFault],
     ) -> web.StreamResponse:
         if delay := effects.get("delay"):
             await asyncio.sleep(delay.delay(0) / 1000)
         for effect in BEFORE & effects.keys():
             return await _end(request, effect, effects[effect])
-        answer = await self._desk.perform(operation, subject, query, body, effects)
+        answer = await self._emulator.perform(operation, subject, query, body, effects)
         for effect in AFTER & effects.keys():
             return await _end(request, effect.removeprefix("do_and_"), effects[effect])
         return _response(answer)
 
 
-async def _end(request: web.BaseRequest, effect: str, knob: Knob) -> web.StreamResponse:
+async def _end(request: web.BaseRequest, effect: str, fault: InjectedFault) -> web.StreamResponse:
     """End a request badly."""
     if effect == "throttle":
         answer = problem(RETRY_AFTER_STATUS, "throttled")
-        return _response(EmulatedResponse(answer.status, answer.body, knob.retry_after_s))
+        return _response(EmulatedResponse(answer.status, answer.body, fault.retry_after_s))
     if effect == "fail":
-        return _response(problem(knob.fail_status, knob.code or "sandbox_fault"))
+        return _response(problem(fault.fail_status, fault.code or "sandbox_fault"))
     if effect == "page":
-        return page(knob)
+        return page(fault)
     if effect == "garbage":
         return web.Response(body=b"<html>certainly not JSON", content_type="text/html")
     if effect == "hang":

@@ -51,7 +51,7 @@ def do(shop: Shop, method: str, path: str, body: object = None) -> Any:
     return told
 
 
-def knob(shop: Shop, **fields: Any) -> None:
+def inject_fault(shop: Shop, **fields: Any) -> None:
     """Make the sandbox misbehave; the conftest of these tests takes all knobs away again."""
     shop.partner("sandbox", "POST", "/knobs", fields)
 
@@ -98,7 +98,7 @@ def validated(shop: Shop) -> Names:
 def confirmed(shop: Shop) -> Names:
     """Paid and numbered; ProductSvc does not answer whether the hold is firm."""
     order_id = new_order(shop)["id"]
-    knob(shop, effect="delay", operation="commit_hold", order_id=order_id, delay_ms=HELD_MS)
+    inject_fault(shop, effect="delay", operation="commit_hold", order_id=order_id, delay_ms=HELD_MS)
     pay(shop, order_id)
     return names_of(shop.reached(order_id, "confirmed"))
 
@@ -135,7 +135,7 @@ def delivered(shop: Shop) -> Names:
 def cancelling(shop: Shop) -> Names:
     """PaymentSvc does not answer whether the money was given back."""
     given = prepared(shop)
-    knob(shop, effect="delay", operation="refund", order_id=given["order"], delay_ms=HELD_MS)
+    inject_fault(shop, effect="delay", operation="refund", order_id=given["order"], delay_ms=HELD_MS)
     order = do(shop, "DELETE", f"/api/orders/{given['order']}")
     assert order["status"] == "cancelling"
     return given

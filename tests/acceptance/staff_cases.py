@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.acceptance.broker import Broker
-from tests.acceptance.scenarios import do, knob, new_order, pay
+from tests.acceptance.scenarios import do, inject_fault, new_order, pay
 from tests.acceptance.shop import Shop
 from tests.acceptance.started import ROOT
 
@@ -65,7 +65,7 @@ def documented(page: str) -> set[tuple[str, str, str]]:
 
 def failing(operation: str, order_id: str, **more: Any) -> Callable[[Shop], None]:
     """Have a partner's operation fail for an order."""
-    return lambda shop: knob(shop, **{"effect": "fail", "operation": operation, "order_id": order_id, **more})
+    return lambda shop: inject_fault(shop, **{"effect": "fail", "operation": operation, "order_id": order_id, **more})
 
 
 def mend(shop: Shop, order_id: str) -> None:
@@ -86,7 +86,7 @@ def paid(shop: Shop, **more: Any) -> str:
 def cancelling(shop: Shop, operation: str, effect: str, **more: Any) -> str:
     """A prepared order that is cancelled while something about giving back goes wrong."""
     order_id = paid(shop)
-    knob(shop, effect=effect, operation=operation, order_id=order_id, **more)
+    inject_fault(shop, effect=effect, operation=operation, order_id=order_id, **more)
     do(shop, "DELETE", f"/api/orders/{order_id}")
     return order_id
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.broker import Broker
 from tests.acceptance.listening import listening
-from tests.acceptance.scenarios import SHIPPED, do, knob, new_order, pay
+from tests.acceptance.scenarios import SHIPPED, do, inject_fault, new_order, pay
 from tests.acceptance.shop import Shop
 from tests.acceptance.staff_cases import paid
 from tests.acceptance.started import Started, until
@@ -136,7 +136,7 @@ def test_an_order_is_payable_until_its_time_is_over_and_not_again(shop: Shop) ->
 
 def test_staff_can_not_try_a_refund_again_without_end(shop: Shop) -> None:
     order_id = paid(shop)
-    knob(shop, effect="decline", operation="refund", order_id=order_id)
+    inject_fault(shop, effect="decline", operation="refund", order_id=order_id)
     do(shop, "DELETE", f"/api/orders/{order_id}")
 
     def is_rejected() -> Any:
@@ -158,7 +158,7 @@ def test_staff_can_not_try_a_refund_again_without_end(shop: Shop) -> None:
 def test_what_is_being_given_back_can_not_be_recorded_as_taken(shop: Shop) -> None:
     order_id = new_order(shop)["id"]
     payment = pay(shop, order_id, token="tok_mismatch")
-    knob(shop, effect="silence", operation="refund", order_id=order_id)
+    inject_fault(shop, effect="silence", operation="refund", order_id=order_id)
     do(shop, "DELETE", f"/api/orders/{order_id}")
     said = {"subject": payment["payment_id"], "outcome": "confirmed", "amount": 1}
     status, problem = attend(shop, order_id, action="record", reference="r", note="n", **said)
@@ -167,7 +167,7 @@ def test_what_is_being_given_back_can_not_be_recorded_as_taken(shop: Shop) -> No
 
 def test_an_event_alone_pays_for_nothing(shop: Shop, broker: Broker) -> None:
     order_id, payment = silent_payment(shop)
-    knob(shop, effect="delay", delay_ms=0, operation="get_payment", order_id=order_id)
+    inject_fault(shop, effect="delay", delay_ms=0, operation="get_payment", order_id=order_id)
     say_confirmed(broker, order_id, payment, payment["amount"])
     until(lambda: asked_about(shop, order_id) >= 2, "PaymentSvc is asked, and asked again")
     order = shop.order(order_id)

@@ -19,7 +19,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.acceptance.listening import listening
-from tests.acceptance.scenarios import ITEMS, knob, new_order
+from tests.acceptance.scenarios import ITEMS, inject_fault, new_order
 from tests.acceptance.shop import Shop
 from tests.acceptance.started import Started, free_port, until
 from tests.tools.promtool import findings_of
@@ -63,7 +63,7 @@ def left_alone(shops: list[Shop]) -> dict[str, str]:
     """Two orders made first of all: nobody pays the one, and the charge of the other never gets to PaymentSvc."""
     shop = shops[0]
     unpaid, never_made = new_order(shop)["id"], new_order(shop)["id"]
-    knob(shop, effect="drop", operation="charge", order_id=never_made)
+    inject_fault(shop, effect="drop", operation="charge", order_id=never_made)
     status, payment, _ = shop.ask("POST", f"/api/orders/{never_made}/payments", {"method": "card"}, key=str(uuid4()))
     assert (status, payment["status"]) == (202, "processing")
     return {"unpaid": unpaid, "never_made": never_made}

@@ -15,7 +15,7 @@ from domain.slices import partition_of
 from tests.acceptance.started import ROOT, Started
 from tests.faults.asking import Answer, Asker, Request
 from tests.faults.checker import violations
-from tests.faults.clients import Client, Shelf
+from tests.faults.clients import Catalog, Client
 from tests.faults.evidence import Evidence, read_documents, read_tables
 from tests.faults.history import History, Outcome, Told, Wish
 from tests.faults.laws import Violation
@@ -137,10 +137,10 @@ async def judge(started: Started, blind: Path) -> list[tuple[str, Violation]]:
     async with aiohttp.ClientSession() as session, listening(endpoints) as listener:
         partners = Partners(endpoints["payment"].removesuffix("/payment"), session)
         asker = Asker("client", session, endpoints["api"], endpoints["token"], history)
-        shelf = Shelf(plenty=[f"load-sku-{number}" for number in range(1, 30)], scarce=["load-sku-1"])
+        catalog = Catalog(plenty=[f"load-sku-{number}" for number in range(1, 30)], scarce=["load-sku-1"])
 
         def client(number: int, whose: str) -> Scripted:
-            return Scripted(number, 1, asker, shelf, tag=f"{whose}-{number}", customer=whose)
+            return Scripted(number, 1, asker, catalog, tag=f"{whose}-{number}", customer=whose)
 
         scripts: list[Callable[[], Awaitable[None]]] = [
             getattr(client(number, customer(name)), name) for number, name in enumerate(MUTANTS)

@@ -38,7 +38,7 @@ LIVES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
+class Catalog:
     """What the clients order: skus there is plenty of, those of which there are few, and orders that several clients edit."""
 
     plenty: Sequence[str]
@@ -53,13 +53,13 @@ class Client:
     patience = 0.97
 
     def __init__(
-        self, number: int, seed: int, asker: Asker, shelf: Shelf, *, tag: str = "", customer: str | None = None
+        self, number: int, seed: int, asker: Asker, catalog: Catalog, *, tag: str = "", customer: str | None = None
     ) -> None:
         """``customer``: for whom it orders, always; else for some that are its own, one after another."""
         self._customer_always = customer
         self._number = number
         self._asker = asker
-        self._shelf = shelf
+        self._catalog = catalog
         self._rng = random.Random(f"{seed}/{number}")
         self._tag = tag or f"{seed}-{number}"
         self._keys = 0
@@ -127,7 +127,7 @@ class Client:
 
     async def want_the_last(self) -> None:
         """Buy what others want as well, and there is not enough of."""
-        order = await self._create({self._rng.choice(self._shelf.scarce): self._rng.randint(1, 2)})
+        order = await self._create({self._rng.choice(self._catalog.scarce): self._rng.randint(1, 2)})
         if order is not None and await self._pay(order["id"]):
             ready = await self._reach(order["id"], "prepared")
             if ready is not None and ready["status"] == "prepared" and self._rng.random() < 0.7:
@@ -135,24 +135,24 @@ class Client:
 
     async def share(self) -> None:
         """Put lines into an order together with others, then leave it to expire, or cancel it."""
-        if len(self._shelf.shared) < 2:
+        if len(self._catalog.shared) < 2:
             order = await self._create()
             if order is not None:
-                self._shelf.shared.append(order["id"])
-        for order_id in list(self._shelf.shared):
+                self._catalog.shared.append(order["id"])
+        for order_id in list(self._catalog.shared):
             sku = f"load-sku-{1000 + self._number * 1000 + self._lives}"
             answer = await self._change(
                 order_id, "POST", "/items", {"sku": sku, "quantity": 1}, Wish("add", {sku: 1}), patience=1.0
             )
-            if not answer.is_done and order_id in self._shelf.shared:
-                self._shelf.shared.remove(order_id)
+            if not answer.is_done and order_id in self._catalog.shared:
+                self._catalog.shared.remove(order_id)
 
     async def crowd(self, pick: float) -> str:
         """Ask for one order from many places at once; says what they were told. ``pick`` chooses what is wanted."""
         order = await self._create()
         if order is None:
             return "no order"
-        sku = self._shelf.plenty[int(pick * len(self._shelf.plenty))]
+        sku = self._catalog.plenty[int(pick * len(self._catalog.plenty))]
         request = Request(
             wish=Wish("add", {sku: 1}),
             method="POST",
@@ -168,7 +168,7 @@ class Client:
 
     async def _create(self, lines: dict[str, int] | None = None) -> Any:
         rng = self._rng
-        wanted = lines or {sku: rng.randint(1, 3) for sku in rng.sample(self._shelf.plenty, rng.randint(1, 3))}
+        wanted = lines or {sku: rng.randint(1, 3) for sku in rng.sample(self._catalog.plenty, rng.randint(1, 3))}
         key = self._key()
         body = {
             "customer_id": self._customer,
@@ -216,7 +216,7 @@ class Client:
             path = f"/items/{one['id']}/quantity"
             answer = await self._change(order_id, "PUT", path, {"quantity": quantity}, wish)
         else:
-            sku = rng.choice([sku for sku in self._shelf.plenty if sku not in {item["sku"] for item in items}])
+            sku = rng.choice([sku for sku in self._catalog.plenty if sku not in {item["sku"] for item in items}])
             wish = Wish("add", {sku: 2})
             answer = await self._change(order_id, "POST", "/items", {"sku": sku, "quantity": 2}, wish)
         return answer.document if answer.is_done else await self._show(order_id)
@@ -327,7 +327,8 @@ class Client:
     @property
     def _customer(self) -> str:
         return (
-            self._customer_always or f"{self._shelf.customers}{self._number * 1000 + self._lives // ORDERS_A_CUSTOMER}"
+            self._customer_always
+            or f"{self._catalog.customers}{self._number * 1000 + self._lives // ORDERS_A_CUSTOMER}"
         )
 
     def _key(self) -> str:

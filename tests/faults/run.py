@@ -19,7 +19,7 @@ from tests.faults import bounds, incarnations
 from tests.faults.asking import Asker
 from tests.faults.audit_trigger import Listener, tap
 from tests.faults.checker import violations
-from tests.faults.clients import Client, Shelf
+from tests.faults.clients import Catalog, Client
 from tests.faults.evidence import Evidence, read_documents, read_tables
 from tests.faults.history import History
 from tests.faults.kills import Faults
@@ -117,12 +117,12 @@ async def run(started: Started, seed: int, size: Size) -> Result:
     async with aiohttp.ClientSession(connector=connector) as session, listening(endpoints) as listener:
         partners = Partners(endpoints["payment"].removesuffix("/payment"), session, pages_share=size.pages_share)
         staff = Asker("staff", session, endpoints["api"], endpoints["token"], history)
-        shelf = Shelf(plenty=[f"load-sku-{n}" for n in range(1, 101)], scarce=[f"scarce-{n}" for n in range(1, 6)])
-        for sku in shelf.scarce:
+        catalog = Catalog(plenty=[f"load-sku-{n}" for n in range(1, 101)], scarce=[f"scarce-{n}" for n in range(1, 6)])
+        for sku in catalog.scarce:
             await partners.stock_up(sku)
         await partners.misbehave()
         clients = [
-            Client(n, seed, Asker(f"client-{n}", session, endpoints["api"], endpoints["token"], history), shelf)
+            Client(n, seed, Asker(f"client-{n}", session, endpoints["api"], endpoints["token"], history), catalog)
             for n in range(size.clients + 1)
         ]
         faults = Faults(started, endpoints, partners, clients.pop(0).crowd)

@@ -12,7 +12,7 @@ import aiohttp
 from tests.acceptance.started import Started
 from tests.faults.asking import Asker
 from tests.faults.checker import violations
-from tests.faults.clients import Client, Shelf
+from tests.faults.clients import Catalog, Client
 from tests.faults.evidence import Evidence, read_documents, read_tables
 from tests.faults.history import History, Outcome, Told
 from tests.faults.laws import FINAL, Violation
@@ -52,7 +52,7 @@ async def under_load(
         listening(endpoints) as listener,
     ):
         partners = Partners(endpoints["payment"].removesuffix("/payment"), session)
-        shelf = Shelf(plenty=[f"load-sku-{n}" for n in range(1, 101)], scarce=["scarce-1"])
+        catalog = Catalog(plenty=[f"load-sku-{n}" for n in range(1, 101)], scarce=["scarce-1"])
         await partners.stock_up("scarce-1")
         staff = Asker("staff", session, endpoints["api"], endpoints["token"], history)
         evidence = Evidence(
@@ -60,7 +60,7 @@ async def under_load(
         )
         began_s = time.monotonic()
         shoppers = [
-            Client(n, seed, Asker(f"client-{n}", session, endpoints["api"], endpoints["token"], history), shelf)
+            Client(n, seed, Asker(f"client-{n}", session, endpoints["api"], endpoints["token"], history), catalog)
             for n in range(clients)
         ]
         async with asyncio.TaskGroup() as work:

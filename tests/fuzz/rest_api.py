@@ -40,7 +40,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-class Rest:
+class RestApi:
     """Makes such requests and judges their answers."""
 
     def __init__(

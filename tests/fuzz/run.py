@@ -27,7 +27,7 @@ from tests.fuzz.answers import Answers
 from tests.fuzz.events import Events
 from tests.fuzz.findings import Findings
 from tests.fuzz.lives import Lives, Watched
-from tests.fuzz.rest_api import Rest
+from tests.fuzz.rest_api import RestApi
 from tests.fuzz.tokens import Tokens
 from tests.fuzz.world import World
 
@@ -109,7 +109,7 @@ async def _run(
         assert world.orders, "no order could be made"
         documents = [await _document(good, path) for path in ("/openapi.json", "/asyncapi.json")]
         tokens = Tokens(random.Random(rng.random()), (state / "jwt-key.secret").read_text())
-        rest = Rest(random.Random(rng.random()), documents[0], world, tokens, token, bad, findings)
+        rest_api = RestApi(random.Random(rng.random()), documents[0], world, tokens, token, bad, findings)
         events = Events(random.Random(rng.random()), documents[1], world, await connection.channel(), findings)
         lives = Lives(random.Random(rng.random()), good, token, findings)
 
@@ -118,7 +118,7 @@ async def _run(
             return "world"
 
         await asyncio.gather(
-            open_loop(_job(rest.once, findings), rate_per_s=size.rate_per_s * SHARES["rest"], seconds=size.seconds),
+            open_loop(_job(rest_api.once, findings), rate_per_s=size.rate_per_s * SHARES["rest"], seconds=size.seconds),
             open_loop(_job(events.once, findings), rate_per_s=size.rate_per_s * SHARES["events"], seconds=size.seconds),
             open_loop(lives.live, rate_per_s=size.lives_per_s, seconds=size.seconds),
             open_loop(lives.look, rate_per_s=1.0, seconds=size.seconds),

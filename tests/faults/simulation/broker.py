@@ -61,7 +61,7 @@ class Broker:
 
     async def connect(self, url: object, timeout: float) -> Connection:
         """As ``aio_pika.connect``. Raises ``ConnectionError``."""
-        await asyncio.sleep(self.world.weather.among(NETWORK_MS))
+        await asyncio.sleep(self.world.chaos.among(NETWORK_MS))
         if self.is_down:
             raise ConnectionRefusedError("the broker is down")
         process = OWNER.get()
@@ -148,23 +148,23 @@ class Channel:
         world = self._connection.broker.world
         for frame in frames:
             self.delivery_tag += 1
-            at_s = max(self._last_arrival_s, world.loop.time() + world.weather.among(NETWORK_MS))
+            at_s = max(self._last_arrival_s, world.loop.time() + world.chaos.among(NETWORK_MS))
             self._last_arrival_s = at_s
             world.loop.call_at(at_s, self._arrive, frame, self.delivery_tag, context=world.context)
 
     def _arrive(self, frame: bytes, tag: int) -> None:
-        connection, weather = self._connection, self._connection.broker.world.weather
+        connection, chaos = self._connection, self._connection.broker.world.chaos
         if connection.is_lost:
             return
-        if weather.strikes(weather.chances.connection_dropped):
-            if weather.strikes(0.5):
+        if chaos.strikes(chaos.chances.connection_dropped):
+            if chaos.strikes(0.5):
                 connection.broker.take(frame)  # it is there, and the confirm is lost
             connection.drop()
             return
-        is_ack = not weather.strikes(weather.chances.nack)
+        is_ack = not chaos.strikes(chaos.chances.nack)
         if is_ack:
             connection.broker.take(frame)
-        connection.process.later(weather.among(NETWORK_MS) * 3, self._confirm, tag, is_ack)
+        connection.process.later(chaos.among(NETWORK_MS) * 3, self._confirm, tag, is_ack)
 
     def _confirm(self, tag: int, is_ack: bool) -> None:
         if not self._connection.is_lost:
@@ -179,15 +179,15 @@ def hand_in(world: World) -> Iterator[None]:
     async def open_channel(
         connection: Connection, number: int, on_confirm: OnConfirm, on_return: Callable[[], None]
     ) -> Channel:
-        await asyncio.sleep(world.weather.among(NETWORK_MS))
+        await asyncio.sleep(world.chaos.among(NETWORK_MS))
         return Channel(connection, on_confirm)
 
     async def declare(connection: Connection) -> None:
-        await asyncio.sleep(world.weather.among(NETWORK_MS))
+        await asyncio.sleep(world.chaos.among(NETWORK_MS))
 
     patches: list[Any] = [
         patch.object(aio_pika, "connect", broker.connect),
-        patch.object(connection, "random", world.weather.random),
+        patch.object(connection, "random", world.chaos.random),
         patch.object(publisher, "open_confirm_channel", open_channel),
         patch.object(topology, "declare", declare),
     ]

@@ -91,7 +91,7 @@ USUAL = Chances(
 NEVER = 1e9
 
 
-class Weather:
+class Chaos:
     """The random numbers of a run, and the faults that it has. ``calm`` ends all faults."""
 
     def __init__(self, seed: int, often: Collection[str] = ()) -> None:

@@ -74,7 +74,7 @@ class Clients:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._random = world.weather.random
+        self._random = world.chaos.random
         self._wishes: list[Wish] = []
         self._number = 0
 
@@ -92,7 +92,7 @@ class Clients:
         made = await self._want(order_id, self._creation(order_id))
         if made is None:
             return
-        if self._world.weather.strikes(self._world.weather.chances.prices_fall):
+        if self._world.chaos.strikes(self._world.chaos.chances.prices_fall):
             await self._overpay(order_id, until_s)
         while loop.time() < until_s and random.random() > 0.03:
             await asyncio.sleep(random.expovariate(0.7))
@@ -261,12 +261,12 @@ class Clients:
         world = self._world
         apis = world.living("api")
         if not apis:
-            await asyncio.sleep(world.weather.among(NETWORK_MS))
+            await asyncio.sleep(world.chaos.among(NETWORK_MS))
             raise Unavailable("no_api", "the connection was refused")
         api = self._random.choice(apis)
         answer: asyncio.Future[Reply] = world.loop.create_future()
         world.pending_requests[answer] = api
-        api.process.later(world.weather.among(NETWORK_MS), _serve, world, api, answer, order_id, message)
+        api.process.later(world.chaos.among(NETWORK_MS), _serve, world, api, answer, order_id, message)
         told: object = None
         try:
             told = await answer
@@ -344,7 +344,7 @@ def _word(subject: str, outcome: str, amount: int) -> Record:
 def _serve(world: World, api: PeersDouble, answer: asyncio.Future[Reply], order_id: str, message: Message) -> None:
     """In the API's process."""
     task = world.loop.create_task(api.serves.router.ask(order_id, message))
-    task.add_done_callback(lambda done: world.later(world.weather.among(NETWORK_MS), _settle, answer, done))
+    task.add_done_callback(lambda done: world.later(world.chaos.among(NETWORK_MS), _settle, answer, done))
 
 
 def _settle(answer: asyncio.Future[Any], done: asyncio.Task[Any]) -> None:

@@ -100,8 +100,8 @@ class SimulatedFailpoint(Failpoint):
         self._clients = clients
 
     def hit(self, name: str) -> None:
-        weather = self._world.weather
-        if weather.strikes(weather.chances.crash_at_failpoint) and OWNER.get() is self._clients.process:
+        chaos = self._world.chaos
+        if chaos.strikes(chaos.chances.crash_at_failpoint) and OWNER.get() is self._clients.process:
             self._world.note("failpoint", name)
             self._world.kill(self._clients)
             raise ProcessDied
@@ -123,8 +123,8 @@ class ShardHost:
         store = StoreClient(world.database, clients.process)
         process_id = f"{name}/{clients.process.number}"
         await store.register(process_id, name, "starting")
-        skew_s = world.weather.random.uniform(-3600, 3600)
-        dedicated = DedicatedPolicy(mode="some", customers=frozenset(world.weather.dedicated_customers))
+        skew_s = world.chaos.random.uniform(-3600, 3600)
+        dedicated = DedicatedPolicy(mode="some", customers=frozenset(world.chaos.dedicated_customers))
         self._shard = make_shard(
             process_id,
             name,
@@ -189,7 +189,7 @@ class BulkheadHost(RoutingHost):
             Partner.PAYMENT: lambda: PaymentClient(http),
             Partner.USER: lambda: UserClient(http),
         }
-        bulkhead = PartnerBulkhead(partner, clients[partner](), BULKHEAD_LIMITS, rng=self.world.weather.random.random)
+        bulkhead = PartnerBulkhead(partner, clients[partner](), BULKHEAD_LIMITS, rng=self.world.chaos.random.random)
         caller = ReadThrough(bulkhead, cast("Any", self.world.copies))
         self._worker = CallWorker(partner.value, caller, self.router, calls_max=6, deliver_attempts_max=4)
 

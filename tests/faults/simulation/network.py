@@ -108,7 +108,7 @@ class PeersDouble:
         result: asyncio.Future[Any] = self._world.loop.create_future()
         self._waiting[result] = callee
         result.add_done_callback(lambda done: self._waiting.pop(done, None))
-        way_s = self._world.weather.among(NETWORK_MS)
+        way_s = self._world.chaos.among(NETWORK_MS)
         callee.process.later(way_s, self._arrive, callee, result, method, arguments)
         return result
 
@@ -130,7 +130,7 @@ class PeersDouble:
             self._send_back(result, error, None if error is not None else task.result())
 
     def _send_back(self, result: asyncio.Future[Any], error: BaseException | None, value: object) -> None:
-        self.process.later(self._world.weather.among(NETWORK_MS), _settle, result, error, value)
+        self.process.later(self._world.chaos.among(NETWORK_MS), _settle, result, error, value)
 
 
 class PeerDouble:

@@ -54,36 +54,36 @@ class _Exchange:
         self._request = (method, url, body)
 
     async def __aenter__(self) -> _Response:
-        world, weather, chances = self._world, self._world.weather, self._world.weather.chances
+        world, chaos, chances = self._world, self._world.chaos, self._world.chaos.chances
         world.laws.asked(*self._request)
-        if weather.strikes(chances.partner_not_reached):
-            await asyncio.sleep(weather.among(NETWORK_MS))
+        if chaos.strikes(chances.partner_not_reached):
+            await asyncio.sleep(chaos.among(NETWORK_MS))
             raise aiohttp.ConnectionTimeoutError
-        if weather.strikes(chances.partner_answer_lost):
-            fate = weather.random.choice(("done", "later", "much later", "failed", "never"))
+        if chaos.strikes(chances.partner_answer_lost):
+            fate = chaos.random.choice(("done", "later", "much later", "failed", "never"))
             if fate == "done":
                 world.partners.serve(*self._request)
             elif fate in ("later", "much later"):
-                late_s = weather.among(LATE_MS if fate == "later" else VERY_LATE_MS)
+                late_s = chaos.among(LATE_MS if fate == "later" else VERY_LATE_MS)
                 world.later(late_s, world.partners.serve, *self._request)
             elif fate == "failed":
-                await asyncio.sleep(weather.among(PARTNER_MS))
+                await asyncio.sleep(chaos.among(PARTNER_MS))
                 return _Response(Page(503, "", b""))
-            await asyncio.sleep(weather.among(PARTNER_MS))
+            await asyncio.sleep(chaos.among(PARTNER_MS))
             raise http._LostAfterSendingError("ServerDisconnectedError")
-        await asyncio.sleep(weather.among(PARTNER_MS) / 2)
-        if weather.strikes(chances.partner_page):
-            if weather.strikes(DONE_ALL_THE_SAME):
+        await asyncio.sleep(chaos.among(PARTNER_MS) / 2)
+        if chaos.strikes(chances.partner_page):
+            if chaos.strikes(DONE_ALL_THE_SAME):
                 world.partners.serve(*self._request)
-            page = any_page(weather.random)
+            page = any_page(chaos.random)
             world.note("page", self._request[0], self._request[1].raw_path, page.status)
-            await asyncio.sleep(weather.among(PARTNER_MS) / 2)
+            await asyncio.sleep(chaos.among(PARTNER_MS) / 2)
             return _Response(page)
         answer: asyncio.Future[EmulatedResponse] = world.loop.create_future()
         there = asyncio.get_running_loop().call_later(0.0, _do, world, self._request, answer, context=world.context)
         assert there is not None
         told = await answer
-        back_s = weather.among(SLOW_MS if weather.strikes(chances.partner_slow) else PARTNER_MS) / 2
+        back_s = chaos.among(SLOW_MS if chaos.strikes(chances.partner_slow) else PARTNER_MS) / 2
         await asyncio.sleep(back_s)
         world.laws.words.heard(*self._request, told)
         return _Response(Page(told.status, PROBLEM if told.status >= PROBLEM_FROM else JSON, told.body))

@@ -108,52 +108,52 @@ class PartnersDouble:
     def _is_refused(self, name: str, chance: float) -> bool:
         """Whether this charge or refund is refused with a 4xx: always, or never."""
         if name not in self._refused:
-            self._refused[name] = self._world.weather.strikes(chance)
+            self._refused[name] = self._world.chaos.strikes(chance)
         return self._refused[name]
 
     def _charge(self, body: bytes) -> EmulatedResponse:
-        weather, chances = self._world.weather, self._world.weather.chances
+        chaos, chances = self._world.chaos, self._world.chaos.chances
         asked = read_charge(body)
         assert not isinstance(asked, EmulatedResponse), asked
         is_new = self.payments.payment(asked.payment_id) is None
         if is_new and self._is_refused(asked.payment_id, chances.charge_refused):
             return problem(422, "invalid_request", "no such token")
-        if not is_new and weather.strikes(chances.repeat_refused):
+        if not is_new and chaos.strikes(chances.repeat_refused):
             return conflict("conflict", "this id was used before")
-        undecided = weather.strikes(chances.partner_undecided)
+        undecided = chaos.strikes(chances.partner_undecided)
         answer = self.payments.charge(
             asked,
             Plan(
-                is_accepted=not weather.strikes(chances.charge_rejected),
-                amount_delta=7 if weather.strikes(chances.charge_mismatched) else 0,
+                is_accepted=not chaos.strikes(chances.charge_rejected),
+                amount_delta=7 if chaos.strikes(chances.charge_mismatched) else 0,
                 after_ms=-1 if undecided else None,
             ),
         )
-        if is_new and undecided and weather.strikes(chances.undecided_for_ever):
+        if is_new and undecided and chaos.strikes(chances.undecided_for_ever):
             self._undecided_for_ever.add(asked.payment_id)
         elif is_new and undecided:
-            word = "rejected" if weather.strikes(chances.charge_rejected * 2) else "confirmed"
-            self._world.later(weather.among(UNDECIDED_MS), self._settle, asked.payment_id, word)
+            word = "rejected" if chaos.strikes(chances.charge_rejected * 2) else "confirmed"
+            self._world.later(chaos.among(UNDECIDED_MS), self._settle, asked.payment_id, word)
         elif is_new:
             self._tell(asked.payment_id)
         return answer
 
     def _refund(self, body: bytes) -> EmulatedResponse:
-        weather, chances = self._world.weather, self._world.weather.chances
+        chaos, chances = self._world.chaos, self._world.chaos.chances
         asked = read_refund(body)
         assert not isinstance(asked, EmulatedResponse), asked
         is_new = self.payments.refund(asked.refund_id) is None
         if is_new and self._is_refused(asked.refund_id, chances.refund_refused):
             return conflict("exceeds_captured", "nothing is left of this payment, says the ledger")
-        if not is_new and weather.strikes(chances.repeat_refused):
+        if not is_new and chaos.strikes(chances.repeat_refused):
             return conflict("exceeds_captured", "nothing is left of this payment")
-        undecided = weather.strikes(chances.partner_undecided)
-        plan = Plan(is_accepted=not weather.strikes(chances.refund_rejected), after_ms=-1 if undecided else None)
+        undecided = chaos.strikes(chances.partner_undecided)
+        plan = Plan(is_accepted=not chaos.strikes(chances.refund_rejected), after_ms=-1 if undecided else None)
         answer = self.payments.give_back(asked, plan)
-        if is_new and undecided and weather.strikes(chances.undecided_for_ever):
+        if is_new and undecided and chaos.strikes(chances.undecided_for_ever):
             self._undecided_for_ever.add(asked.refund_id)
         elif is_new and undecided:
-            self._world.later(weather.among(UNDECIDED_MS), self.payments.settle_refund, asked.refund_id)
+            self._world.later(chaos.among(UNDECIDED_MS), self.payments.settle_refund, asked.refund_id)
         return answer
 
     def _settle(self, payment_id: str, word: Any) -> None:
@@ -166,8 +166,8 @@ class PartnersDouble:
         payment = self.payments.payment(payment_id)
         if payment is None or payment.status == "processing":
             return
-        weather = self._world.weather
-        if weather.strikes(weather.chances.event_lost):
+        chaos = self._world.chaos
+        if chaos.strikes(chaos.chances.event_lost):
             return
         data: dict[str, Any] = {"payment_id": payment_id, "order_id": payment.order_id}
         if payment.status == "confirmed":
@@ -184,7 +184,7 @@ class PartnersDouble:
 
     def _say(self, source: str, kind: str, data: dict[str, Any]) -> None:
         """Publish an event, perhaps late, perhaps more than once."""
-        weather = self._world.weather
+        chaos = self._world.chaos
         envelope = {
             "specversion": "1.0",
             "id": f"e-{next(self._event_ids)}",
@@ -194,8 +194,8 @@ class PartnersDouble:
             "data": data,
         }
         body = msgspec.json.encode(envelope)
-        copies = 2 if weather.strikes(weather.chances.event_repeated) else 1
+        copies = 2 if chaos.strikes(chaos.chances.event_repeated) else 1
         self._world.laws.words.announced(kind, data)
         for _ in range(copies):
-            is_late = weather.strikes(weather.chances.event_late)
-            self._world.later(weather.among(LATE_EVENT_MS if is_late else EVENT_MS), self._hear, body)
+            is_late = chaos.strikes(chaos.chances.event_late)
+            self._world.later(chaos.among(LATE_EVENT_MS if is_late else EVENT_MS), self._hear, body)

@@ -84,7 +84,7 @@ def simulate(seed: int, *, often: Collection[str] = (), keep_trace: bool = False
 
 
 async def _live(world: World) -> None:
-    random = world.weather.random
+    random = world.chaos.random
     world.database.tables.promotion.update({promotion.code: promotion for promotion in PROMOTIONS})
     clients = Clients(world)
     await world.start()

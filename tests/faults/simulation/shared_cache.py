@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MAX_AGE_S = 20.0
 
 
-class CopiesDouble:
+class SharedCacheDouble:
     """``storage.reads.reference_data.ReferenceCopies``."""
 
     def __init__(self, world: World) -> None:
@@ -46,7 +46,7 @@ class CopiesDouble:
 
     def drop(self, kind: ReferenceKind, key: str) -> None:
         """Forget a product or a customer, unless Redis is away just now."""
-        if self._world.weather.strikes(self._world.weather.chances.copy_not_dropped):
+        if self._world.chaos.strikes(self._world.chaos.chances.copy_not_dropped):
             return
         if kind is ReferenceKind.CUSTOMER:
             self._customers.pop(key, None)
@@ -57,7 +57,7 @@ class CopiesDouble:
 class InvalidationDouble:
     """``storage.reads.reference_data.CacheInvalidation``."""
 
-    def __init__(self, store: StoreClient, copies: CopiesDouble) -> None:
+    def __init__(self, store: StoreClient, copies: SharedCacheDouble) -> None:
         self._store = store
         self._copies = copies
 

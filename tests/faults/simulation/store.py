@@ -57,7 +57,7 @@ class StoreClient:
     def __init__(self, database: Database, process: Process) -> None:
         self._database = database
         self._process = process
-        self._weather = database.world.weather
+        self._chaos = database.world.chaos
         self._loop = database.world.loop
 
     async def flush(self, process: str, token: str, commits: Sequence[Commit]) -> FlushResult:
@@ -154,18 +154,18 @@ class StoreClient:
 
     async def _ask(self, do: Callable[[], T], lost: type[Exception] = StorageUnavailable) -> T:
         """Send a statement. Its effect is the server's, so it comes about although the process that sent it is gone."""
-        weather, chances = self._weather, self._weather.chances
+        chaos, chances = self._chaos, self._chaos.chances
         if self._database.is_down:
-            await asyncio.sleep(weather.among(STATEMENT_MS))
+            await asyncio.sleep(chaos.among(STATEMENT_MS))
             raise StorageUnavailable("the database is down")
-        if weather.strikes(chances.statement_refused):
-            await asyncio.sleep(weather.among(STATEMENT_MS))
+        if chaos.strikes(chances.statement_refused):
+            await asyncio.sleep(chaos.among(STATEMENT_MS))
             raise StorageUnavailable("refused by the weather")
-        there_s = weather.among(STATEMENT_MS)
-        if weather.strikes(chances.statement_slow):
-            there_s += weather.random.uniform(0.1, STATEMENT_TIMEOUT_S * 1.5)
-        is_answer_lost = weather.strikes(chances.answer_lost)
-        if is_answer_lost and weather.strikes(0.3):
+        there_s = chaos.among(STATEMENT_MS)
+        if chaos.strikes(chances.statement_slow):
+            there_s += chaos.random.uniform(0.1, STATEMENT_TIMEOUT_S * 1.5)
+        is_answer_lost = chaos.strikes(chances.answer_lost)
+        if is_answer_lost and chaos.strikes(0.3):
             await asyncio.sleep(there_s)
             raise lost("the connection was lost before the statement arrived")
         answer: asyncio.Future[T] = self._loop.create_future()
@@ -179,7 +179,7 @@ class StoreClient:
 
     def _serve(self, do: Callable[[], T], answer: asyncio.Future[T], is_answer_lost: bool) -> None:
         """The statement has arrived at the server."""
-        back_s = self._weather.among(STATEMENT_MS)
+        back_s = self._chaos.among(STATEMENT_MS)
         if self._database.is_down:
             self._process.later(back_s, _fail, answer)
             return

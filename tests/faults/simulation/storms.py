@@ -19,7 +19,7 @@ class Storms:
 
     async def rage(self, until_s: float) -> None:
         """Let things happen until that time."""
-        chances = self._world.weather.chances
+        chances = self._world.chaos.chances
         acts: list[tuple[float, Callable[[], None]]] = [
             (chances.kill_every_s, self._kill_one),
             (chances.stop_every_s, self._stop_one),
@@ -34,22 +34,22 @@ class Storms:
         ]
         plan = []
         for every_s, act in acts:
-            at_s = self._world.weather.next_in_s(every_s)
+            at_s = self._world.chaos.next_in_s(every_s)
             while at_s < until_s:
                 plan.append((at_s, act))
-                at_s += self._world.weather.next_in_s(every_s)
+                at_s += self._world.chaos.next_in_s(every_s)
         for at_s, act in sorted(plan, key=lambda each: each[0]):
             await asyncio.sleep(max(0.0, at_s - self._world.loop.time()))
             act()
 
     def _kill_one(self) -> None:
         # Mostly a shard: the others hold nothing.
-        kind = "order-shard" if self._world.weather.random.random() < 0.6 else ""
+        kind = "order-shard" if self._world.chaos.random.random() < 0.6 else ""
         if living := self._world.living(kind):
-            self._world.kill(self._world.weather.random.choice(living))
+            self._world.kill(self._world.chaos.random.choice(living))
 
     def _stop_one(self) -> None:
-        random = self._world.weather.random
+        random = self._world.chaos.random
         kind = "order-shard" if random.random() < 0.7 else "bulkhead"
         if living := self._world.living(kind):
             is_shard = kind == "order-shard"
@@ -58,7 +58,7 @@ class Storms:
             )
 
     def _cut_one(self) -> None:
-        random = self._world.weather.random
+        random = self._world.chaos.random
         shards, others = (
             self._world.living("order-shard"),
             self._world.living("api") + self._world.living("bulkhead") + self._world.living("bridge"),
@@ -80,7 +80,7 @@ class Storms:
 
     def _change_a_role(self) -> None:
         """A shard is drained, added, or stands by from now on."""
-        random, roles = self._world.weather.random, self._world.database.tables.roles
+        random, roles = self._world.chaos.random, self._world.database.tables.roles
         name, role = random.choice([*ROLES, ADDED]), random.choice(("serving", "serving", "standby", "draining"))
         others = [roles.get(each, ROLES.get(each)) for each in (*ROLES, ADDED) if each != name]
         if role == "draining" and not {"serving", "standby"} & set(others):
@@ -91,7 +91,7 @@ class Storms:
     def _database_away(self) -> None:
         self._world.note("database down")
         self._world.database.is_down = True
-        self._world.later(self._world.weather.random.uniform(0.1, 4.0), self._database_back)
+        self._world.later(self._world.chaos.random.uniform(0.1, 4.0), self._database_back)
 
     def _database_back(self) -> None:
         self._world.database.is_down = False
@@ -100,7 +100,7 @@ class Storms:
         self._world.note("broker down")
         self._world.broker.is_down = True
         self._world.broker.drop_all()
-        self._world.later(self._world.weather.random.uniform(0.1, 8.0), self._broker_back)
+        self._world.later(self._world.chaos.random.uniform(0.1, 8.0), self._broker_back)
 
     def _broker_back(self) -> None:
         self._world.broker.is_down = False
@@ -108,15 +108,15 @@ class Storms:
     def _lose_a_hold(self) -> None:
         held = [hold["order_id"] for hold in self._world.partners.stock.holds(None) if hold["state"] == "held"]
         if held:
-            self._world.partners.lose_hold(self._world.weather.random.choice(held))
+            self._world.partners.lose_hold(self._world.chaos.random.choice(held))
 
     def _change_a_price(self) -> None:
         self._world.partners.change_price(
-            self._world.weather.random.choice(SKUS), self._world.weather.random.choice((0, 500, 1850, 9900))
+            self._world.chaos.random.choice(SKUS), self._world.chaos.random.choice((0, 500, 1850, 9900))
         )
 
     def _change_a_customer(self) -> None:
-        random = self._world.weather.random
+        random = self._world.chaos.random
         self._world.partners.change_customer(random.choice(CUSTOMERS), random.choice(("Ana", "Eva", "Isa")))
 
     def _passivate(self) -> None:

@@ -11,13 +11,13 @@ from itertools import count
 from typing import Any
 
 from tests.faults.simulation.broker import Broker
-from tests.faults.simulation.chaos import NETWORK_MS, Weather
+from tests.faults.simulation.chaos import NETWORK_MS, Chaos
 from tests.faults.simulation.hosts import KINDS, NAMES, RULES, START_FAILS
 from tests.faults.simulation.laws import Laws
 from tests.faults.simulation.loop import Process, Standstill, VirtualLoop
 from tests.faults.simulation.network import SILENCE_S, PeersDouble
 from tests.faults.simulation.partners import PartnersDouble
-from tests.faults.simulation.shared_cache import CopiesDouble
+from tests.faults.simulation.shared_cache import SharedCacheDouble
 from tests.faults.simulation.store import Database
 
 BEGAN = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
@@ -79,13 +79,13 @@ class World:
     def __init__(self, seed: int, *, often: Collection[str] = (), keep_trace: bool = False) -> None:
         self.seed = seed
         self.loop = VirtualLoop()
-        self.weather = Weather(seed, often)
+        self.chaos = Chaos(seed, often)
         self.laws = Laws(self, RULES.payment_settle_s)
         self.database = Database(self)
         self.broker = Broker(self)
         self.inbox = Inbox(self)
         self.partners = PartnersDouble(self, self.inbox.put)
-        self.copies = CopiesDouble(self)
+        self.copies = SharedCacheDouble(self)
         self.trace: list[str] = []
         self.hosts: dict[str, PeersDouble] = {}
         self._starting: dict[str, PeersDouble] = {}
@@ -146,14 +146,14 @@ class World:
         for connection in [each for each in self.broker.connections if each.process is process]:
             connection.drop()
         for other in self._others(clients):
-            other.process.later(self.weather.among(NETWORK_MS), other.lost, clients, "ended")
+            other.process.later(self.chaos.among(NETWORK_MS), other.lost, clients, "ended")
         for request in [request for request, host in self.pending_requests.items() if host is clients]:
             if not request.done():
                 request.set_exception(ConnectionResetError("the API died"))
         if clients in (self.hosts.get(process.name), self._starting.get(process.name)):
             self.hosts.pop(process.name, None)
             self._starting.pop(process.name, None)
-            self.later(self.weather.random.uniform(0.5, 2.5), self._begin_again, process.name)
+            self.later(self.chaos.random.uniform(0.5, 2.5), self._begin_again, process.name)
 
     def stop(self, clients: PeersDouble, for_s: float, *, replaced: bool) -> None:
         """As SIGSTOP; after ``for_s`` it goes on. ``replaced``: as a zombie, beside the one that took its name."""
@@ -165,7 +165,7 @@ class World:
         if replaced and self.hosts.get(process.name) is clients:
             del self.hosts[process.name]
             self.later(SILENCE_S + 1.0, self._begin_again, process.name)
-            self.later(for_s + self.weather.random.uniform(1.0, 6.0), self.kill, clients)
+            self.later(for_s + self.chaos.random.uniform(1.0, 6.0), self.kill, clients)
         self.later(for_s, self._go_on, clients)
 
     def cut(self, one: PeersDouble, other: PeersDouble, for_s: float) -> None:
@@ -176,7 +176,7 @@ class World:
 
     def come_to_an_end(self) -> None:
         """The faults stop: what is stopped goes on, what was replaced dies, everything is there again."""
-        self.weather.is_calm = True
+        self.chaos.is_calm = True
         self.database.is_down = False
         self.broker.is_down = False
         self.database.tables.roles.clear()
@@ -257,7 +257,7 @@ class World:
         self.hosts[process.name] = clients
         self.note("up", process)
         for other in self._others(clients):
-            other.process.later(self.weather.among(NETWORK_MS), self._meet, other, clients)
+            other.process.later(self.chaos.among(NETWORK_MS), self._meet, other, clients)
             self._meet(clients, other)
 
     def _others(self, clients: PeersDouble) -> list[PeersDouble]:
@@ -278,7 +278,7 @@ class World:
         self.note("go on", process)
         process.go_on()
         for other in self._others(clients):
-            other.process.later(self.weather.random.uniform(0.05, 0.5), self._meet, other, clients)
+            other.process.later(self.chaos.random.uniform(0.05, 0.5), self._meet, other, clients)
 
     def _gone(self, clients: PeersDouble) -> None:
         if clients.process.name == "bridge":

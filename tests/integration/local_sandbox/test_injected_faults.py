@@ -162,7 +162,7 @@ async def test_knobs_are_listed_with_their_hits_added_to_and_removed(caller: Any
     status, _ = await caller.ask("POST", "/sandbox/knobs", {"effect": "delay", "delay_ms": 1})
     assert status == 200
     knobs = (await caller.ask("GET", "/sandbox/knobs"))[1]["knobs"]
-    assert [(knob["effect"], knob.get("hits"), knob.get("times")) for knob in knobs] == [
+    assert [(fault["effect"], fault.get("hits"), fault.get("times")) for fault in knobs] == [
         ("fail", 1, 4),
         ("delay", None, None),
     ]

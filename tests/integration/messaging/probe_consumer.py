@@ -45,7 +45,7 @@ def outbound(order_id: str, *sequences: int, notice: bool = False) -> list[Outbo
     ]
 
 
-class Ears:
+class ProbeConsumer:
     """What was heard: the messages, and for each source its sequences, repeats included."""
 
     def __init__(self, channel: AbstractChannel) -> None:
@@ -70,14 +70,14 @@ class Ears:
 
 
 @asynccontextmanager
-async def listening(amqp_url: str) -> AsyncIterator[Ears]:
+async def listening(amqp_url: str) -> AsyncIterator[ProbeConsumer]:
     """Ears on events and notices. The queue is durable, so it hears on after a restart of the broker."""
     async with await aio_pika.connect_robust(amqp_url, reconnect_interval=0.2) as connection:
         await topology.declare(connection)
         channel = await connection.channel()
-        ears = Ears(channel)
+        probe = ProbeConsumer(channel)
         queue = await channel.declare_queue(EARS, durable=True)
         await queue.bind(topology.EVENTS, "#")
         await queue.bind(topology.NOTIFICATIONS, "SolicitudNotificacion")
-        await queue.consume(ears.hear)
-        yield ears
+        await queue.consume(probe.hear)
+        yield probe

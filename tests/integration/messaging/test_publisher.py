@@ -57,21 +57,21 @@ def has_published_more(publisher: Publisher, than: int) -> bool:
 
 async def test_events_of_each_order_arrive_in_sequence_with_their_notices_and_are_told_of(amqp_url: str) -> None:
     marks = Marks()
-    async with listening(amqp_url) as ears, publishing(amqp_url, marks) as publisher:
+    async with listening(amqp_url) as probe, publishing(amqp_url, marks) as publisher:
         for order in range(50):
             publisher.offer(f"o-{order}", outbound(f"o-{order}", 1, 2, 3, notice=True))
-        await until(lambda: len(marks.pairs) == 150 and ears.has_heard(300))
-    assert all(sequences == [1, 2, 3] for sequences in ears.sequences.values())
-    assert len(ears.sequences) == 100
+        await until(lambda: len(marks.pairs) == 150 and probe.has_heard(300))
+    assert all(sequences == [1, 2, 3] for sequences in probe.sequences.values())
+    assert len(probe.sequences) == 100
     assert sorted(marks.pairs) == sorted((f"o-{order}", sequence) for order in range(50) for sequence in (1, 2, 3))
     assert (publisher.published, publisher.returned, publisher.retried) == (150, 0, 0)
 
 
 async def test_a_message_outlives_a_restart_and_carries_its_attributes_as_properties(amqp_url: str) -> None:
-    async with listening(amqp_url) as ears, publishing(amqp_url, Marks()) as publisher:
+    async with listening(amqp_url) as probe, publishing(amqp_url, Marks()) as publisher:
         publisher.offer("o-1", outbound("o-1", 1))
-        await until(lambda: ears.has_heard(1))
-    (message,) = ears.messages
+        await until(lambda: probe.has_heard(1))
+    (message,) = probe.messages
     assert message.content_type == "application/cloudevents+json"
     assert message.message_id == "o-1-1"
     assert message.delivery_mode == 2
@@ -89,13 +89,13 @@ async def test_a_message_outlives_a_restart_and_carries_its_attributes_as_proper
 
 
 async def test_a_body_of_many_frames_arrives_whole(amqp_url: str) -> None:
-    async with listening(amqp_url) as ears, publishing(amqp_url, Marks()) as publisher:
+    async with listening(amqp_url) as probe, publishing(amqp_url, Marks()) as publisher:
         (event,) = outbound("o-1", 1)
         filled = event.body[:-1] + b', "filling": "' + b"x" * 400_000 + b'"}'
         publisher.offer("o-1", [type(event)(sequence=1, routing_key=event.routing_key, body=filled)])
         publisher.offer("o-2", outbound("o-2", 1))
-        await until(lambda: ears.has_heard(2))
-    assert filled in [message.body for message in ears.messages]
+        await until(lambda: probe.has_heard(2))
+    assert filled in [message.body for message in probe.messages]
 
 
 async def test_an_event_that_no_queue_is_bound_for_is_counted_and_confirmed(amqp_url: str) -> None:
@@ -109,7 +109,7 @@ async def test_an_event_that_no_queue_is_bound_for_is_counted_and_confirmed(amqp
 async def test_a_link_that_is_cut_again_and_again_loses_nothing_and_keeps_the_order(amqp_url: str) -> None:
     marks = Marks()
     orders, per_order = 40, 25
-    async with listening(amqp_url) as ears, wire_to(amqp_url) as (url, wire), publishing(url, marks) as publisher:
+    async with listening(amqp_url) as probe, wire_to(amqp_url) as (url, wire), publishing(url, marks) as publisher:
         published_at_cut = 0
         for sequence in range(1, per_order + 1):
             for order in range(orders):
@@ -119,30 +119,30 @@ async def test_a_link_that_is_cut_again_and_again_loses_nothing_and_keeps_the_or
                 wire.cut()
                 published_at_cut = publisher.published
         await until(lambda: len(set(marks.pairs)) == orders * per_order)
-        await until(lambda: ears.has_heard(orders * per_order))
+        await until(lambda: probe.has_heard(orders * per_order))
     assert publisher.retried > 0
-    assert ears.first_deliveries() == {f"o-{order}": list(range(1, per_order + 1)) for order in range(orders)}
+    assert probe.first_deliveries() == {f"o-{order}": list(range(1, per_order + 1)) for order in range(orders)}
 
 
 async def test_events_whose_confirms_were_lost_are_published_again(amqp_url: str) -> None:
     marks = Marks()
-    async with listening(amqp_url) as ears, wire_to(amqp_url) as (url, wire), publishing(url, marks) as publisher:
+    async with listening(amqp_url) as probe, wire_to(amqp_url) as (url, wire), publishing(url, marks) as publisher:
         publisher.offer("o-1", outbound("o-1", 1))
         await until(lambda: len(marks.pairs) == 1)
         wire.deaf = True
         publisher.offer("o-1", outbound("o-1", 2, 3))
-        await until(lambda: ears.has_heard(2))
+        await until(lambda: probe.has_heard(2))
         assert marks.pairs == [("o-1", 1)]
         wire.cut()
         wire.deaf = False
         await until(lambda: len(marks.pairs) == 3)
-        await until(lambda: ears.has_heard(3))
-    assert ears.sequences["o-1"] == [1, 2, 2, 3]
+        await until(lambda: probe.has_heard(3))
+    assert probe.sequences["o-1"] == [1, 2, 2, 3]
 
 
 async def test_without_a_broker_what_there_is_no_room_for_lags_and_comes_again_in_order(amqp_url: str) -> None:
     marks = Marks()
-    async with listening(amqp_url) as ears, wire_to(amqp_url) as (url, wire):
+    async with listening(amqp_url) as probe, wire_to(amqp_url) as (url, wire):
         wire.down = True
         async with publishing(url, marks, queue_max_events=10) as publisher:
             for sequence in (1, 2, 3):
@@ -156,21 +156,21 @@ async def test_without_a_broker_what_there_is_no_room_for_lags_and_comes_again_i
             for order in range(5):
                 publisher.offer(f"o-{order}", outbound(f"o-{order}", *((3, 4) if order == 0 else (3,))))
             await until(lambda: len(marks.pairs) == 16)
-            await until(lambda: ears.has_heard(16))
+            await until(lambda: probe.has_heard(16))
             assert publisher.lagging_orders == 0
-    assert ears.sequences == {"o-0": [1, 2, 3, 4], **{f"o-{order}": [1, 2, 3] for order in range(1, 5)}}
+    assert probe.sequences == {"o-0": [1, 2, 3, 4], **{f"o-{order}": [1, 2, 3] for order in range(1, 5)}}
 
 
 async def test_what_could_not_be_noted_as_confirmed_is_told_again_and_not_published_again(amqp_url: str) -> None:
     marks = Marks()
     marks.fails = True
-    async with listening(amqp_url) as ears, publishing(amqp_url, marks) as publisher:
+    async with listening(amqp_url) as probe, publishing(amqp_url, marks) as publisher:
         publisher.offer("o-1", outbound("o-1", 1))
         await until(lambda: len(marks.groups) == 1)
         marks.fails = False
         publisher.offer("o-1", outbound("o-1", 1))
         await until(lambda: marks.pairs == [("o-1", 1)])
-    assert ears.sequences["o-1"] == [1]
+    assert probe.sequences["o-1"] == [1]
 
 
 async def test_confirms_are_told_in_groups(amqp_url: str) -> None:
@@ -185,14 +185,14 @@ async def test_confirms_are_told_in_groups(amqp_url: str) -> None:
 
 async def test_a_stop_publishes_what_waits_first(amqp_url: str) -> None:
     marks = Marks()
-    async with listening(amqp_url) as ears:
+    async with listening(amqp_url) as probe:
         publisher = Publisher(amqp_url, on_confirmed=marks.note)
         await publisher.start()
         for order in range(100):
             publisher.offer(f"o-{order}", outbound(f"o-{order}", 1, 2))
         await publisher.stop(drain_timeout_s=20)
         assert len(marks.pairs) == 200
-        await until(lambda: ears.has_heard(200))
+        await until(lambda: probe.has_heard(200))
 
 
 async def test_a_stop_without_a_broker_ends_in_time(amqp_url: str) -> None:
@@ -210,7 +210,7 @@ async def test_while_the_broker_is_out_of_memory_everything_waits_and_nothing_is
 ) -> None:
     marks = Marks()
     async with (
-        listening(private_amqp_url) as ears,
+        listening(private_amqp_url) as probe,
         publishing(private_amqp_url, marks, queue_max_events=100) as publisher,
     ):
         publisher.offer("o-0", outbound("o-0", 1))
@@ -233,7 +233,7 @@ async def test_while_the_broker_is_out_of_memory_everything_waits_and_nothing_is
 
         await until(sweep)
         assert publisher.published >= held + 200
-        await until(lambda: ears.has_heard(publisher.published))
+        await until(lambda: probe.has_heard(publisher.published))
 
 
 async def until_blocked(offer: Callable[[int], None], publisher: Publisher) -> None:
@@ -253,7 +253,7 @@ async def test_a_broker_that_is_killed_and_started_again_loses_nothing_and_keeps
     await rabbitmq.start()
     marks = Marks()
     try:
-        async with listening(rabbitmq.url) as ears, publishing(rabbitmq.url, marks) as publisher:
+        async with listening(rabbitmq.url) as probe, publishing(rabbitmq.url, marks) as publisher:
             for sequence in (1, 2, 3):
                 for order in range(100):
                     publisher.offer(f"o-{order}", outbound(f"o-{order}", sequence))
@@ -264,7 +264,7 @@ async def test_a_broker_that_is_killed_and_started_again_loses_nothing_and_keeps
                 publisher.offer(f"o-{order}", outbound(f"o-{order}", 4))
             await rabbitmq.start()
             await until(lambda: len(set(marks.pairs)) == 400, limit_s=40)
-            await until(lambda: ears.has_heard(400))
-        assert ears.first_deliveries() == {f"o-{order}": [1, 2, 3, 4] for order in range(100)}
+            await until(lambda: probe.has_heard(400))
+        assert probe.first_deliveries() == {f"o-{order}": [1, 2, 3, 4] for order in range(100)}
     finally:
         await rabbitmq.stop()
