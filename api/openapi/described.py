@@ -51,9 +51,8 @@ _PROBLEM_HEADERS: dict[int, tuple[str, ...]] = {
     429: ("Retry-After",),
     503: ("Retry-After",),
 }
-_OF_EVERY_ROUTE = ("internal_error", "overloaded")
+_OF_EVERY_ROUTE = ("internal_error", "overloaded", "repeated_header")
 _OF_A_TOKEN = (
-    "repeated_header",
     "unauthorized",
     "invalid_token",
     "insufficient_scope",
@@ -67,11 +66,15 @@ _OF_A_BODY = ("malformed_json", "request_timeout", "body_too_large", "unsupporte
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """An answer that is no problem: ``model`` is its body's; ``headers`` are names of ``HEADERS``."""
+    """An answer that is no problem: ``model`` is its body's; ``headers`` are names of ``HEADERS``.
+
+    ``texts``: the media types of a body that is text.
+    """
 
     description: str
     model: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
 UNCHANGED = Success("It is what the client has", headers=("ETag",))
@@ -132,6 +135,8 @@ def _success(success: Success, more_headers: tuple[str, ...]) -> Json:
     document: Json = {"description": success.description, "headers": _headers((*success.headers, *more_headers))}
     if success.model is not None:
         document["model"] = success.model
+    if success.texts:
+        document["content"] = {media_type: {"schema": _TEXT} for media_type in success.texts}
     return document
 
 

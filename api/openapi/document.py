@@ -5,7 +5,6 @@ It is made once, when it is first asked for.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.openapi.described import HEADERS, REF
 from api.openapi.links import links_of
+from api.openapi.schemas import finish, name_words, widen
 from api.problems import CODES
 from api.shapes.documents import ProblemDocument
 
@@ -36,7 +36,6 @@ TAGS = [
     {"name": "health", "description": "How the service is."},
 ]
 CONTACT = {"name": "The OrderSvc team"}
-_REFERRED = re.compile(REF.format(model=r"(\w+)"))
 
 
 def openapi_document(app: FastAPI, shipping_prices: Mapping[str, Mapping[str, int]]) -> Json:
@@ -66,11 +65,10 @@ def openapi_document(app: FastAPI, shipping_prices: Mapping[str, Mapping[str, in
         _broker(operation, document["paths"])
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    _open_answers(schemas, _with_parts(schemas, asked))
-    _offer(schemas["NewOrder"]["properties"], shipping_prices)
+    finish(schemas, asked, shipping_prices)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
-    document["components"]["headers"] = HEADERS
-    _widen(document)
+    document["components"]["headers"] = {name: HEADERS[name] for name in sorted(_headers_of(operations))}
+    widen(document)
     return document
 
 
@@ -82,7 +80,7 @@ def _problem_schemas() -> Json:
 
 
 def _say_each_parameter_once(operation: Json) -> None:
-    """A parameter is there or it is not; it is never null, and has no title of its own.
+    """A parameter is there or it is not; it is never null. Its schema repeats neither name nor description.
 
     One that stands in the path may be given in the query besides, and is not described there.
     """
@@ -90,10 +88,11 @@ def _say_each_parameter_once(operation: Json) -> None:
     in_path = {each["name"] for each in parameters if each["in"] == "path"}
     operation["parameters"] = [each for each in parameters if each["in"] == "path" or each["name"] not in in_path]
     for parameter in operation["parameters"]:
-        schema = {key: value for key, value in parameter["schema"].items() if key != "title"}
+        schema = {key: value for key, value in parameter["schema"].items() if key not in ("title", "description")}
         options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
         if len(options) == 1:
             schema = {key: value for key, value in schema.items() if key not in ("anyOf", "default")} | options[0]
+        name_words(schema)
         parameter["schema"] = schema
 
 
@@ -116,38 +115,11 @@ def _broker(operation: Json, paths: Json) -> None:
                 answer["links"] = links
 
 
-def _open_answers(schemas: Json, asked: set[str]) -> None:
-    """Members may be added to what is answered; what is asked for is closed."""
-    for name in schemas.keys() - asked:
-        if schemas[name].get("additionalProperties") is False:
-            del schemas[name]["additionalProperties"]
-
-
-def _with_parts(schemas: Json, names: Iterable[str]) -> set[str]:
-    """The names of schemas, and of all that they are made of."""
-    found: set[str] = set()
-    left = list(names)
-    while left:
-        name = left.pop()
-        if name not in found:
-            found.add(name)
-            left += _REFERRED.findall(str(schemas[name]))
-    return found
-
-
-def _offer(of_order: Json, shipping_prices: Mapping[str, Mapping[str, int]]) -> None:
-    """Say which currencies and shipping methods an order may have; what is for sale is known to ProductSvc only."""
-    of_order["currency"]["enum"] = sorted(set().union(*shipping_prices.values()))
-    of_order["shipping_method"] = {"enum": [*shipping_prices, None], "default": None}
-
-
-def _widen(node: Any) -> None:
-    """Say of every integer in the document that it has 64 bits: generated code would have 32 for some amounts."""
-    if isinstance(node, dict):
-        if node.get("type") == "integer":
-            node.setdefault("format", "int64")
-        for each in node.values():
-            _widen(each)
-    elif isinstance(node, list):
-        for each in node:
-            _widen(each)
+def _headers_of(operations: Iterable[Json]) -> set[str]:
+    """The names of the headers that any answer may have."""
+    return {
+        name
+        for operation in operations
+        for answer in operation["responses"].values()
+        for name in answer.get("headers", {})
+    }

@@ -18,6 +18,7 @@ from api.shapes import documents as doc
 from api.shapes.responses import encode, json_response
 
 NEEDED = ("postgresql", "shards")
+FORMS = ("text/plain", "application/openmetrics-text")
 
 router = APIRouter(tags=["health"])
 
@@ -63,9 +64,9 @@ async def show_readiness(request: Request) -> Response:
 @router.get(
     "/metrics",
     operation_id="Metricas",
-    summary="Metrics, as Prometheus text",
+    summary="Show the metrics",
     response_class=PlainTextResponse,
-    **described({200: Success("The metrics")}),
+    **described({200: Success("The metrics, in the form that `Accept` names", texts=FORMS)}),
 )
 async def show_metrics(ctx: MetricsReader) -> Response:
     """All processes of the API together, and what the supervisor gathered. `METRICS_PORT` shows the same without a token."""

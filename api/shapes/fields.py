@@ -115,7 +115,7 @@ Code = Annotated[str, StringConstraints(pattern=CODE_PATTERN)]
 Currency = Annotated[
     str,
     AfterValidator(_currency),
-    Field(examples=["EUR"], description="ISO 4217", json_schema_extra={"enum": [*sorted(CURRENCIES)]}),
+    Field(json_schema_extra={"enum": [*sorted(CURRENCIES)]}),
 ]
 Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX, examples=[2])]
 Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX_MINOR, description="int64 minor units")]

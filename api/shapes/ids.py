@@ -6,7 +6,7 @@ import re
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import AfterValidator
+from pydantic import AfterValidator, JsonValue
 
 from api.shapes.fields import CODE_PATTERN, IDENTIFIER_MAX_CHARACTERS, NO_CONTROL
 from domain.errors import RefusalKind, Refused
@@ -33,13 +33,26 @@ def _order_id(text: str) -> str:
     return order_id
 
 
-OrderId = Annotated[str, AfterValidator(_order_id), Path(json_schema_extra={"format": "uuid"})]
-# The id of a part of an order: a UUID of ours, compared without case.
-ItemId = Annotated[str, AfterValidator(str.lower), Path(json_schema_extra={"format": "uuid"})]
-PaymentId = Annotated[str, AfterValidator(str.lower), Path(json_schema_extra={"format": "uuid"})]
-# What fits none of these is not found, and not malformed: their patterns are for the document alone.
-PromotionCode = Annotated[str, Path(json_schema_extra={"pattern": CODE_PATTERN})]
-CustomerId = Annotated[
-    str, Path(json_schema_extra={"minLength": 1, "maxLength": IDENTIFIER_MAX_CHARACTERS, "pattern": NO_CONTROL})
+_UUID_FORMAT: dict[str, JsonValue] = {"format": "uuid"}
+OrderId = Annotated[
+    str, AfterValidator(_order_id), Path(description="The order's `id`.", json_schema_extra=_UUID_FORMAT)
 ]
-DeadLetterId = Annotated[str, Path(json_schema_extra={"pattern": "^[0-9a-f]{1,64}$"})]
+# The id of a part of an order: a UUID of ours, compared without case.
+ItemId = Annotated[str, AfterValidator(str.lower), Path(description="The line's `id`.", json_schema_extra=_UUID_FORMAT)]
+PaymentId = Annotated[
+    str, AfterValidator(str.lower), Path(description="The payment's `payment_id`.", json_schema_extra=_UUID_FORMAT)
+]
+# What fits none of these is not found, and not malformed: their patterns are for the document alone.
+PromotionCode = Annotated[
+    str, Path(description="The code of a promotion, in any case.", json_schema_extra={"pattern": CODE_PATTERN})
+]
+CustomerId = Annotated[
+    str,
+    Path(
+        description="The customer's id at UserSvc.",
+        json_schema_extra={"minLength": 1, "maxLength": IDENTIFIER_MAX_CHARACTERS, "pattern": NO_CONTROL},
+    ),
+]
+DeadLetterId = Annotated[
+    str, Path(description="The dead letter's `id`.", json_schema_extra={"pattern": "^[0-9a-f]{1,64}$"})
+]

@@ -17,6 +17,7 @@ from domain.shipments import ShipmentStatus
 
 Amount = Annotated[int, Field(description="int64 minor units", examples=[7125])]
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+FulfillmentStatusName = Literal["unfulfilled", "partially_shipped", "shipped", "delivered"]
 
 
 class Document(BaseModel):
@@ -165,7 +166,7 @@ class OrderDocument(Document):
     revision: int
     status: Status
     payment_status: PaymentStatusName
-    fulfillment_status: Literal["unfulfilled", "partially_shipped", "shipped", "delivered"]
+    fulfillment_status: FulfillmentStatusName
     cancel_reason: CancelReason | None
     cancel_note: str | None
     needs_attention: bool
