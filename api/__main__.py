@@ -23,7 +23,7 @@ def command_of(config: Settings) -> list[str]:
         *(sys.executable, "-m", "uvicorn", "api.composition:service", "--factory"),
         *("--host", config.http_host, "--port", str(config.http_port)),
         *("--workers", str(config.api_processes)),
-        *("--loop", "uvloop", "--http", "api.http_limits:Connection", "--ws", "none", "--lifespan", "on"),
+        *("--loop", "uvloop", "--http", "api.http.http_limits:Connection", "--ws", "none", "--lifespan", "on"),
         *("--no-access-log", "--log-level", "warning", "--no-server-header", "--no-proxy-headers"),
         *("--backlog", str(BACKLOG_MAX_CONNECTIONS)),
         *("--timeout-keep-alive", str(KEEP_ALIVE_S), "--timeout-graceful-shutdown", str(GRACEFUL_S)),

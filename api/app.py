@@ -22,9 +22,9 @@ from starlette.routing import Route
 
 from api import problems
 from api.access.bodies import parameter_problem
-from api.context_route import ContextRoute
-from api.load_shedding import Load
-from api.middleware import (
+from api.http.context_route import ContextRoute
+from api.http.load_shedding import Load
+from api.http.middleware import (
     CompressionMiddleware,
     HeaderLinesMiddleware,
     HeadMiddleware,

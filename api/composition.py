@@ -33,9 +33,9 @@ from actors.rpc.process_names import SHARD, SUPERVISOR
 from api.app import create_app
 from api.configuration import authenticator_of, limits_of, metrics_folder
 from api.dead_letters import DeadLetters
-from api.figures import TASKS_FAILED, Figures
-from api.health_checks import Check, HealthChecks, accepts_connections, answers_messages
-from api.metrics_port import serving_metrics
+from api.monitoring.health_checks import Check, HealthChecks, accepts_connections, answers_messages
+from api.monitoring.metrics import TASKS_FAILED, ServiceMetrics
+from api.monitoring.metrics_port import serving_metrics
 from api.services import Collaborators, Services
 from messaging import asyncapi
 from settings import Settings, settings
@@ -71,7 +71,7 @@ def service() -> FastAPI:
             if config.metrics_port:
                 await stack.enter_async_context(
                     serving_metrics(
-                        collaborators.figures, config.metrics_host, config.metrics_port, shared=config.api_processes > 1
+                        collaborators.metrics, config.metrics_host, config.metrics_port, shared=config.api_processes > 1
                     )
                 )
             keep_garbage_collection_rare()
@@ -123,7 +123,7 @@ async def _open(config: Settings, stack: AsyncExitStack) -> tuple[Collaborators,
         answers=KeptAnswers(queries.database),
         dead_letters=DeadLetters(config.amqp_url.get_secret_value()),
         health=HealthChecks(_checks(config, queries, cache, clients, report)),
-        figures=Figures(report, metrics_folder(config)),
+        metrics=ServiceMetrics(report, metrics_folder(config)),
         asyncapi=asyncapi.build(),
     )
     return collaborators, keys

@@ -162,7 +162,7 @@ class HealthPort(Protocol):
         ...
 
 
-class FiguresPort(Protocol):
+class ServiceMetricsPort(Protocol):
     """The metrics."""
 
     async def text(self, accept: str = "") -> tuple[bytes, str]:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from api.request_state import Header, state_of
+from api.http.request_state import Header, state_of
 from domain.errors import FieldError, OutcomeUnknown, RefusalKind, Refused, Unavailable
 from storage.errors import CommitUnknown, StorageUnavailable, UndecodableSnapshot
 

@@ -16,13 +16,13 @@ from api.order_reader import OrderReader
 from api.ports import (
     AnswersPort,
     DeadLettersPort,
-    FiguresPort,
     HealthPort,
     PromotionsPort,
     QueriesPort,
     RateCounterPort,
     RememberPort,
     RouterPort,
+    ServiceMetricsPort,
 )
 from api.statistics_reader import StatisticsReader
 
@@ -58,7 +58,7 @@ class Collaborators:
     answers: AnswersPort
     dead_letters: DeadLettersPort
     health: HealthPort
-    figures: FiguresPort
+    metrics: ServiceMetricsPort
     asyncapi: Mapping[str, Any]
 
 
@@ -74,7 +74,7 @@ class Services:
         self.answers = collaborators.answers
         self.dead_letters = collaborators.dead_letters
         self.health = collaborators.health
-        self.figures = collaborators.figures
+        self.metrics = collaborators.metrics
         self.asyncapi = collaborators.asyncapi
         self.rate_limits = RateLimits(collaborators.rate_counter, per_min=limits.rate_limit_per_min)
         self.reader = OrderReader(collaborators.queries)

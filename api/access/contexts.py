@@ -37,8 +37,8 @@ from api.access.security import (
     SHIPMENTS_WRITE,
     Caller,
 )
+from api.http.request_state import RequestState, state_of
 from api.problems import Problem
-from api.request_state import RequestState, state_of
 from api.services import Services, services_of
 from api.shapes.audience import reply_to
 from domain.commands import Actor, ActorType, Body, Message

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from prometheus_client import Counter
 
 from api.access.security import Caller
+from api.http.request_state import Header
 from api.ports import RateCounterPort
 from api.problems import Problem, retry_after
-from api.request_state import Header
 
 WINDOW_S = 60
 LEASE_OF_SPENT = 0.04

@@ -70,5 +70,5 @@ async def show_readiness(request: Request) -> Response:
 )
 async def show_metrics(ctx: MetricsReader) -> Response:
     """All processes of the API together, and what the supervisor gathered. `METRICS_PORT` shows the same without a token."""
-    text, content_type = await ctx.services.figures.text(ctx.header(b"accept") or "")
+    text, content_type = await ctx.services.metrics.text(ctx.header(b"accept") or "")
     return Response(text, headers={"content-type": content_type, "vary": "accept"})

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from actors.order.replies import Reply
 from api.access.conditional import wait_s
 from api.access.contexts import CommandContext
-from api.request_state import Header
+from api.http.request_state import Header
 from api.shapes.audience import reply_to
 from api.shapes.responses import etag, json_response
 from domain.errors import Refused

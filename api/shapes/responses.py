@@ -10,7 +10,7 @@ import msgspec
 from starlette.responses import Response
 
 from api.access.conditional import is_unmodified
-from api.request_state import Header
+from api.http.request_state import Header
 
 encode = msgspec.json.Encoder().encode
 

@@ -8,7 +8,7 @@ import pytest
 from api.access.security import Authenticator, TokenRules
 from api.app import create_app
 from api.dead_letters import DeadLetters
-from api.health_checks import HealthChecks, accepts_connections
+from api.monitoring.health_checks import HealthChecks, accepts_connections
 from api.services import ApiLimits, Collaborators, Services
 from storage.reads.order_queries import OrderQueries
 from storage.redis_cache import RedisCache
@@ -17,7 +17,7 @@ from storage.writes.kept_answers import KeptAnswers
 from storage.writes.order_store import OrderStore
 from storage.writes.promotions import Promotions
 from tests.integration.storage.owning import Lease, owner_of_all
-from tests.unit.api.harness import KEY, PRICES, FakeFigures, FakeRouter, World
+from tests.unit.api.harness import KEY, PRICES, FakeMetrics, FakeRouter, World
 
 
 class RealWorld(World):
@@ -47,7 +47,7 @@ class RealWorld(World):
                     "payment": accepts_connections("http://127.0.0.1:9"),
                 }
             ),
-            figures=FakeFigures(),
+            metrics=FakeMetrics(),
             asyncapi={},
         )
         of_world = ApiLimits(

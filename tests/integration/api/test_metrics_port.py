@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.metrics_port import CONNECTIONS_MAX, serving_metrics
-from tests.unit.api.harness import FakeFigures
+from api.monitoring.metrics_port import CONNECTIONS_MAX, serving_metrics
+from tests.unit.api.harness import FakeMetrics
 
 HOST = "127.0.0.1"
 
@@ -19,7 +19,7 @@ async def port() -> AsyncIterator[int]:
     with socket.socket() as free:
         free.bind((HOST, 0))
         number: int = free.getsockname()[1]
-    async with serving_metrics(FakeFigures(), HOST, number, shared=False):
+    async with serving_metrics(FakeMetrics(), HOST, number, shared=False):
         yield number
 
 
@@ -72,7 +72,7 @@ async def test_who_asks_chooses_the_form(port: int, lines: bytes, content_type: 
 
 
 async def test_a_header_can_not_put_another_line_into_the_answer() -> None:
-    class Echo(FakeFigures):
+    class Echo(FakeMetrics):
         async def text(self, accept: str = "") -> tuple[bytes, str]:
             return b"figures 1\n", f"text/plain; version={accept}"
 
@@ -96,7 +96,7 @@ async def test_connections_are_bounded_and_a_head_too(port: int) -> None:
 
 async def test_a_port_that_is_taken_is_named_by_its_variable(port: int) -> None:
     with pytest.raises(OSError, match="ORDERSVC_METRICS_PORT"):
-        async with serving_metrics(FakeFigures(), HOST, port, shared=False):
+        async with serving_metrics(FakeMetrics(), HOST, port, shared=False):
             pass
 
 
@@ -105,7 +105,7 @@ async def test_processes_may_share_it() -> None:
         free.bind((HOST, 0))
         number: int = free.getsockname()[1]
     async with (
-        serving_metrics(FakeFigures(), HOST, number, shared=True),
-        serving_metrics(FakeFigures(), HOST, number, shared=True),
+        serving_metrics(FakeMetrics(), HOST, number, shared=True),
+        serving_metrics(FakeMetrics(), HOST, number, shared=True),
     ):
         assert b"figures" in await asked(number, b"GET /metrics HTTP/1.1\r\n\r\n")

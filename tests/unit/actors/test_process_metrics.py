@@ -31,7 +31,7 @@ def test_operators_see_these_outcomes_of_calls_whatever_the_classes_are_called()
     """They are in dashboards and alerts: another name for a class is not to change them unnoticed."""
     assert {outcome_label(each.__name__) for each in typing.get_args(Outcome)} == {
         *("products_fetched", "customer_fetched", "hold_answered", "payment_answered", "refund_answered"),
-        *("declined", "not_known", "not_sent", "unknown"),
+        *("declined", "not_found", "not_sent", "unknown"),
     }
 
 

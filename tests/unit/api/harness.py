@@ -265,7 +265,7 @@ class FakeHealth:
         return self.found
 
 
-class FakeFigures:
+class FakeMetrics:
     """Metrics."""
 
     async def text(self, accept: str = "") -> tuple[bytes, str]:
@@ -359,7 +359,7 @@ class World:
             answers=self.answers,
             dead_letters=self.dead_letters,
             health=self.health,
-            figures=FakeFigures(),
+            metrics=FakeMetrics(),
             asyncapi={"asyncapi": "3.0.0"},
         )
         of_world = ApiLimits(**{"shipping_prices": PRICES, "cursor_secrets": (b"secret",), **limits})

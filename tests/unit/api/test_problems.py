@@ -5,9 +5,9 @@ import json
 import pytest
 from starlette.types import Scope
 
-from api.load_shedding import Load
+from api.http.load_shedding import Load
+from api.http.request_state import KEY, RequestState
 from api.problems import Problem, ReadyProblem, response_to, retry_after
-from api.request_state import KEY, RequestState
 from domain.errors import FieldError, OutcomeUnknown, RefusalKind, Refused
 
 TRACEPARENT = f"00-{'ab' * 16}-{'cd' * 8}-01".encode()

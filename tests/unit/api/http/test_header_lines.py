@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.middleware import HeaderLinesMiddleware
+from api.http.middleware import HeaderLinesMiddleware
 from tests.unit.api.harness import ORDER_ID, Answered, World, an_order, drive, token
 
 ORDER = f"/api/orders/{ORDER_ID}"

@@ -10,8 +10,8 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from api import http_limits
-from api.http_limits import CONNECTIONS_MAX, HEAD_MAX_BYTES, HEAD_WAIT_MAX_S, Connection
+from api.http import http_limits
+from api.http.http_limits import CONNECTIONS_MAX, HEAD_MAX_BYTES, HEAD_WAIT_MAX_S, Connection
 from tests.unit.conftest import Run
 
 KEEP_ALIVE_S = 65

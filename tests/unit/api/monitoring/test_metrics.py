@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from actors.process_metrics import histogram
-from api.figures import Figures, Merged, ReportCollector
+from api.monitoring.metrics import Merged, ReportCollector, ServiceMetrics
 
 REPORT: dict[str, Any] = {
     "up": ["order-shard-0"],
@@ -35,7 +35,7 @@ async def gone() -> Mapping[str, Any]:
 
 
 async def text_of(accept: str = "") -> str:
-    return (await Figures(reported, None).text(accept))[0].decode()
+    return (await ServiceMetrics(reported, None).text(accept))[0].decode()
 
 
 async def test_what_the_supervisor_gathered_is_told_by_process() -> None:
@@ -80,7 +80,7 @@ async def test_each_says_what_it_is_and_one_of_another_release_that_it_is_not_kn
 
 
 async def test_without_a_supervisor_the_other_figures_are_told() -> None:
-    text, _ = await Figures(gone, None).text()
+    text, _ = await ServiceMetrics(gone, None).text()
     assert b"\nordersvc_supervisor_up 0.0\n" in text
     assert b"ordersvc_http_requests_under_way" in text
 
@@ -98,7 +98,7 @@ async def test_without_a_supervisor_the_other_figures_are_told() -> None:
     ],
 )
 async def test_who_asks_chooses_the_form(accept: str, content_type: str) -> None:
-    text, told = await Figures(reported, None).text(accept)
+    text, told = await ServiceMetrics(reported, None).text(accept)
     assert told.startswith(content_type)
     assert text.endswith(b"# EOF\n") == told.startswith("application/openmetrics-text")
 

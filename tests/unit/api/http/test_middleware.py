@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from actors.order.replies import Reply
-from api.middleware import REQUESTS
+from api.http.middleware import REQUESTS
 from domain.commands import Message
 from tests.unit.api.harness import ORDER_ID, Answered, FakeRouter, World
 

@@ -15,9 +15,9 @@ from starlette.middleware.gzip import GZipResponder, IdentityResponder
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.load_shedding import Load
+from api.http.load_shedding import Load
+from api.http.request_state import KEY, Header, RequestState, state_of
 from api.problems import Problem, ReadyProblem, response_to, retry_after
-from api.request_state import KEY, Header, RequestState, state_of
 
 REQUESTS = Counter("ordersvc_http_requests", "Requests answered", ["method", "route", "status"])
 DURATION = Histogram(

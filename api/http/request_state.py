@@ -10,7 +10,7 @@ from typing import cast
 from starlette.types import Scope
 
 from api.access.trace import Trace
-from api.load_shedding import Load
+from api.http.load_shedding import Load
 
 KEY = "ordersvc.request"
 

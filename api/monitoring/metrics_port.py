@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
-from api.ports import FiguresPort
+from api.ports import ServiceMetricsPort
 
 CONNECTIONS_MAX = 16
 EXCHANGE_MAX_S = 10.0
@@ -18,7 +18,7 @@ HEAD_MAX_BYTES = 16 * 1024
 
 
 @asynccontextmanager
-async def serving_metrics(figures: FiguresPort, host: str, port: int, *, shared: bool) -> AsyncIterator[None]:
+async def serving_metrics(figures: ServiceMetricsPort, host: str, port: int, *, shared: bool) -> AsyncIterator[None]:
     """Serve them for as long as the context lasts. ``shared``: several processes serve the same port.
 
     Raises ``OSError`` naming the variable where the port can't be had.
@@ -37,7 +37,7 @@ async def serving_metrics(figures: FiguresPort, host: str, port: int, *, shared:
 class MetricsPort:
     """Answers connections."""
 
-    def __init__(self, figures: FiguresPort) -> None:
+    def __init__(self, figures: ServiceMetricsPort) -> None:
         self._figures = figures
         self._connections = 0
 

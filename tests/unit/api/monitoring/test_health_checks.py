@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.health_checks import HealthChecks, accepts_connections, answers_messages
+from api.monitoring.health_checks import HealthChecks, accepts_connections, answers_messages
 from storage.errors import StorageUnavailable
 
 

@@ -1,6 +1,6 @@
 """What uvicorn leaves without a bound: how many connections there are, and how long and how large the head of a request may be.
 
-A body has its bounds where it is read (``access/bodies.py``). A client that breaks one of these is told in a problem document and
+A body has its bounds where it is read (``api/access/bodies.py``). A client that breaks one of these is told in a problem document and
 is disconnected: the rest of what it sends can't be made sense of. ``python -m api`` names ``Connection`` to uvicorn.
 """
 

@@ -31,7 +31,7 @@ PREFIX = "ordersvc_"
 _TOTAL = "_total"
 
 
-class Figures:
+class ServiceMetrics:
     """Gathers the metrics when they are asked for."""
 
     def __init__(self, report: Callable[[], Awaitable[Mapping[str, Any]]], folder: Path | None) -> None:
