@@ -13,7 +13,6 @@ Figures = dict[str, float]
 OURS = "ours"
 BESIDE = "beside"
 RATIO = "ratio"
-SIDE_NAMES = (OURS, BESIDE)
 # What is measured twice on a quiet machine differs by so much.
 NO_WORSE_MIN = 0.95
 NO_DEARER_MAX = 1 / NO_WORSE_MIN

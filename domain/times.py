@@ -10,7 +10,6 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 
 FIRST = datetime(1, 1, 1, tzinfo=UTC)
-LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 _DATE = r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)"
 _CLOCK = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>[0-5]\d)(?:\.(?P<fraction>\d+))?"
@@ -38,7 +37,7 @@ _CYCLE = timedelta(days=146_097)
 
 
 class TimeOutOfRange(ValueError):
-    """The text is a time, but no instant between ``FIRST`` and ``LAST``."""
+    """The text is a time, but no instant between ``FIRST`` and the end of the year 9999."""
 
 
 def read_time(text: str) -> datetime:

@@ -32,7 +32,6 @@ SET_ASIDE = """
 update orders set set_aside = $2, needs_attention = true, check_at = null where id = $1 and set_aside is distinct from $2
 """
 TAKE_UP_AGAIN = "update orders set set_aside = null, check_at = deadline where id = $1"
-HAS_ORDER = "select exists (select from orders where id = $1)"
 INBOX_CONSTRAINT = "message_has_effect_once"
 
 
@@ -131,10 +130,6 @@ class OrderStore(ShardReads, Owners):
     async def promotions(self, codes: Sequence[str]) -> tuple[Promotion, ...]:
         """The promotions that exist among ``codes``."""
         return await find_promotions(self._database, codes)
-
-    async def has_order(self, order_id: str) -> bool:
-        """Tell whether there is such an order."""
-        return bool(await self._database.fetchval(HAS_ORDER, order_id))
 
     async def set_aside(self, order_id: str, reason: str) -> None:
         """Mark an order that nothing can be done with: it needs attention, and nobody wakes it."""

@@ -12,9 +12,9 @@ from typing import Any
 
 import asyncpg
 
-from local.sockets import ports_of
 from tests.acceptance.started import Started
 from tests.faults.kills import PROCESSES
+from tests.faults.sockets import ports_of
 
 EVERY_S = 0.5
 LIMIT_S = 2.0

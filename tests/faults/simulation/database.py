@@ -395,10 +395,6 @@ class MemoryStore:
         first, self._number = self._number, self._number + count
         return first
 
-    def has_order(self, order_id: str) -> bool:
-        """Whether there is such an order."""
-        return order_id in self.rows
-
     def set_aside(self, order_id: str, reason: str) -> None:
         """Mark an order that nothing can be done with."""
         if order_id in self.rows:

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from domain.times import FIRST, LAST, TimeOutOfRange, read_event_time, read_query_time, read_time
+from domain.times import FIRST, TimeOutOfRange, read_event_time, read_query_time, read_time
 
 READERS = (read_time, read_query_time)
+
+LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("read", READERS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from local.sockets import ports_of
+from tests.faults.sockets import ports_of
 
 
 def listening() -> tuple[socket.socket, str]:
