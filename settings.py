@@ -28,8 +28,8 @@ from actors.routing.router import RouterLimits
 from actors.shard.shard import ShardPolicy
 from domain.money import AMOUNT_MAX_MINOR, fraction
 from domain.numbers import number
-from messaging.consumer import ConsumerLimits
-from messaging.publisher import PublisherLimits
+from messaging.consuming.consumer import ConsumerLimits
+from messaging.publishing.publisher import PublisherLimits
 from partners.resilient_client import ResilienceLimits as BulkheadLimits
 from sagas.decision import OrderRules
 from storage.postgres import PoolLimits

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from domain.errors import Unavailable
 from messaging.connection import LOST
-from messaging.dead_letters import DeadLetter, find_dead_letter, list_dead_letters, resend_dead_letters
+from messaging.consuming.dead_letters import DeadLetter, find_dead_letter, list_dead_letters, resend_dead_letters
 
 BROKER_RETRY_AFTER_S = 2.0
 

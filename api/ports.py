@@ -14,7 +14,7 @@ from actors.order.replies import Reply
 from domain.commands import Message
 from domain.order import Order
 from domain.promotions import Promotion
-from messaging.dead_letters import DeadLetter
+from messaging.consuming.dead_letters import DeadLetter
 from storage.reads.order_filters import OrderFilters, PageKey, Sort
 from storage.reads.order_queries import Bucket, GroupBy, OrderPage
 from storage.writes.commits import StoredEvent

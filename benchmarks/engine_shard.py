@@ -25,7 +25,7 @@ from benchmarks.partners import answer_at_once
 from domain.calls import Partner
 from domain.commands import Actor, ActorType, CallAnswered, Message
 from domain.order import Status
-from messaging.publisher import OnConfirmed, Outbound
+from messaging.publishing.publisher import OnConfirmed, Outbound
 from settings import Settings
 from storage.writes.order_store import OrderStore
 

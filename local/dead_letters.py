@@ -21,7 +21,7 @@ from aiormq.exceptions import AMQPError
 
 from local.endpoints import url_of
 from local.errors import LocalError
-from messaging.dead_letters import (
+from messaging.consuming.dead_letters import (
     LIST_MAX_LETTERS,
     DeadLetter,
     count_dead_letters,

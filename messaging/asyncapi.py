@@ -9,7 +9,7 @@ from typing import Any
 
 from messaging import schemas, topology
 from messaging.envelope import CONTENT_TYPE
-from messaging.event_properties import APP_ID, HEADER_PREFIX
+from messaging.publishing.event_properties import APP_ID, HEADER_PREFIX
 
 Json = dict[str, Any]
 

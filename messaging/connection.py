@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from yarl import URL
 
-from messaging.decoding import tolerate_any_properties
+from messaging.consuming.decoding import tolerate_any_properties
 from supervised import awaited
 
 log = structlog.get_logger()

@@ -14,7 +14,7 @@ from domain.events import EventType, Template
 from domain.money import AMOUNT_MAX_MINOR
 from domain.order import CancelReason, Status
 from messaging.envelope import NOTICE_TYPE
-from messaging.event_properties import HEADER_PREFIX
+from messaging.publishing.event_properties import HEADER_PREFIX
 
 Schema = dict[str, Any]
 

@@ -8,7 +8,7 @@ from domain.commands import Message
 from domain.events import Event
 from domain.order import Order
 from messaging.envelope import encode_event, encode_notice
-from messaging.publisher import Outbound
+from messaging.publishing.publisher import Outbound
 from sagas.decide import deadline
 from sagas.decision import CommandResult, Decision
 from storage.writes.order_store import Commit, StoredEvent

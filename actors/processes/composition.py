@@ -27,7 +27,7 @@ from actors.shard.dedicated_orders import DedicatedPolicy
 from actors.shard.reference_cache import CachePolicy
 from actors.shard.shard import ShardPolicy
 from domain.calls import Partner
-from messaging.consumer import Consumer, ConsumerLimits, Deliver
+from messaging.consuming.consumer import Consumer, ConsumerLimits, Deliver
 from partners.http import PartnerHttp
 from partners.payment import PaymentClient
 from partners.product import ProductClient

@@ -8,7 +8,7 @@ from actors.processes import composition
 from actors.processes.event_delivery import EventDelivery
 from actors.processes.process import Process
 from actors.rpc.clients import ProcessClients
-from messaging.consumer import Consumer
+from messaging.consuming.consumer import Consumer
 from storage.reads.reference_data import CacheInvalidation, ReferenceCopies
 
 

@@ -15,8 +15,8 @@ from actors.rpc.clients import ProcessClients
 from actors.rpc.process_names import SHARD
 from domain.errors import Refused, Unavailable
 from domain.reference_data import ReferenceVersion
-from messaging.consumed_events import OrderMessage, ReferenceChanged, translate
-from messaging.consumer import NOT_YET
+from messaging.consuming.consumed_events import OrderMessage, ReferenceChanged, translate
+from messaging.consuming.consumer import NOT_YET
 from messaging.envelope import InboundEvent
 from storage.errors import StorageUnavailable
 

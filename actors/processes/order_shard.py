@@ -15,7 +15,7 @@ from actors.rpc.server import Methods
 from actors.shard.make_shard import make_shard
 from actors.shard.shard import Shard
 from domain.calls import Partner
-from messaging.publisher import Publisher, PublisherLimits
+from messaging.publishing.publisher import Publisher, PublisherLimits
 from storage.processes import ProcessState
 from storage.writes.order_store import OrderStore
 

@@ -14,12 +14,12 @@ from actors.shard.partner_calls import PartnerCalls
 from actors.shard.reference_cache import ReferenceCache
 from domain.order import Order
 from domain.promotions import Promotion
-from messaging.publisher import Outbound
+from messaging.publishing.publisher import Outbound
 from sagas.decision import OrderRules
 
 
 class ShardPublisher(Protocol):
-    """The part of ``messaging.publisher.Publisher`` that a shard needs."""
+    """The part of ``messaging.publishing.publisher.Publisher`` that a shard needs."""
 
     def offer(self, order_id: str, events: Sequence[Outbound]) -> None: ...
     def forget(self, order_ids: Iterable[str]) -> None: ...

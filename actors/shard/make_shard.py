@@ -16,7 +16,7 @@ from actors.shard.context import ShardPublisher
 from actors.shard.partner_calls import Perform
 from actors.shard.shard import Shard, ShardClients, ShardPolicy, ShardStore
 from domain.calls import Partner
-from messaging.publisher import OnConfirmed
+from messaging.publishing.publisher import OnConfirmed
 
 
 class MakePublisher(Protocol):

@@ -25,7 +25,7 @@ from domain.commands import (
 )
 from domain.order import Customer, Order, Product
 from domain.reference_data import ReferenceKind
-from messaging.consumed_events import ReferenceChanged
+from messaging.consuming.consumed_events import ReferenceChanged
 
 FACTS = tuple(field.name for field in fields(ReferenceChanged) if field.name != "changed")
 V = TypeVar("V", Product, Customer)

@@ -35,7 +35,7 @@ from domain.commands import Actor, ActorType, AskAgain, CallAnswered, Message
 from domain.errors import Unavailable
 from domain.order import Order
 from domain.slices import DEDICATED
-from messaging.consumed_events import ReferenceChanged
+from messaging.consuming.consumed_events import ReferenceChanged
 from sagas.decision import OrderRules
 from storage.errors import CommitUnknown, StorageUnavailable
 from storage.unreadable import unreadable_rows

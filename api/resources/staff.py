@@ -21,7 +21,7 @@ from api.shapes.queries import DeadLettersQuery
 from api.shapes.responses import encode, json_response
 from domain.commands import MarkSettled, Record, RetryNow, SkipToCompensation
 from domain.errors import RefusalKind, Refused
-from messaging.dead_letters import DeadLetter
+from messaging.consuming.dead_letters import DeadLetter
 
 BODY_SHOWN_MAX_BYTES = 8192
 

@@ -111,7 +111,7 @@ def spoil_store(module: Any) -> None:
     async def flush(self: Any, process: str, token: str, commits: Sequence[Any]) -> Any:
         early = [commit for commit in commits if commit.order.customer_id == customer("event_before_commit")]
         if early:
-            publishing = sys.modules["messaging.publisher"]
+            publishing = sys.modules["messaging.publishing.publisher"]
             for commit in early:
                 outbound = [
                     publishing.Outbound(sequence=e.sequence, routing_key=e.type, body=e.body, notice=e.notice)
@@ -262,7 +262,7 @@ def slow_ownership(module: Any) -> None:
 SPOILT: dict[str, Callable[[Any], None]] = {
     "partners.payment": spoil_payments,
     "partners.user": spoil_users,
-    "messaging.publisher": spoil_publisher,
+    "messaging.publishing.publisher": spoil_publisher,
     "storage.writes.order_store": spoil_store,
     "partners.product": spoil_products,
     "sagas.decision_builder": spoil_builder,

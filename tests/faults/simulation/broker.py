@@ -1,6 +1,6 @@
 """RabbitMQ, at the boundary of a channel: it takes frames in order, confirms when it likes, refuses, or goes away.
 
-``messaging.publisher`` and ``messaging.connection`` run as they are; what they call of aio-pika and of ``confirms`` is put in
+``messaging.publishing.publisher`` and ``messaging.connection`` run as they are; what they call of aio-pika and of ``confirms`` is put in
 their place by ``hand_in``.
 """
 
@@ -20,7 +20,8 @@ from pamqp.commands import Basic
 from pamqp.constants import FRAME_END_CHAR, FRAME_HEADER
 from pamqp.header import ContentHeader
 
-from messaging import connection, publisher, topology
+from messaging import connection, topology
+from messaging.publishing import publisher
 from tests.faults.simulation.chaos import NETWORK_MS
 from tests.faults.simulation.loop import OWNER, Process
 
@@ -128,7 +129,7 @@ class Connection:
 
 
 class Channel:
-    """As ``messaging.confirm_channel.ConfirmChannel``."""
+    """As ``messaging.publishing.confirm_channel.ConfirmChannel``."""
 
     def __init__(self, connection: Connection, on_confirm: OnConfirm) -> None:
         self.delivery_tag = 0

@@ -29,9 +29,9 @@ from actors.shard.reference_cache import CachePolicy
 from actors.shard.shard import Shard, ShardPolicy
 from domain.calls import Partner
 from messaging import topology
-from messaging.consumer import Consumer, ConsumerLimits
-from messaging.delivery import Delivery
-from messaging.publisher import Publisher, PublisherLimits
+from messaging.consuming.consumer import Consumer, ConsumerLimits
+from messaging.consuming.delivery import Delivery
+from messaging.publishing.publisher import Publisher, PublisherLimits
 from partners.payment import PaymentClient
 from partners.product import ProductClient
 from partners.resilient_client import PartnerClient, ResilienceLimits

@@ -27,8 +27,8 @@ from actors.shard.residents import Residents
 from domain.calls import PARTNER_OF, Call, Charge, Declined, NotFound, Partner, Unknown
 from domain.order import Order, Step
 from domain.slices import partition_of
-from messaging.publish_queue import Line, Outbound, PublishQueue
-from messaging.publisher import Publisher
+from messaging.publishing.publish_queue import Line, Outbound, PublishQueue
+from messaging.publishing.publisher import Publisher
 from partners import responses
 from sagas import charging, paying, steps
 from sagas.decision import Decision

@@ -19,7 +19,7 @@ from actors.shard.reference_cache import CachePolicy
 from actors.shard.shard import ShardPolicy
 from domain.commands import Actor, ActorType, Body, CreateOrder, Message, NewLine
 from domain.slices import partition_of
-from messaging.publisher import Outbound
+from messaging.publishing.publisher import Outbound
 from storage.writes.order_store import Commit, FlushResult, OrderStore
 from tests.integration.storage.owning import add_process
 from tests.unit.actors.shard.silent import Silent

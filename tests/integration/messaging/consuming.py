@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 
 from messaging import topology
 from messaging.connection import BrokerConnectionPolicy
-from messaging.consumer import Consumer, ConsumerLimits
+from messaging.consuming.consumer import Consumer, ConsumerLimits
 from messaging.envelope import InboundEvent
 from tests.queues import DELAYS
 

@@ -13,7 +13,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from messaging import topology
-from messaging.publish_queue import Outbound
+from messaging.publishing.publish_queue import Outbound
 from tests.queues import EARS
 
 POLL_S = 0.01

@@ -10,7 +10,7 @@ import pytest
 
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 from messaging import topology
-from messaging.dead_letters import count_dead_letters
+from messaging.consuming.dead_letters import count_dead_letters
 from messaging.envelope import InboundEvent
 from tests.integration.messaging.consuming import LIMIT_S, Orders, Partner, bridging, confirmation
 from tests.integration.messaging.probe_consumer import until

@@ -9,7 +9,7 @@ import pytest
 
 from domain.errors import Unavailable
 from messaging import topology
-from messaging.dead_letters import list_dead_letters, resend_dead_letters
+from messaging.consuming.dead_letters import list_dead_letters, resend_dead_letters
 from tests.integration.messaging.consuming import ORDER_ID, Orders, Partner, bridging
 from tests.integration.messaging.probe_consumer import until
 

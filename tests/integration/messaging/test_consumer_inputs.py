@@ -13,7 +13,7 @@ import pytest
 
 from domain.errors import Unavailable
 from messaging import topology
-from messaging.dead_letters import resend_dead_letters
+from messaging.consuming.dead_letters import resend_dead_letters
 from messaging.envelope import InboundEvent
 from messaging.topology import CONSUMED
 from tests.integration.messaging import raw
@@ -230,7 +230,7 @@ async def test_what_raises_before_it_is_delivered_is_unforeseen_like_any_other(
     def broken(*_: object, **__: object) -> InboundEvent:
         raise OverflowError("date value out of range")
 
-    monkeypatch.setattr("messaging.consumer.decode", broken)
+    monkeypatch.setattr("messaging.consuming.consumer.decode", broken)
     async with bridging(amqp_url, Orders().deliver) as bridge:
         await partner.publish(confirmation("e-1"))
         (letter,) = await partner.dead_letters(1)

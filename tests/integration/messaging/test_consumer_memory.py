@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from messaging import topology
+from messaging.consuming.intake import SMALL_IN_A_ROW_MESSAGES
 from messaging.envelope import InboundEvent
-from messaging.intake import SMALL_IN_A_ROW_MESSAGES
 from tests.integration.messaging.consuming import Orders, Partner, bridging, confirmation
 from tests.integration.messaging.probe_consumer import until
 

@@ -15,8 +15,8 @@ from pamqp.common import FieldValue
 
 from local.state import write_private
 from messaging import topology
-from messaging.consumer import Consumer
-from messaging.dead_letters import (
+from messaging.consuming.consumer import Consumer
+from messaging.consuming.dead_letters import (
     LISTED_BODY_MAX_BYTES,
     READ_AHEAD_MAX_LETTERS,
     count_dead_letters,

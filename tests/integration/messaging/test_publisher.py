@@ -14,7 +14,7 @@ from local.rabbitmq import RabbitMQ
 from local.servers import Servers
 from local.state import State
 from messaging.connection import BrokerConnectionPolicy
-from messaging.publisher import Publisher, PublisherLimits
+from messaging.publishing.publisher import Publisher, PublisherLimits
 from tests.integration.messaging.probe_consumer import listening, outbound, until
 from tests.integration.wire import wire_to
 

@@ -26,7 +26,7 @@ from domain.order import Order, OrderLine, Status
 from domain.payments import Payment, PaymentStatus
 from domain.promotions import Promotion, code_key
 from domain.representation import represent, represent_payment
-from messaging.dead_letters import DeadLetter
+from messaging.consuming.dead_letters import DeadLetter
 from storage.errors import StorageUnavailable
 from storage.reads.order_filters import OrderFilters, PageKey, Sort
 from storage.reads.order_queries import Bucket, GroupBy, OrderPage

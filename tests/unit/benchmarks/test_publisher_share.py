@@ -5,7 +5,7 @@ from benchmarks.publisher_share import share_of
 
 def test_samples_with_a_frame_of_the_publisher_are_its_share() -> None:
     lines = [
-        "main;run (messaging/publisher.py:10) 30",
+        "main;run (messaging/publishing/publisher.py:10) 30",
         "main;decide (sagas/decide.py:1) 60",
         "a;b (aiormq/channel.py:5) 10",
     ]

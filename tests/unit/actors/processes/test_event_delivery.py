@@ -13,7 +13,7 @@ from domain.commands import HoldLost, Message
 from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 from domain.money import Money
 from domain.reference_data import ReferenceKind, ReferenceVersion
-from messaging.consumed_events import ReferenceChanged
+from messaging.consuming.consumed_events import ReferenceChanged
 from messaging.envelope import CustomerUpdatedData, Data, InboundEvent, InventoryUpdatedData, MoneyData
 from storage.errors import StorageUnavailable
 

@@ -8,7 +8,7 @@ from typing import Self
 
 from actors.order.messages import decode_call
 from domain.calls import Call, Partner
-from messaging.publisher import OnConfirmed
+from messaging.publishing.publisher import OnConfirmed
 
 
 class Silent:

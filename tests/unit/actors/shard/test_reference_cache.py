@@ -13,7 +13,7 @@ from domain.money import Money
 from domain.order import Address, Customer, Product
 from domain.promotions import Promotion, PromotionKind
 from domain.reference_data import ReferenceKind, ReferenceVersion
-from messaging.consumed_events import ReferenceChanged
+from messaging.consuming.consumed_events import ReferenceChanged
 
 PEN = Product(
     sku="pen",

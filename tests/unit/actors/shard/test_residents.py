@@ -52,7 +52,7 @@ from domain.errors import Unavailable
 from domain.order import CancelReason, Order, Status
 from domain.promotions import Promotion
 from domain.slices import PARTITIONS, dedicated_partition, partition_of
-from messaging.publisher import Outbound
+from messaging.publishing.publisher import Outbound
 from sagas.decide import decide
 from sagas.decision import Decision, OrderRules
 from storage.errors import StorageUnavailable

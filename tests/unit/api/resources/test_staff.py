@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain.commands import ActorType, MarkSettled, Record, RetryNow, SkipToCompensation
-from messaging.dead_letters import DeadLetter
+from messaging.consuming.dead_letters import DeadLetter
 from tests.unit.api.harness import ORDER_ID, PAYMENT_ID, World, token
 
 ATTENTION = f"/api/orders/{ORDER_ID}/attention"

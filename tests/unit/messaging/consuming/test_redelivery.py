@@ -7,8 +7,8 @@ import pamqp.encode
 import pytest
 from aio_pika import DeliveryMode
 
-from messaging import redelivery
-from messaging.delivery import Delivery
+from messaging.consuming import redelivery
+from messaging.consuming.delivery import Delivery
 
 
 def received(headers: dict[str, Any] | None = None, **changes: Any) -> Delivery:

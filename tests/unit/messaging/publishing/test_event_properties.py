@@ -11,7 +11,7 @@ from pamqp import commands as spec
 from pamqp.header import ContentHeader
 
 from messaging.envelope import CONTENT_TYPE
-from messaging.event_properties import encode_properties
+from messaging.publishing.event_properties import encode_properties
 
 ATTRIBUTES = {
     "specversion": "1.0",

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from messaging.publish_queue import Line
-from messaging.publisher import _Sent, _Session
+from messaging.publishing.publish_queue import Line
+from messaging.publishing.publisher import _Sent, _Session
 
 
 class Told:

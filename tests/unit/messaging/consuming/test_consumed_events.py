@@ -9,7 +9,7 @@ from domain.commands import Actor, ActorType, HoldLost, PaymentConfirmed, Paymen
 from domain.money import Money
 from domain.order import Address
 from domain.reference_data import ReferenceKind, ReferenceVersion
-from messaging.consumed_events import TRANSLATED_BY, ReferenceChanged, Translated, translate
+from messaging.consuming.consumed_events import TRANSLATED_BY, ReferenceChanged, Translated, translate
 from messaging.envelope import (
     DATA_OF,
     AddressData,

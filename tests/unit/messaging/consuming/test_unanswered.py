@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from messaging.unanswered import REMEMBERED_MAX_MESSAGES, Unanswered
+from messaging.consuming.unanswered import REMEMBERED_MAX_MESSAGES, Unanswered
 
 
 class Clock:

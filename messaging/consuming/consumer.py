@@ -19,12 +19,13 @@ from aio_pika.abc import AbstractConnection, AbstractExchange
 from aiormq.abc import DeliveredMessage
 
 from domain.errors import OutcomeUnknown, Refused, Unavailable
-from messaging import redelivery, topology
+from messaging import topology
 from messaging.connection import LOST, BrokerConnection, BrokerConnectionPolicy
-from messaging.delivery import Delivery, delivery_of
+from messaging.consuming import redelivery
+from messaging.consuming.delivery import Delivery, delivery_of
+from messaging.consuming.intake import Intake, IntakeChannel
+from messaging.consuming.unanswered import Unanswered
 from messaging.envelope import DETAIL_MAX_CHARACTERS, InboundEvent, UnreadableEvent, decode
-from messaging.intake import Intake, IntakeChannel
-from messaging.unanswered import Unanswered
 from supervised import awaited, supervised
 
 log = structlog.get_logger()

@@ -17,10 +17,11 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractQueue
 from aiormq.abc import DeliveredMessage
 
-from messaging import content_modes, redelivery, topology
+from messaging import content_modes, topology
 from messaging.connection import BrokerConnectionPolicy
-from messaging.decoding import tolerate_any_properties
-from messaging.delivery import Delivery, delivery_of
+from messaging.consuming import redelivery
+from messaging.consuming.decoding import tolerate_any_properties
+from messaging.consuming.delivery import Delivery, delivery_of
 
 LIST_MAX_LETTERS = 1000
 LISTED_BODY_MAX_BYTES = 8192  # a thousand of the broker's largest size would fill the memory

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messaging.publish_queue import Line, Outbound, PublishQueue
+from messaging.publishing.publish_queue import Line, Outbound, PublishQueue
 
 
 def events(*sequences: int) -> list[Outbound]:

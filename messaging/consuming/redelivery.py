@@ -14,7 +14,7 @@ import pamqp.encode
 from aio_pika import DeliveryMode, Message
 
 from messaging import content_modes, topology
-from messaging.delivery import Delivery
+from messaging.consuming.delivery import Delivery
 
 ATTEMPT = "x-attempt"
 REASON = "x-reason"

@@ -16,11 +16,11 @@ import structlog
 from aio_pika.abc import AbstractConnection
 
 from messaging import topology
-from messaging.confirm_channel import ConfirmChannel, open_confirm_channel
 from messaging.connection import BrokerConnection, BrokerConnectionPolicy
 from messaging.envelope import NOTICE_TYPE
-from messaging.event_properties import encode_properties
-from messaging.publish_queue import Line, Outbound, PublishQueue
+from messaging.publishing.confirm_channel import ConfirmChannel, open_confirm_channel
+from messaging.publishing.event_properties import encode_properties
+from messaging.publishing.publish_queue import Line, Outbound, PublishQueue
 from supervised import awaited, note_failure, supervised
 
 __all__ = ["Outbound", "Publisher", "PublisherLimits"]

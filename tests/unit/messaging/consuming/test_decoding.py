@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from messaging import decoding
+from messaging.consuming import decoding
 
 
 def long(content: bytes) -> bytes:

@@ -1,0 +1,1 @@
+"""Our own events: queued, sent in order of each order, confirmed by RabbitMQ."""
