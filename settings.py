@@ -26,7 +26,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from actors.routing.router import RouterLimits
 from actors.shard.shard import ShardPolicy
-from domain.money import AMOUNT_MAX_MINOR, fraction
+from domain.limits import AMOUNT_MAX_MINOR
+from domain.money import fraction
 from domain.numbers import number
 from messaging.consuming.consumer import ConsumerLimits
 from messaging.publishing.publisher import PublisherLimits

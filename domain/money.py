@@ -8,7 +8,6 @@ from functools import lru_cache
 
 from domain.stored import Stored
 
-AMOUNT_MAX_MINOR = 2**53 - 1
 FRACTION_SHOWN_MAX_CHARACTERS = 40
 # Decimal takes far more: underscores, the digits of other alphabets, exponents, blanks, Infinity.
 _FRACTION = re.compile(r"0(?:\.[0-9]{1,18})?|1(?:\.0{1,18})?")

@@ -19,7 +19,7 @@ from msgspec.structs import force_setattr
 
 from domain.events import Event
 from domain.ids import named_id, uuid_text
-from domain.money import AMOUNT_MAX_MINOR
+from domain.limits import AMOUNT_MAX_MINOR
 from domain.numbers import number
 from domain.representation import time_text
 from domain.times import TimeOutOfRange, read_event_time

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from domain.events import EventType, Template
-from domain.money import AMOUNT_MAX_MINOR
+from domain.limits import AMOUNT_MAX_MINOR
 from domain.order import CancelReason, Status
 from messaging.envelope import NOTICE_TYPE
 from messaging.publishing.event_properties import HEADER_PREFIX

@@ -17,7 +17,7 @@ from domain.calls import (
     Verify,
     VerifyRefund,
 )
-from domain.money import AMOUNT_MAX_MINOR
+from domain.limits import AMOUNT_MAX_MINOR
 from partners import contract
 from partners.http import PartnerHttp, segment
 from partners.shapes import ChargeBody, MoneyShape, PaymentShape, RefundBody, RefundShape, encode, same_id

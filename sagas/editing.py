@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from domain.commands import AddItem, ApplyDiscount, ChangeQuantity, CreateOrder, Message, RemoveDiscount, RemoveItem
 from domain.events import EventType
 from domain.ids import item_id
+from domain.limits import LINES_MAX, QUANTITY_MAX
 from domain.order import Order, OrderLine, Status
 from domain.pricing import price
 from domain.promotions import Discount, code_key, unusable_because
@@ -21,9 +22,6 @@ from sagas.decision import CommandResult, Decision, OrderRules, PromotionUse
 from sagas.decision_builder import DecisionBuilder
 from sagas.event_data import emit, emit_update, items_data
 from sagas.refusals import conflict, not_found, unprocessable
-
-LINES_MAX = 200
-QUANTITY_MAX = 10_000
 
 Edit = AddItem | ChangeQuantity | RemoveItem | ApplyDiscount | RemoveDiscount
 

@@ -12,7 +12,8 @@ from domain.attention import AttentionReason, payment_key, refund_key
 from domain.commands import Record
 from domain.errors import Refused
 from domain.ids import correction_transaction_id
-from domain.money import AMOUNT_MAX_MINOR, Money
+from domain.limits import AMOUNT_MAX_MINOR
+from domain.money import Money
 from domain.payments import REASON_CORRECTED, Payment, PaymentStatus, Refund, RefundStatus
 from domain.totals_and_statuses import IN_FLIGHT, outstanding, settled_status
 from sagas import charging, compensating, paying, refunding, steps

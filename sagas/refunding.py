@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from domain.attention import AttentionReason, payment_key, refund_key
 from domain.calls import Declined, NotFound, Outcome, RefundAnswered
 from domain.ids import refund_id, refund_transaction_id
+from domain.limits import STAFF_REFUNDS_MAX
 from domain.money import Money
 from domain.order import Order, Status, Step, StepKind, StepState
 from domain.payments import Payment, PaymentStatus, Refund, RefundStatus, Transaction, TransactionType
@@ -26,7 +27,6 @@ REASON_SURPLUS = "surplus"
 REASON_OUTSIDE = "settled_outside"
 HAS_ITS_PRICE = (Status.PAID, Status.CONFIRMED, Status.PREPARED, Status.SHIPPED, Status.DELIVERED)
 TRIED_AGAIN = (AttentionReason.REFUND_REJECTED, AttentionReason.REFUND_MISMATCHED)
-STAFF_REFUNDS_MAX = 100  # what an order starts by itself is a few for each payment; staff's tries need a bound
 
 
 def refund_all(builder: DecisionBuilder) -> None:

@@ -19,7 +19,8 @@ from domain.calls import (
     ProductsFetched,
     Unknown,
 )
-from domain.money import AMOUNT_MAX_MINOR, fraction
+from domain.limits import AMOUNT_MAX_MINOR
+from domain.money import fraction
 from domain.order import (
     Address,
     CancelReason,

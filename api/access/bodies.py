@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from api.problems import Problem
 from domain.errors import FieldError
-from domain.money import AMOUNT_MAX_MINOR
+from domain.limits import AMOUNT_MAX_MINOR
 
 BODY_WAIT_MAX_S = 15.0
 QUERY_MAX_PARAMETERS = 100

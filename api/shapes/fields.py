@@ -22,21 +22,23 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from domain.money import AMOUNT_MAX_MINOR, fraction
+from domain.limits import (
+    AMOUNT_MAX_MINOR,
+    CODE_MAX_CHARACTERS,
+    FRACTION_MAX_DIGITS,
+    IDENTIFIER_MAX_CHARACTERS,
+    METADATA_KEY_MAX_CHARACTERS,
+    METADATA_KEYS_MAX,
+    METADATA_MAX_BYTES,
+    METADATA_TEXT_MAX_CHARACTERS,
+    NOTE_MAX_CHARACTERS,
+    QUANTITY_MAX,
+    TEXT_MAX_CHARACTERS,
+    USES_MAX,
+)
+from domain.money import fraction
 from domain.numbers import number
 from domain.times import TimeOutOfRange, read_query_time, read_time
-
-QUANTITY_MAX = 10_000
-METADATA_KEYS_MAX = 50
-METADATA_KEY_MAX_CHARACTERS = 40
-METADATA_TEXT_MAX_CHARACTERS = 500
-METADATA_MAX_BYTES = 8192
-NOTE_MAX_CHARACTERS = 500
-TEXT_MAX_CHARACTERS = 500
-IDENTIFIER_MAX_CHARACTERS = 128
-CODE_MAX_CHARACTERS = 64
-FRACTION_MAX_DIGITS = 6
-USES_MAX = 2**31 - 1  # PostgreSQL's integer
 
 CURRENCIES = frozenset(list_currencies())
 

@@ -8,8 +8,9 @@ from typing import Annotated
 from fastapi import Path
 from pydantic import AfterValidator, JsonValue
 
-from api.shapes.fields import CODE_PATTERN, IDENTIFIER_MAX_CHARACTERS, NO_CONTROL
+from api.shapes.fields import CODE_PATTERN, NO_CONTROL
 from domain.errors import RefusalKind, Refused
+from domain.limits import IDENTIFIER_MAX_CHARACTERS
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 

@@ -12,10 +12,9 @@ from pydantic import AfterValidator, ConfigDict, Field, RootModel
 from pydantic_core import PydanticCustomError
 
 from api.shapes.fields import Amount, Body, Code, Currency, Fraction, Identifier, Moment, Quantity, Uses
-from domain.money import AMOUNT_MAX_MINOR
+from domain.limits import AMOUNT_MAX_MINOR, SKUS_MAX
 from domain.promotions import PromotionKind
 
-SKUS_MAX = 1000
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9000, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 

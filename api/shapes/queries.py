@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.access.cursors import Cursor
 from api.shapes.fields import AS_QUERY_NUMBER, Identifier, Note, QueryTime
-from domain.money import AMOUNT_MAX_MINOR
+from domain.limits import AMOUNT_MAX_MINOR
 from domain.order import Status
 from storage.reads.order_filters import Sort
 from storage.reads.order_queries import Bucket, GroupBy

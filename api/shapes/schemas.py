@@ -23,11 +23,8 @@ from api.shapes.fields import (
     Text,
     Uuid,
 )
+from domain.limits import CODES_MAX, LINES_MAX, PAYMENT_METHOD_MAX_CHARACTERS, URL_MAX_CHARACTERS
 
-LINES_MAX = 200
-CODES_MAX = 20
-PAYMENT_METHOD_MAX_CHARACTERS = 64
-URL_MAX_CHARACTERS = 1000  # behind the scheme
 _URL = rf"^https?://[^\x00-\x20\x7f]{{1,{URL_MAX_CHARACTERS}}}$"
 
 

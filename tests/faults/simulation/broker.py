@@ -1,7 +1,7 @@
 """RabbitMQ, at the boundary of a channel: it takes frames in order, confirms when it likes, refuses, or goes away.
 
-``messaging.publishing.publisher`` and ``messaging.connection`` run as they are; what they call of aio-pika and of ``confirms`` is put in
-their place by ``hand_in``.
+``messaging.publishing.publisher`` and ``messaging.connection`` run as they are; what they call of aio-pika and of ``confirms`` is put
+in their place by ``hand_in``.
 """
 
 from __future__ import annotations

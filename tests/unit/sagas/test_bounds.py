@@ -7,10 +7,10 @@ from msgspec.structs import replace
 
 from domain.calls import Declined, RefundAnswered, RefundPayment
 from domain.commands import ActorType, Pay, Record, RetryNow
+from domain.limits import STAFF_REFUNDS_MAX
 from domain.money import Money
 from domain.order import Attention, Status
 from domain.totals_and_statuses import allowed, totals
-from sagas import refunding
 from storage.writes.order_codec import decode_order, encode_order
 from tests.unit.sagas.builders import RULES, Story, answered, prepared, refund_said, validated
 
@@ -44,7 +44,7 @@ def test_an_order_past_its_time_is_not_said_to_be_payable() -> None:
 
 def test_retries_of_a_rejected_refund_are_bounded_and_then_it_is_recorded() -> None:
     story = prepared().cancels()
-    for _ in range(refunding.STAFF_REFUNDS_MAX - 1):
+    for _ in range(STAFF_REFUNDS_MAX - 1):
         story.answer(refund_said(story, "rejected"), of=RefundPayment)
         story.says(RetryNow(), by=ActorType.STAFF)
     story.answer(refund_said(story, "rejected"), of=RefundPayment)
