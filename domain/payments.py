@@ -20,6 +20,18 @@ class PaymentStatus(StrEnum):
     REFUNDED = "refunded"
 
 
+class OrderPaymentStatus(StrEnum):
+    """How much of an order is paid, all its payments together."""
+
+    UNPAID = "unpaid"
+    PENDING = "pending"
+    IN_DOUBT = "in_doubt"
+    PARTIALLY_PAID = "partially_paid"
+    PAID = "paid"
+    REFUNDED = "refunded"
+    PARTIALLY_REFUNDED = "partially_refunded"
+
+
 class RefundStatus(StrEnum):
     """How a refund stands."""
 

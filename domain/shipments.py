@@ -8,6 +8,15 @@ from enum import StrEnum
 from domain.stored import Stored
 
 
+class FulfillmentStatus(StrEnum):
+    """How much of an order is shipped and delivered."""
+
+    UNFULFILLED = "unfulfilled"
+    PARTIALLY_SHIPPED = "partially_shipped"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+
+
 class ShipmentStatus(StrEnum):
     """Where a parcel is."""
 

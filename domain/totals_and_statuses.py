@@ -10,8 +10,16 @@ from functools import wraps
 from typing import NamedTuple, TypeVar
 
 from domain.order import Order, Status, Step, StepKind
-from domain.payments import REASON_CORRECTED, Payment, PaymentStatus, Refund, RefundStatus, TransactionType
-from domain.shipments import ShipmentStatus
+from domain.payments import (
+    REASON_CORRECTED,
+    OrderPaymentStatus,
+    Payment,
+    PaymentStatus,
+    Refund,
+    RefundStatus,
+    TransactionType,
+)
+from domain.shipments import FulfillmentStatus, ShipmentStatus
 
 T = TypeVar("T")
 
@@ -126,38 +134,38 @@ def money_kept(order: Order) -> int:
 
 
 @_of_the_last_order
-def payment_status(order: Order) -> str:
-    """Derive ``unpaid, pending, in_doubt, partially_paid, paid, refunded`` or ``partially_refunded``.
+def payment_status(order: Order) -> OrderPaymentStatus:
+    """Derive how much of the order is paid.
 
     What is in flight comes first. An order that was paid is ``paid`` as long as it keeps its total; what an order that
     is being or was cancelled has given back shows as refunded.
     """
     awaited = in_flight(order)
     if awaited is not None:
-        return "in_doubt" if awaited.status is PaymentStatus.IN_DOUBT else "pending"
+        return OrderPaymentStatus.IN_DOUBT if awaited.status is PaymentStatus.IN_DOUBT else OrderPaymentStatus.PENDING
     sums = totals(order)
     kept = sums.paid - sums.refunded
     if order.status in (Status.CANCELLING, Status.CANCELLED):
         if sums.refunded:
-            return "partially_refunded" if kept > 0 else "refunded"
+            return OrderPaymentStatus.PARTIALLY_REFUNDED if kept > 0 else OrderPaymentStatus.REFUNDED
     elif order.paid_at is not None and kept >= sums.total:
-        return "paid"
+        return OrderPaymentStatus.PAID
     if kept > 0:
         if order.paid_at is not None and kept >= sums.total:
-            return "paid"
-        return "partially_paid"
-    return "refunded" if sums.refunded else "unpaid"
+            return OrderPaymentStatus.PAID
+        return OrderPaymentStatus.PARTIALLY_PAID
+    return OrderPaymentStatus.REFUNDED if sums.refunded else OrderPaymentStatus.UNPAID
 
 
-def fulfillment_status(order: Order) -> str:
-    """Derive ``unfulfilled, partially_shipped, shipped`` or ``delivered`` from the lines and the shipments."""
+def fulfillment_status(order: Order) -> FulfillmentStatus:
+    """Derive how much of the order is shipped and delivered, from its lines and shipments."""
     if not order.shipments:
-        return "unfulfilled"
+        return FulfillmentStatus.UNFULFILLED
     if any(line.shipped < line.quantity for line in order.lines):
-        return "partially_shipped"
+        return FulfillmentStatus.PARTIALLY_SHIPPED
     if any(shipment.status is not ShipmentStatus.DELIVERED for shipment in order.shipments):
-        return "shipped"
-    return "delivered"
+        return FulfillmentStatus.SHIPPED
+    return FulfillmentStatus.DELIVERED
 
 
 def may_cancel(order: Order) -> bool:

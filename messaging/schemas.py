@@ -13,6 +13,7 @@ from typing import Any
 from domain.events import EventType, Template
 from domain.limits import AMOUNT_MAX_MINOR
 from domain.order import CancelReason, Status
+from domain.payments import OrderPaymentStatus
 from messaging.envelope import NOTICE_TYPE
 from messaging.publishing.event_properties import HEADER_PREFIX
 
@@ -20,9 +21,6 @@ Schema = dict[str, Any]
 
 CHANGES = (
     "items", "discounts", "totals", "status", "validation", "payments", "shipments", "hold", "needs_attention",
-)  # fmt: skip
-PAYMENT_STATUSES = (
-    "unpaid", "pending", "in_doubt", "partially_paid", "paid", "refunded", "partially_refunded",
 )  # fmt: skip
 
 TEXT: Schema = {"type": "string"}
@@ -66,7 +64,7 @@ def _or_null(schema: Schema) -> Schema:
 SHARED: dict[str, Schema] = {
     "Money": _object({"amount": AMOUNT, "currency": CURRENCY}),
     "OrderStatus": _one_of(Status),
-    "PaymentStatus": _one_of(PAYMENT_STATUSES),
+    "PaymentStatus": _one_of(OrderPaymentStatus),
     "CancelReason": _one_of(CancelReason),
     "ChangedPart": _one_of(CHANGES),
     "NotificationTemplate": _one_of(Template),

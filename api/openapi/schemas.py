@@ -7,26 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from api.openapi.described import REF
 from api.shapes.fields import CURRENCIES
-from api.shapes.order_documents import FulfillmentStatusName
-from api.shapes.queries import PaymentStatusName
 
 Json = dict[str, Any]
 
 # Lists of words that are no enum of Python's: each is one class in generated code, wherever its words are listed.
 WORDS: dict[str, Json] = {
     "Currency": {"enum": sorted(CURRENCIES), "description": "ISO 4217.", "examples": ["EUR"]},
-    "FulfillmentStatus": {
-        "enum": [*get_args(FulfillmentStatusName)],
-        "description": "How much of an order is shipped and delivered.",
-    },
-    "OrderPaymentStatus": {
-        "enum": [*get_args(PaymentStatusName)],
-        "description": "How much of an order is paid, all its payments together.",
-    },
 }
 _REFERRED = re.compile(REF.format(model=r"(\w+)"))
 _INSTANCES = frozenset({"const", "default", "enum", "example", "examples"})

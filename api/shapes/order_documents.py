@@ -10,14 +10,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.shapes.queries import PaymentStatusName
 from domain.order import CancelReason, Stage, Status
-from domain.payments import PaymentStatus, RefundStatus, TransactionType
-from domain.shipments import ShipmentStatus
+from domain.payments import OrderPaymentStatus, PaymentStatus, RefundStatus, TransactionType
+from domain.shipments import FulfillmentStatus, ShipmentStatus
 
 Amount = Annotated[int, Field(description="int64 minor units", examples=[7125])]
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
-FulfillmentStatusName = Literal["unfulfilled", "partially_shipped", "shipped", "delivered"]
 
 
 class Document(BaseModel):
@@ -165,8 +163,8 @@ class OrderDocument(Document):
     version: int
     revision: int
     status: Status
-    payment_status: PaymentStatusName
-    fulfillment_status: FulfillmentStatusName
+    payment_status: OrderPaymentStatus
+    fulfillment_status: FulfillmentStatus
     cancel_reason: CancelReason | None
     cancel_note: str | None
     needs_attention: bool
@@ -227,7 +225,7 @@ class AttemptDocument(Document):
 class PaymentStatusDocument(Document):
     """VerificarEstadoPago."""
 
-    payment_status: PaymentStatusName
+    payment_status: OrderPaymentStatus
     total: Amount
     paid: Amount
     refunded: Amount

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -10,6 +10,7 @@ from api.access.cursors import Cursor
 from api.shapes.fields import AS_QUERY_NUMBER, Identifier, Note, QueryTime
 from domain.limits import AMOUNT_MAX_MINOR
 from domain.order import Status
+from domain.payments import OrderPaymentStatus
 from storage.reads.order_filters import Sort
 from storage.reads.order_queries import Bucket, GroupBy
 
@@ -20,7 +21,6 @@ DEAD_LETTERS_DEFAULT = 50
 
 Total = Annotated[int, Field(ge=0, le=AMOUNT_MAX_MINOR), AS_QUERY_NUMBER]
 PageLimit = Annotated[int, Field(ge=1, le=PAGE_MAX_ROWS), AS_QUERY_NUMBER]
-PaymentStatusName = Literal["unpaid", "pending", "in_doubt", "partially_paid", "paid", "refunded", "partially_refunded"]
 
 _LIMIT = "How many a page has at most."
 _CURSOR = "The `next_cursor` of the page before, with the same filters."
@@ -37,7 +37,7 @@ class OrderQuery(_Query):
 
     customer_id: Identifier | None = Field(default=None, description="The orders of this customer.")
     status: list[Status] = Field(default=[], max_length=len(Status), description="Orders in one of these statuses.")
-    payment_status: PaymentStatusName | None = Field(default=None, description="Orders with this payment status.")
+    payment_status: OrderPaymentStatus | None = Field(default=None, description="Orders with this payment status.")
     number: Annotated[str, StringConstraints(pattern=r"^ORD-[0-9]{9,12}$")] | None = Field(
         default=None, description="The order with this number."
     )
