@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import ssl
 import subprocess
 import tempfile
 from pathlib import Path
@@ -23,6 +24,7 @@ NODE_PROGRAM = NODE / "bin/node"
 NPM = NODE / "lib/node_modules/npm/bin/npm-cli.js"
 PROJECT_FILES = ("package.json", "package-lock.json", ".npmrc")
 INSTALL_LIMIT_S = 280
+DEBIAN_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def installed(project: Path) -> Path:
@@ -37,6 +39,13 @@ def installed(project: Path) -> Path:
     return folder / "node_modules"
 
 
+def _certificates() -> dict[str, str]:
+    """Have Node trust the machine's certificates beside its own: a registry may be reached by way of a proxy that has one of them."""
+    default = ssl.get_default_verify_paths()
+    found = next((name for name in (DEBIAN_CERTIFICATES, default.cafile) if name and Path(name).is_file()), None)
+    return {} if found is None else {"NODE_EXTRA_CA_CERTS": found}
+
+
 def _install(project: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".npm-", dir=folder.parent) as name:
         work = Path(name) / "project"
@@ -48,6 +57,10 @@ def _install(project: Path, folder: Path) -> None:
             cwd=work,
             check=True,
             timeout=INSTALL_LIMIT_S,
-            env={**os.environ, "PATH": f"{NODE_PROGRAM.parent}:{os.environ.get('PATH', '')}"},
+            env={
+                **_certificates(),
+                **os.environ,
+                "PATH": f"{NODE_PROGRAM.parent}:{os.environ.get('PATH', '')}",
+            },
         )
         work.rename(folder)
