@@ -157,7 +157,7 @@ Age = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]  # seconds; 
 
 
 class Settings(BaseSettings):
-    """One frozen value, handed to whoever needs it; names end in their unit."""
+    """One frozen value, handed to what needs it; names end in their unit."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True

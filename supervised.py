@@ -57,7 +57,7 @@ def every(
     on_failed: Callable[[Exception], None] | None = None,
     **fields: object,
 ) -> asyncio.Task[None]:
-    """Do a step again and again, ``every_s`` after the one before has ended, whatever comes of each.
+    """Do a step again and again, ``every_s`` after the one before has ended, also where one fails.
 
     ``expected``: what a step may raise now and then, which is logged only. Anything else is a failure, and ``on_failed`` gets it.
     """
@@ -78,7 +78,7 @@ def every(
 
 
 def supervised_once(name: str, work: Coroutine[Any, Any, None], **fields: object) -> asyncio.Task[None]:
-    """Do a piece of work that nobody waits for, once; a failure is logged and counted."""
+    """Do a piece of work that is not awaited, once; a failure is logged and counted."""
 
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -1,4 +1,4 @@
-"""Messages: whatever may change an order. They all enter its mailbox by one door.
+"""Messages: all that may change an order. They enter its mailbox in one place.
 
 Imperatives come from clients and staff; ``…Answered`` are partners' answers to our calls; the rest are partners' events
 and the order's own timer.
@@ -198,7 +198,7 @@ class HoldLost(msgspec.Struct, frozen=True):
 
 
 class Wake(msgspec.Struct, frozen=True):
-    """The order's deadline has come, its shard has just started, or somebody thinks that it stands still."""
+    """The order's deadline has come, its shard has just started, or it seems to stand still."""
 
 
 class AskAgain(msgspec.Struct, frozen=True):

@@ -54,7 +54,7 @@ def read_query_time(text: str) -> datetime:
 
 
 def read_event_time(text: str) -> datetime:
-    """Read the time of somebody else's event; a leap second is the one after the 59th. Raises as ``read_time`` does."""
+    """Read the time of a partner's event; a leap second is the one after the 59th. Raises as ``read_time`` does."""
     return _instant(_IN_AN_EVENT.fullmatch(text))
 
 

@@ -1,7 +1,7 @@
 """The connection to RabbitMQ: one that is opened again whenever it is lost, ever more slowly while it can't be had.
 
 It knows nothing of what the connection is used for. It uses aio-pika's plain connection and not its "robust" one, since
-whoever publishes has to know which confirms were lost with a connection, and whoever consumes which acks.
+a publisher has to know which confirms were lost with a connection, and a consumer which acks.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _json_type = re.compile(r"\s*[a-z]+/([a-z0-9.+-]+\+)?json\s*(;.*)?", re.IGNORECA
 
 
 def is_json(media_type: str) -> bool:
-    """Whether it names JSON, with whatever parameters."""
+    """Whether it names JSON, with parameters or without."""
     return _json_type.fullmatch(media_type) is not None
 
 

@@ -1,4 +1,4 @@
-"""What an answer means: the partner's word where the contract describes it for that operation, and nobody's word otherwise.
+"""What an answer means: the partner's word where the contract describes it for that operation, and no word otherwise.
 
 Something between us and a partner (a proxy, a gateway, a login page, a deployment under way) answers too, with any status.
 What it says must never reject, cancel or settle anything, so everything that the contract does not describe is ``Unknown``.

@@ -75,7 +75,7 @@ def go_on(builder: DecisionBuilder) -> None:
 
 
 def release_answered(builder: DecisionBuilder, step: Step, outcome: Outcome) -> None:
-    """Take in the answer to giving the stock back; whatever it is but yes, it is tried again until it succeeds."""
+    """Take in the answer to giving the stock back; unless it is yes, it is tried again until it succeeds."""
     match outcome:
         case HoldAnswered(state="released"):
             released(builder, step)

@@ -23,7 +23,7 @@ def can_expire(order: Order) -> bool:
 
 
 def deadline(order: Order) -> datetime | None:
-    """Give the earliest time at which the order must get a ``Wake``, or None when only somebody's message moves it."""
+    """Give the earliest time at which the order must get a ``Wake``, or None when only a message of others moves it."""
     times = [step.next_try_at for step in order.steps]
     times += [step.undecided_at for step in order.steps if step.undecided_at is not None]
     earliest = min(times, default=None)

@@ -1,6 +1,6 @@
 """The state machine: which message an order answers in which status, and how. Read it from the top.
 
-``decide`` is the one door. Each status has a function that answers every command; what partners say and the timer are
+``decide`` is the one entry. Each status has a function that answers every command; what partners say and the timer are
 about steps and payments and not about a status, so they are answered in one place. What is done is in the module of
 that name.
 """

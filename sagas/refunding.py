@@ -30,7 +30,7 @@ TRIED_AGAIN = (AttentionReason.REFUND_REJECTED, AttentionReason.REFUND_MISMATCHE
 
 
 def refund_all(builder: DecisionBuilder) -> None:
-    """Start a refund of whatever each payment still holds; for an order that is being or was cancelled."""
+    """Start a refund of what each payment still holds; for an order that is being or was cancelled."""
     for payment in builder.order.payments:
         amount = outstanding(payment) - withheld(builder.order, payment)
         if amount > 0:

@@ -1,6 +1,6 @@
 """The way to Redis: short waits, and nothing that is ever raised. Redis away means slower, never wrong.
 
-Whoever asks gets None, as if nothing were remembered; how often that was is counted for the metrics.
+A caller gets None, as if nothing were remembered; how often that was is counted for the metrics.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ select cell, name, coalesce(node, '') as node, role, seen_s,
     (select count(*) from partitions p where p.process = latest.process) as partitions
 from latest full join shard_roles using (cell, name) order by cell, length(name), name
 """
-# Another one may have got it meanwhile: what somebody else has asked for stays.
+# Another one may have got it meanwhile: what another has asked for stays.
 ADD = """
 insert into shard_roles (cell, name, role) values ($1, $2, $3)
 on conflict (cell, name) do update set role = excluded.role where shard_roles.role = 'draining' returning name
@@ -55,7 +55,7 @@ class Shards:
         return [ListedShard(**row) for row in await self._database.fetch(LISTED)]
 
     async def add(self, cell: str, name: str, role: str) -> bool:
-        """Have a shard started that nobody has asked for, or that was drained; False where somebody else has asked for it."""
+        """Have a shard started that was not asked for, or was drained; False where another has asked for it."""
         return await self._database.fetchval(ADD, cell, name, role) is not None
 
     async def drain(self, cell: str, name: str) -> None:

@@ -34,7 +34,7 @@ class CommitOutcome(Enum):
     STALE = auto()  # the row was not what we thought it was: load the order again
     POISONED = auto()  # this commit can never succeed
     UNAVAILABLE = auto()  # the database said no for too long; certainly not committed
-    UNKNOWN = auto()  # nobody can tell now; the row will
+    UNKNOWN = auto()  # it can't be known now; the row will tell
     NOT_OWNER = auto()  # the order is not owned here any more
 
 
@@ -156,7 +156,7 @@ class CommitLoop:
             self._task = None
 
     async def _flush(self, batch: list[Proposal]) -> None:
-        """Write a batch until each proposal has its outcome. What nobody foresaw is bisected down to the proposal it is about."""
+        """Write a batch until each proposal has its outcome. An unforeseen error is bisected down to the proposal it is about."""
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + self._policy.retry_for_s
         wait_s = self._policy.retry_first_s

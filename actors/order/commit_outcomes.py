@@ -32,7 +32,7 @@ def error_for(
 
 
 def _place_of_codes(body: Body | None) -> str:
-    """Where a command names promotions, as a JSON pointer; of several nobody knows which could not be claimed."""
+    """Where a command names promotions, as a JSON pointer; of several it is not known which could not be used."""
     match body:
         case ApplyDiscount():
             return "/code"

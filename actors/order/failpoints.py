@@ -1,6 +1,6 @@
 """Places where a test makes this process die, at a step boundary of its choice, as kill -9 would.
 
-With the setting ``failpoints_dir`` (for tests alone), a file in that folder arms the place that it is named after: whoever
+With the setting ``failpoints_dir`` (for tests alone), a file in that folder arms the place that it is named after: the process that
 passes it takes the file away and dies. The file may hold a number: how often a process passes first. So one running service
 can be taken through all places (docs/faults.md, fault 1), since Ray starts the process again. Without the setting a pass costs one
 comparison.

@@ -14,7 +14,7 @@ from domain.errors import Unavailable
 
 @dataclass(slots=True, eq=False)
 class Envelope:
-    """A message on its way to an order. As it is here nobody waits for what it is told."""
+    """A message on its way to an order. This kind has no sender that waits for a reply."""
 
     order_id: str
     message: Message

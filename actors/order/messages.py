@@ -1,7 +1,7 @@
 """How messages, replies and calls travel between processes: bytes, each encoded once, by itself.
 
 Nothing here knows Ray or a socket. A body or an outcome is one of several plain values, so each carries the name of its type.
-A text that no encoding takes costs its own sender an answer, and nobody else.
+A text that no encoding takes costs its own sender an answer, and no other.
 """
 
 from __future__ import annotations

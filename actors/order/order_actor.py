@@ -36,7 +36,7 @@ class Host(Protocol):
         """Tell the sender something that changes nothing, once it is sure that this shard still owns the order."""
 
     def fail(self, actor: OrderActor, envelope: Envelope, error: Exception) -> None:
-        """The rules broke on this envelope: nothing changed, tell the sender, and see to it that somebody looks."""
+        """The rules broke on this envelope: nothing changed. The sender hears of it, and staff are to look."""
 
     def replay(self, envelope: Envelope) -> None:
         """Tell the sender what an earlier delivery of the same message was told."""
@@ -91,7 +91,7 @@ class OrderActor:
         self._work()
 
     def leave(self) -> list[Envelope]:
-        """Stop for good, before the actor leaves memory; gives back the envelopes that nobody has read."""
+        """Stop for good, before the actor leaves memory; gives back the envelopes that were not read."""
         self.leaving = True
         return self._mailbox.empty()
 

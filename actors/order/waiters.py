@@ -28,7 +28,7 @@ def reached(order: Order, until: str) -> bool:
 
 
 def shown(order: Order, until: str) -> Reply:
-    """What somebody is told who waited for ``until``: the payment, or the order."""
+    """Give the reply for a caller that waited for ``until``: the payment, or the order."""
     if until.startswith(_PAYMENT):
         return make_reply(order, CommandResult(resource="payment", resource_id=until.removeprefix(_PAYMENT)))
     return make_reply(order, CommandResult())

@@ -1,6 +1,6 @@
 """A partner's bulkhead as a process: takes calls, answers each to its order through the router.
 
-The resilience itself is ``partners/resilient_client.py``; a partner that hangs fills this process's queue and nobody else's.
+The resilience itself is ``partners/resilient_client.py``; a partner that hangs fills this process's queue and no other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a partner's event does here: its messages go through the one door, and no copy that it made old validates an order any more.
+"""What a partner's event does here: its messages go to their orders, and no copy that it made old validates an order any more.
 
 The bridge acknowledges the message once this has returned: every message's effect is committed, and so is the version that the event
 told of. Shards are told of it besides, so that they need not find out by a flush that is refused; nothing waits for that.
@@ -40,7 +40,7 @@ class EventDelivery:
     async def deliver(self, event: InboundEvent) -> None:
         """Return when the event has had its effect; raises ``Refused``, ``Unavailable`` or ``OutcomeUnknown``.
 
-        Every message is handed in, whatever becomes of the others. An event that failed for one order as a whole may come again: those
+        Every message is handed in, also where others fail. An event that failed for one order as a whole may come again: those
         orders which took it know it by its id.
         """
         translated = translate(event)

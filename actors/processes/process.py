@@ -1,7 +1,7 @@
 """What every process of the service has: a row in the directory, a link for others, other processes of its own, a start and an end.
 
 A process starts by itself as soon as it is made (``hosting.py``): it composes itself, listens, and says in the directory where. Nobody
-greets it, so that a restart by Ray needs nobody's help.
+greets it, so that a restart by Ray needs no help.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one door: whatever may change an order goes through ``ask``, to the process that owns it now.
+"""All that may change an order goes through ``ask``, to the process that owns it now.
 
 Where the owner dies or hangs, or is the owner no more, the same message, with the same id, goes to the next one, until its time is
 over; ids make that harmless.

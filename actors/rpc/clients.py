@@ -256,7 +256,7 @@ class ProcessClients:
 
 
 def _nobody_waits(done: asyncio.Future[Any]) -> None:
-    """For a future that nobody waits for: its failure is looked at, else asyncio complains."""
+    """Look at the failure of a future that is not awaited, else asyncio complains."""
     error = None if done.cancelled() else done.exception()
     if error is not None and not isinstance(error, ProcessGone):
         log.warning("notification_failed", error=str(error))

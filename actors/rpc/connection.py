@@ -81,7 +81,7 @@ class RpcConnection:
         """Connect, and wait for the first answer: the kernel takes connections for a process that hangs, too. ``within_s`` is
         the silence that ends a connection where it is not given.
 
-        Raises ``OSError`` when nobody is there or it is another process, ``TimeoutError`` when nobody answers.
+        Raises ``OSError`` when no process or another one is there, ``TimeoutError`` when there is no answer.
         """
         loop = asyncio.get_running_loop()
         wire = _Calling(self._on_frame, lambda: self.close("ended"))

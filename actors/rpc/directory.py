@@ -1,4 +1,4 @@
-"""The directory of the service's processes: how they find each other, whatever Ray is doing.
+"""The directory of the service's processes: how they find each other without Ray.
 
 A process keeps its own row in the table ``processes``; the others read there where it listens. The key that opens a connection to a
 process is made of ``LINK_SECRET``, which every process of a cell has, and of the incarnation: a port that belongs to another

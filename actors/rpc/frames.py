@@ -75,7 +75,7 @@ class FrameProtocol(asyncio.Protocol):
         raise NotImplementedError
 
     def send(self, frame: tuple[Any, ...]) -> None:
-        """Write a frame with whatever else is written in this turn of the loop."""
+        """Write a frame, together with what else is written in this turn of the loop."""
         data = _encode(frame)
         if not self._out:
             self._loop.call_soon(self._flush)

@@ -38,7 +38,7 @@ class MessagePreparation:
         await self._on_behalf(envelope, self._read_promotions)
 
     async def take_up_again(self, envelope: Envelope) -> None:
-        """Staff have looked at the order: whatever set it aside, it may try again."""
+        """Staff have looked at the order: it may try again."""
         await self._on_behalf(envelope, self._take_up_again)
 
     async def replay(self, envelope: Envelope) -> None:

@@ -1,7 +1,7 @@
 """Orders that wait while a partner's circuit is open: one is sent ahead now and then, and once it was answered the others follow.
 
 Without it each of them would try again by its own clock, with two commits a try, only to hear from the bulkhead what all have heard.
-What is kept here is a hint: whoever is forgotten, with the process or as there are too many, comes back at its own deadline.
+What is kept here is a hint: an order that is forgotten, with the process or as there are too many, comes back at its deadline.
 """
 
 from __future__ import annotations

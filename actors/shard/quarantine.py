@@ -33,7 +33,7 @@ class Quarantine:
         self._orders: dict[str, tuple[float, str]] = {}
 
     def reason(self, order_id: str) -> Unavailable | None:
-        """What whoever asks for the order is told, or None for one that is well or may be tried again."""
+        """Give the refusal for messages to the order, or None for one that is well or may be tried again."""
         entry = self._orders.get(order_id)
         if entry is None:
             return None

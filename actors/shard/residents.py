@@ -79,7 +79,7 @@ class Residents:
     # Envelopes come in.
 
     def accept(self, envelope: Envelope) -> None:
-        """Let a message enter by the order's door. Whatever happens, the envelope's sender is told."""
+        """Take a message for its order. Its sender gets a reply in every case."""
         if not self._lease.owns(envelope.order_id):
             envelope.reply(NotOwner(""))
         elif codes_of(envelope.message):
@@ -90,7 +90,7 @@ class Residents:
             self._deliver(envelope)
 
     def tick(self, order_id: str) -> None:
-        """Deliver a ``Wake`` from the timer; nobody waits for the reply."""
+        """Deliver a ``Wake`` from the timer, whose reply is not awaited."""
         self.accept(Envelope(order_id, _tick(order_id)))
 
     async def watch(self, order_id: str, until: str) -> Order | NotOwner | None:
@@ -272,7 +272,7 @@ class Residents:
         self.commit_loop.add(Proposal(envelope.order_id, None, settle))
 
     def fail(self, actor: OrderActor, envelope: Envelope, error: Exception) -> None:
-        """The rules could not cope with a message: nothing changed. Where nobody can send another one, the order is set aside."""
+        """The rules could not cope with a message: nothing changed. Where no other one can be sent, the order is set aside."""
         order_id, message = envelope.order_id, envelope.message
         log.error(
             "message_failed", order_id=order_id, message=message.id, body=type(message.body).__name__, exc_info=error
@@ -323,7 +323,7 @@ class Residents:
             self._context.calls.send(calls)
 
     def _not_committed(self, actor: OrderActor, envelope: Envelope, commit_outcome: CommitOutcome, reason: str) -> None:
-        """The decision was not committed, or nobody knows: the sender hears so, and the order is what the database says."""
+        """The decision was not committed, or that is not known: the sender hears so, and the order is what the database says."""
         match commit_outcome:
             case CommitOutcome.STALE:
                 self._reload(actor, envelope)

@@ -314,7 +314,7 @@ class Shard:
             self._residents.deadlines.expect(order_id, deadline)
 
     async def _sweep(self) -> None:
-        """Offer the publisher again whatever has stayed unpublished."""
+        """Offer the publisher again the events that have stayed unpublished."""
         policy = self._policy
         if not (mine := self.partitions.mine):
             return

@@ -1,4 +1,4 @@
-"""Work that is dear is done a few at a time, and no caller does more than one of it: so that nobody's wishes starve anybody's reads.
+"""Work that is dear is done a few at a time, and no caller does more than one of it: so that no caller starves another.
 
 Who waits is bounded too, for each caller and in all; beyond it the answer is fast, and says when to come again.
 """

@@ -91,7 +91,7 @@ def canonical_path(path: str) -> str:
 
 
 def new_message_id() -> str:
-    """The id of a message that nobody will repeat."""
+    """Give the id of a message that will not be repeated."""
     return str(uuid.uuid4())
 
 

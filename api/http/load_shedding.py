@@ -1,6 +1,6 @@
 """How much is asked of this process at once, and whom it turns away first.
 
-A queue that is longer than what can be done in a second helps nobody: whoever stands at its end gives up before its turn, and the
+A queue that is longer than what can be done in a second helps no client: the one at its end gives up before its turn, and the
 work is done for nothing. So the bound is low, and new orders meet it at half of it: an order that was let in is to get to its end.
 """
 

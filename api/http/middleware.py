@@ -1,4 +1,4 @@
-"""What every request passes, whatever it asks for: layers of ASGI, each of which knows nothing of orders and callers.
+"""What every request passes: layers of ASGI, each of which knows nothing of orders and callers.
 
 From outside in: ``RequestMiddleware``, ``LoadSheddingMiddleware``, ``HeaderLinesMiddleware``, ``HeadMiddleware``,
 ``CompressionMiddleware``.

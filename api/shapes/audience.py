@@ -1,4 +1,4 @@
-"""Who sees what of an order: staff see all of it, and nobody else sees internal error texts or what staff wrote or who they are.
+"""Who sees what of an order: internal error texts, what staff wrote and who they are is for staff alone.
 
 Whatever shows an order, be it read, listed, answered or replayed, goes through here.
 """

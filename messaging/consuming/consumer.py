@@ -198,7 +198,7 @@ class Consumer:
                 end.cancel()
 
     async def _receive(self, message: DeliveredMessage, channels: _Channels) -> None:
-        """Answer a message, whatever is in it and whatever happens: the broker gets its acknowledgement, or has it again."""
+        """Answer every message: the broker gets its acknowledgement, or has it again."""
         self._idle.clear()
         work = self._unanswered.begin(message.body)
         try:

@@ -45,7 +45,7 @@ class Unanswered:
         return work
 
     def end(self, work: Work) -> None:
-        """It is handled no more, whatever came of it."""
+        """It is handled no more."""
         self._at_work.discard(work)
 
     def answered(self, work: Work) -> None:

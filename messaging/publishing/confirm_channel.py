@@ -76,7 +76,7 @@ class ConfirmChannel(Channel):
 async def open_confirm_channel(
     connection: AbstractConnection, number: int, on_confirm: OnConfirm, on_return: Callable[[], None]
 ) -> ConfirmChannel:
-    """Open a channel on a connection on which nobody else has this number."""
+    """Open a channel on a connection on which no other has this number."""
     channel = ConfirmChannel(connection, number, on_confirm, on_return)
     connection.channels[number] = channel
     await channel.open()

@@ -98,7 +98,7 @@ class PublishQueue:
         with a sequence that was offered before comes from the database, and is all that is unpublished there:
         whatever it leaves out is published. Of an order that nothing is known of, the first one offered is the next.
 
-        Gives the sequences that are confirmed already: whoever offers them does not know it yet.
+        Gives the sequences that are confirmed already: the caller that offers them does not know it yet.
         """
         if not events:
             return []
@@ -146,9 +146,9 @@ class PublishQueue:
         self._ready.appendleft(line)
 
     def forget(self, order_ids: Iterable[str]) -> None:
-        """Drop what is known of orders that are somebody else's now or leave memory; what is under way stays under way.
+        """Drop what is known of orders that have another owner now or leave memory; what is under way stays under way.
 
-        Whoever has such an order next offers its unpublished events first, from the database.
+        The next owner of such an order offers its unpublished events first, from the database.
         """
         for order_id in order_ids:
             self._settled.pop(order_id, None)

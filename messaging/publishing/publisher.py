@@ -116,7 +116,7 @@ class Publisher:
             self._wake.set()
 
     def forget(self, order_ids: Iterable[str]) -> None:
-        """Drop what is known of orders that leave memory or are somebody else's now."""
+        """Drop what is known of orders that leave memory or have another owner now."""
         self._queue.forget(order_ids)
 
     def leave(self, order_ids: Iterable[str]) -> None:

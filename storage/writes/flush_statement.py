@@ -209,7 +209,7 @@ async def flush_once(
 
 
 async def warm_flush(connection: Connection) -> None:
-    """Let a new connection parse and plan the statement, by a batch of nothing for nobody."""
+    """Let a new connection parse and plan the statement, by a batch of no orders."""
     await flush_once(connection, NOBODY, NOBODY, ())
 
 

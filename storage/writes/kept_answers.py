@@ -1,6 +1,6 @@
 """What keyed requests were answered that no order's actor owns, so that a repeat is answered alike after any crash.
 
-Whoever changes something writes the answer in the same statement, by ``KEEP``; the table is bounded by age.
+A change writes its answer in the same statement, by ``KEEP``; the table is bounded by age.
 """
 
 from __future__ import annotations

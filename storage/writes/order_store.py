@@ -132,7 +132,7 @@ class OrderStore(ShardReads, Owners):
         return await find_promotions(self._database, codes)
 
     async def set_aside(self, order_id: str, reason: str) -> None:
-        """Mark an order that nothing can be done with: it needs attention, and nobody wakes it."""
+        """Mark an order that nothing can be done with: it needs attention, and is not woken."""
         await self._database.fetch(SET_ASIDE, order_id, reason)
 
     async def take_up_again(self, order_id: str) -> None:
