@@ -359,8 +359,8 @@ class OwnedPartitions:
         if (down := self._down.get(row.name)) is not None:
             since_s, gone_at_s = down
             # One that goes on renewing its row lives: it is only not to be reached from here.
-            was_seen_since = row.seen_s + policy.seen_margin_s < self._read_at_s - since_s
-            return self._monotonic() >= gone_at_s and not was_seen_since
+            if row.seen_s + policy.seen_margin_s >= self._read_at_s - since_s:
+                return self._monotonic() >= gone_at_s
         # How stale rows are is judged by who has read without fail for long enough: after the database was away all are.
         reads_s = 0.0 if self._reading_since_s is None else self._read_at_s - self._reading_since_s
         return row.seen_s > policy.seen_stale_s and reads_s >= policy.seen_stale_s

@@ -211,6 +211,28 @@ async def test_a_shard_that_is_only_not_to_be_reached_from_here_keeps_what_it_to
     assert one.owned.mine == mine
 
 
+async def test_a_shard_that_renewed_its_row_after_its_connection_was_lost_is_lost_once_the_row_is_stale() -> None:
+    """It counted as alive for as long as its row stood: what it owned had no owner for ten minutes."""
+    tables = Tables()
+    one, _ = await two_shards(tables)
+    mine = one.owned.mine
+    tables.now_s = 5
+    one.up.clear()
+    one.owned.connection_changed("order-shard-1")
+    tables.now_s = 6
+    tables.model.seen("p1")  # for the last time
+    await one.owned.look()
+    assert one.owned.mine == mine
+    tables.now_s = 15
+    tables.model.seen("p0")
+    await one.owned.look()
+    assert one.owned.mine == mine
+    tables.now_s = 17
+    tables.model.seen("p0")
+    await one.owned.look()
+    assert one.owned.mine == EVERY
+
+
 async def test_a_shard_whose_row_is_stale_is_lost_once_this_one_has_read_for_long_enough() -> None:
     tables = Tables()
     one, _ = await two_shards(tables)
