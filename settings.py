@@ -37,7 +37,8 @@ from storage.postgres import PoolLimits
 
 PREFIX = "ORDERSVC_"
 FOREIGN = ("TEST_", "SERVICE_", "PORT")  # for the tests; and what Kubernetes sets beside a service of this name
-RETIRED: frozenset[str] = frozenset()  # settings of the release before: they do nothing, and are warned about
+# Settings of the release before: they do nothing, and are warned about.
+RETIRED = frozenset({"ROUTER_BATCH_MAX_MESSAGES", "ROUTER_CALLS_IN_FLIGHT_MAX", "ROUTER_QUEUE_MAX_MESSAGES"})
 ALIKE_MAX_LETTERS = 2
 FILE = "_FILE"  # behind the name of a secret setting: the variable that names the file with its value
 SECRET_MIN_BYTES = 32

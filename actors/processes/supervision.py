@@ -101,6 +101,7 @@ class Supervision:
         self._monotonic = monotonic
         self._dedicated: set[str] = set()
         self._superfluous: set[str] = set()
+        self._drained: set[str] = set()
         self._held_back: set[str] = set()
         self._losses: dict[str, deque[float]] = {}
         self._missing: dict[str, _Missing] = {}
@@ -280,10 +281,11 @@ class Supervision:
         added += [name for name, role in self._roles.items() if role == ProcessState.DRAINING != roles.get(name, role)]
         self._roles = roles
         await self._start_all(added)
-        for name, role in roles.items():
-            if role == ProcessState.DRAINING and name not in owning and name in self._processes.alive():
-                log.info("shard_drained", shard=name)
-                await self._end(name)
+        drained = {name for name, role in roles.items() if role == ProcessState.DRAINING and name not in owning}
+        for name in sorted(drained - self._drained):  # asked of Ray once: a drained shard stays one in the table
+            await self._end(name)
+            log.info("shard_drained", shard=name)
+        self._drained = drained
 
     async def _read_roles(self) -> dict[str, str]:
         return {**self._settings_roles, **await self._store.shard_roles(self._cell)}

@@ -26,7 +26,7 @@ from domain.errors import OutcomeUnknown, RefusalKind, Refused, Unavailable
 log = structlog.get_logger()
 
 INVALID_TEXT = "invalid_text"
-NOBODY = ""  # no process has that name
+NO_OWNER = ""  # no process has that name
 _Final = Reply | Refused | Unavailable | OutcomeUnknown
 
 
@@ -115,7 +115,7 @@ class Router:
         away_since_s: float | None = None
         while True:
             try:
-                owner = self._ownership.owner_of(order_id) or NOBODY
+                owner = self._owner_of(order_id)
                 answer = await self._processes.get(owner).call("deliver", encoded, ends_s=ends_s)
             except TooManyCalls as full:
                 return _certain_outcome(
@@ -137,6 +137,13 @@ class Router:
                 may_have_run = True  # a commit whose answer was lost when the owner changed may stand
                 away_since_s = None
             await self._recheck_owner(ends_s)
+
+    def _owner_of(self, order_id: str) -> str:
+        """Give the name of the order's owner; raises ``ProcessGone`` where none is known."""
+        owner = self._ownership.owner_of(order_id)
+        if owner is None:
+            raise ProcessGone(NO_OWNER, "no owner is known", sent=False)
+        return owner
 
     async def _recheck_owner(self, ends_s: float) -> None:
         async with asyncio.timeout_at(ends_s):

@@ -330,6 +330,10 @@ class OwnedPartitions:
             ):
                 latest[row.name] = row
         self._rows = latest
+        own = latest.get(self._name)
+        if own is not None and own.seen_s > self._policy.seen_stale_s:
+            # What is as stale as this one's own row says nothing of the others: rows were not written, or the clock was set forward.
+            self._reading_since_s = None
         for name in (set(self._up_since_s) | set(self._down)) - set(latest):
             self._up_since_s.pop(name, None)
             self._down.pop(name, None)

@@ -341,3 +341,26 @@ async def rounds() -> None:
     """Long enough for each round to have been made since."""
     for _ in range(50):
         await asyncio.sleep(0)
+
+
+async def test_ray_is_asked_for_nothing_once_a_shard_was_drained_and_is_gone() -> None:
+    """The table of roles keeps the drained name: Ray was asked every two seconds, by the loop that everything else waits for."""
+    world = World()
+    asked: list[str] = []
+
+    def alive() -> Sequence[str]:
+        asked.append(threading.current_thread().name)
+        return sorted(world.running)
+
+    world.alive = alive  # type: ignore[method-assign]
+    world.roles = {SHARD: "draining", "order-shard-1": "serving"}
+    world.owners = {"0": "order-shard-1"}
+    supervisor = a_supervisor(world)
+    supervisor.start()
+    await until(lambda: world.ended == [SHARD])
+    assert threading.main_thread().name not in asked
+    asked.clear()
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert asked == []
+    assert world.ended == [SHARD]

@@ -238,6 +238,7 @@ async def test_a_shard_whose_row_is_stale_is_lost_once_this_one_has_read_for_lon
     one, _ = await two_shards(tables)
     mine = one.owned.mine
     tables.now_s = 11
+    tables.model.seen("p0")
     tables.lost = {"owners"}
     with pytest.raises(StorageUnavailable):
         await one.owned.look()
@@ -248,6 +249,25 @@ async def test_a_shard_whose_row_is_stale_is_lost_once_this_one_has_read_for_lon
     tables.model.seen("p0")
     await one.owned.look()
     assert one.owned.mine == EVERY
+
+
+async def test_a_shard_takes_from_no_other_while_its_own_row_is_as_stale_as_all() -> None:
+    """The database's clock was set forward: every row is stale, and the connections stand."""
+    tables = Tables()
+    one, other = await two_shards(tables)
+    before = dict(tables.model.owner_of)
+    for second in range(1, 12):
+        tables.now_s = second
+        for process in ("p0", "p1"):
+            tables.model.seen(process)
+        await one.owned.look()
+        await other.owned.look()
+    assert tables.model.owner_of == before
+    long_ago = tables.model.seen_at["p0"].replace(year=2025)
+    tables.model.seen_at = dict.fromkeys(tables.model.seen_at, long_ago)
+    await one.owned.look()
+    await other.owned.look()
+    assert tables.model.owner_of == before
 
 
 async def test_the_partitions_of_an_earlier_incarnation_are_lost() -> None:
