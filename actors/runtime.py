@@ -73,7 +73,7 @@ async def main() -> None:
 def connect(config: Settings) -> None:
     """Attach this process to Ray. Raises ``ConnectionError`` when no Ray answers at the address.
 
-    What was to happen on SIGTERM stays: Ray's own handler would leave in the middle of whatever is being done.
+    The handler of SIGTERM stays: Ray's own would end the process in the middle of its work.
     """
     on_sigterm = signal.getsignal(signal.SIGTERM)
     ray.init(

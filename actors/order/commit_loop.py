@@ -30,7 +30,7 @@ class CommitOutcome(Enum):
 
     COMMITTED = auto()
     REFUSED = auto()  # a promotion's limit: nothing changed
-    OUTDATED = auto()  # events have told of newer products or a newer customer than the order was judged by
+    OUTDATED = auto()  # events announced newer products or a newer customer than the order was judged by
     STALE = auto()  # the row was not what we thought it was: load the order again
     POISONED = auto()  # this commit can never succeed
     UNAVAILABLE = auto()  # the database said no for too long; certainly not committed
@@ -242,9 +242,9 @@ class CommitLoop:
     async def _resolve(self, batch: list[Proposal]) -> list[Proposal]:
         """Find out what an unknown commit did; gives back the proposals that are still to be committed.
 
-        Renewing the lease waits for the commit that may still be running, or defeats it; only then is reading back final. Whatever
-        stands there is either exactly what we proposed, or the proposal was not committed. Of an order that is owned elsewhere by
-        now the new owner reads what stands, and the senders ask it again with the same ids.
+        Renewing the lease waits for the commit that may still be running, or defeats it; only then is reading back final. What
+        is stored then is exactly the proposal, or the proposal was not committed. An order that is owned elsewhere by now is read
+        by its new owner, and the senders ask that one again with the same ids.
         """
         await self._lease.renew()
         batch = self._own(batch)
@@ -274,7 +274,7 @@ def _stands(proposed: Commit, stored: Loaded | None) -> bool:
 
 
 def _settle(batch: Sequence[Proposal], commit_outcome: CommitOutcome, reason: str) -> None:
-    """Tell each proposal its outcome, once; one that fails to take it must not keep the others from theirs."""
+    """Settle each proposal with its outcome, once; one that fails to take it must not keep the others from theirs."""
     for proposal in batch:
         if proposal.is_settled:
             continue

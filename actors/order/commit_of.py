@@ -1,4 +1,4 @@
-"""From a decision to what is written, told and published: pure translation, each thing worked out once."""
+"""From a decision to what is written, replied and published: pure translation, each thing worked out once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage.writes.order_store import Commit, StoredEvent
 
 
 def commit_of(base: Order | None, message: Message, decision: Decision) -> tuple[Commit, Reply]:
-    """Give what has to be written for a decision on ``base``, and what its sender is told once it is.
+    """Give what has to be written for a decision on ``base``, and the sender's reply once it is.
 
     Raises ``ValueError`` for a decision that has no order.
     """
@@ -46,7 +46,7 @@ def commit_of(base: Order | None, message: Message, decision: Decision) -> tuple
 
 
 def reply_to(message: Message, order: Order, answer: CommandResult) -> Reply:
-    """Give what the sender is told; only clients and staff read a document."""
+    """Give the sender's reply; only clients and staff read a document."""
     if message.actor.reads_answers:
         return make_reply(order, answer)
     return Reply(document=b"", version=order.version)

@@ -1,4 +1,4 @@
-"""What senders are told of a decision that did not become a commit."""
+"""The errors that senders get for a decision that did not become a commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has to be known before anything else can be done: the database is asked until it tells."""
+"""What has to be known before anything else can be done: the database is asked until it answers."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Envelope:
     message: Message
 
     def reply(self, outcome: DeliveryOutcome) -> None:
-        """Tell the sender, unless it has gone."""
+        """Reply to the sender, unless it has gone."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,14 +30,14 @@ class PendingReply(Envelope):
     outcome: Future[DeliveryOutcome]
 
     def reply(self, outcome: DeliveryOutcome) -> None:
-        """Tell the sender, unless it has gone."""
+        """Reply to the sender, unless it has gone."""
         if not self.outcome.done():
             self.outcome.set_result(outcome)
 
 
 @dataclass(slots=True, eq=False)
 class RemoteEnvelope(Envelope):
-    """A message of another process: what its sender is told is the result of the call that brought it, encoded."""
+    """A message of another process: its reply, encoded, is the result of the call that brought it."""
 
     answer: Callable[[bytes], None]
 

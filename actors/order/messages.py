@@ -63,7 +63,7 @@ class _CallFrame(msgspec.Struct, array_like=True):
 
 
 class _OutcomeFrame(msgspec.Struct, array_like=True):
-    """Kind: reply, refused, unavailable, unknown or moved. ``position`` is 0: the first release told a batch together."""
+    """Kind: reply, refused, unavailable, unknown or moved. ``position`` is 0: the first release answered a batch together."""
 
     position: int
     kind: str
@@ -233,7 +233,7 @@ def _outcome_of(outcome: _OutcomeFrame) -> DeliveryOutcome:
 
 
 def encode_outcome(outcome: DeliveryOutcome) -> bytes:
-    """Encode what a sender is told: that the outcome is not known, where the answer can't be encoded."""
+    """Encode a sender's outcome: ``OutcomeUnknown`` where the reply can't be encoded."""
     try:
         return _encode(_frame_of(outcome))
     except ENCODE_FAILS:

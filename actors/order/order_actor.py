@@ -33,13 +33,13 @@ class Host(Protocol):
         """Commit the decision, then call ``actor.committed`` or ``actor.void``."""
 
     def confirm(self, envelope: Envelope, outcome: Refused | tuple[Order, CommandResult]) -> None:
-        """Tell the sender something that changes nothing, once it is sure that this shard still owns the order."""
+        """Reply to a message that changes nothing, once it is sure that this shard still owns the order."""
 
     def fail(self, actor: OrderActor, envelope: Envelope, error: Exception) -> None:
         """The rules broke on this envelope: nothing changed. The sender hears of it, and staff are to look."""
 
     def replay(self, envelope: Envelope) -> None:
-        """Tell the sender what an earlier delivery of the same message was told."""
+        """Give the sender the reply that an earlier delivery of the same message got."""
 
 
 class OrderActor:

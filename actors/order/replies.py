@@ -1,4 +1,4 @@
-"""What a caller of the router is told. It is made once, when the decision is committed, and kept for the command's repeats."""
+"""The reply to a caller of the router. It is made once, when the decision is committed, and kept for the command's repeats."""
 
 from __future__ import annotations
 

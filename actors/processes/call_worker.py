@@ -78,7 +78,7 @@ class CallWorker:
         try:
             try:
                 answered = await self._caller.call(call)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the order hears that nothing is known
+            except Exception as error:  # noqa: BLE001 - any error: the order gets an unknown outcome
                 note_failure("partner-call", error, order_id=call.order_id, key=call.key)
                 outcome = Unknown(f"the call failed: {type(error).__name__}")
                 answered = CallAnswered(call.key, call.attempt, outcome, call.may_have_happened)

@@ -1,7 +1,7 @@
 """What a partner's event does here: its messages go to their orders, and no copy that it made old validates an order any more.
 
-The bridge acknowledges the message once this has returned: every message's effect is committed, and so is the version that the event
-told of. Shards are told of it besides, so that they need not find out by a flush that is refused; nothing waits for that.
+The bridge acknowledges the event once this has returned: every message's effect is committed, and so is the version that the event
+announced. Shards are notified of it besides, so that they need not learn it from a refused flush; nothing waits for that.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ class EventDelivery:
             raise _failure(failures, len(translated.messages))
 
     async def _change(self, change: ReferenceChanged) -> None:
-        """Commit the version that was told of, and tell the shards. Raises ``Unavailable`` where it is not committed."""
+        """Commit the announced version, and notify the shards. Raises ``Unavailable`` where it is not committed."""
         try:
             await self._invalidation.changed(change.changed)
         except StorageUnavailable as error:
             raise Unavailable("version_not_committed", str(error)) from error
         for name in self._clients.up():
             if name.startswith(SHARD):
-                # One that does not hear of it, and has a copy, hears of it at a flush.
+                # A shard that misses this, and has a copy, learns of it at a flush.
                 self._clients.notify(name, "reference_changed", change)
 
 

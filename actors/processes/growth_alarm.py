@@ -1,4 +1,4 @@
-"""Which counters of other processes have grown, told at once and then seldom, so that operators hear of it and are not flooded."""
+"""Which counters of other processes have grown: reported at once, then seldom, so that operators see it and are not flooded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 class GrowthAlarm:
-    """Watches one figure of each process. Growth is told at once, and more of it ``every_s`` later at the earliest."""
+    """Watches one figure of each process. Growth is reported at once, and more of it ``every_s`` later at the earliest."""
 
     def __init__(self, figure: str, *, every_s: float) -> None:
         self._figure = figure
@@ -16,7 +16,7 @@ class GrowthAlarm:
         self._told_at_s: dict[str, float] = {}
 
     def grown(self, process: str, figures: Mapping[str, float], now_s: float) -> float:
-        """Give by how much the figure has grown since that was told last; 0 where it has not, or was told a while ago only.
+        """Give by how much the figure has grown since the last report; 0 where it has not, or the last report is too recent.
 
         ``now_s`` is of a monotonic clock. A process that was started again counts from 0.
         """

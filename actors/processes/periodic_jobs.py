@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeriodicJob:
-    """``step`` does a bounded piece and tells how much it did, and whether there is more to do now."""
+    """``step`` does a bounded piece and gives how much it did, and whether there is more to do now."""
 
     name: str
     every_s: float

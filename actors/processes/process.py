@@ -1,7 +1,7 @@
 """What every process of the service has: a row in the directory, a link for others, other processes of its own, a start and an end.
 
-A process starts by itself as soon as it is made (``hosting.py``): it composes itself, listens, and says in the directory where. Nobody
-greets it, so that a restart by Ray needs no help.
+A process starts by itself as soon as it is made (``hosting.py``): it composes itself, listens, and says in the directory where. No
+other process calls it for that, so a restart by Ray needs no help.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Process:
         self._opened = AsyncExitStack()
 
     async def start(self) -> Endpoint:
-        """Compose the process, listen, and say so in the directory; tells where the link listens.
+        """Compose the process, listen, and say so in the directory; gives where the link listens.
 
         Raises what keeps it from that, ``StorageUnavailable`` and ``WrongSchema`` among others, and has then closed everything again.
         """

@@ -67,7 +67,7 @@ class SupervisorStore(Protocol):
 
 @dataclass(slots=True)
 class _Missing:
-    """A process that should be up and is not. ``due_s``: when that is told and it is started again."""
+    """A process that should be up and is not. ``due_s``: when that is reported and it is started again."""
 
     due_s: float
     wait_s: float
@@ -199,7 +199,7 @@ class Supervision:
                 await asyncio.shield(starting)
             self._clients.get(name)
             self._starting.pop(name, None)
-        except Exception as error:  # noqa: BLE001 - whatever keeps one from starting, the others are needed
+        except Exception as error:  # noqa: BLE001 - one that can't start must not keep the others from it
             note_failure("start-process", error, process=name)
 
     async def _start_missing(self) -> None:

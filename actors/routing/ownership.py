@@ -57,7 +57,7 @@ class Ownership:
     async def _read(self) -> None:
         try:
             former, self._owners = self._owners, await self._read_owners()
-        except Exception as error:  # noqa: BLE001 - whatever keeps us from reading, the last reading stands
+        except Exception as error:  # noqa: BLE001 - without a new reading the last one stands
             log.warning("owners_not_read", error=str(error))
         else:
             for name in set(former.values()) - set(self._owners.values()):

@@ -79,7 +79,7 @@ class Router:
                 wait.reschedule(self._waits_end_s)
 
     async def ask(self, order_id: str, message: Message, *, timeout_s: float | None = None) -> Reply:
-        """Deliver a message to its order and wait for what it is told, at most ``timeout_s`` seconds.
+        """Deliver a message to its order and wait for the reply, at most ``timeout_s`` seconds.
 
         Raises ``Refused`` (``invalid_text``: it can't be encoded, and was not sent); ``Unavailable`` (certainly nothing changed);
         ``OutcomeUnknown`` (ask again with the same id).
@@ -153,7 +153,7 @@ class Router:
     async def wait(self, order_id: str, until: str, seconds: float) -> Reply | None:
         """Return when the order is ``validated`` (or cancelled) or ``payment:<id>`` is settled, or after ``seconds``.
 
-        Gives what a command that is answered now would tell: the order, or that payment. None where it has to be read from the
+        Gives the reply that a command would get now: the order, or that payment. None where it has to be read from the
         database: the order was there before, or the time is over.
         """
         ends_s = min(asyncio.get_running_loop().time() + seconds, self._waits_end_s)
@@ -189,7 +189,7 @@ class Router:
 
 
 def _certain_outcome(outcome: _Final, may_have_run: bool) -> _Final:
-    """Give what is told, where it is sure: "not now" means "certainly not done" only where no former owner may have done it."""
+    """Give the outcome as far as it is certain: ``Unavailable`` only where no former owner may have committed the message."""
     if may_have_run and isinstance(outcome, Unavailable):
         return OutcomeUnknown(f"{outcome.code} after its owner changed; asking again with the same key tells")
     return outcome

@@ -1,6 +1,6 @@
 """Other processes of the service, as this one sees them: up or gone, and how to call them.
 
-The directory (``directory.py``) tells where another process listens; calls go over a connection (``connection.py``), which tells
+The directory (``directory.py``) says where another process listens; calls go over a connection (``connection.py``), which tells
 within milliseconds that the process died and within seconds that it hangs. A process that is gone is looked for until it is back,
 quickly at first.
 """
@@ -25,13 +25,13 @@ SILENT = "silent"
 
 
 class EndpointLookup(Protocol):
-    """What tells where processes listen (``directory.py``)."""
+    """What says where processes listen (``directory.py``)."""
 
     async def find(self, names: Sequence[str]) -> Mapping[str, Endpoint]: ...
 
 
 class ProcessClient:
-    """One named process. ``on_lost(name, why)`` and ``on_found(name)`` tell of changes; ``why`` is ``silent`` for a hang."""
+    """One named process. ``on_lost(name, why)`` and ``on_found(name)`` report changes; ``why`` is ``silent`` for a hang."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class ProcessClient:
 
     @property
     def is_looked_for(self) -> bool:
-        """It waits to be told where the process listens."""
+        """It waits to learn where the process listens."""
         return self._listens_at is not None and not self._listens_at.done()
 
     @property

@@ -119,13 +119,13 @@ class _Served(FrameProtocol):
                 )
             else:
                 self._answer(number, method(*arguments))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+        except Exception as error:  # noqa: BLE001 - any error is the caller's result
             self._fail(number, name, error)
 
     async def _run(self, number: int, name: str, method: Callable[..., Awaitable[Any]], arguments: list[Any]) -> None:
         try:
             self._answer(number, await method(*arguments))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+        except Exception as error:  # noqa: BLE001 - any error is the caller's result
             self._fail(number, name, error)
 
     def _answer(self, number: int, result: Any) -> None:
@@ -133,7 +133,7 @@ class _Served(FrameProtocol):
         if number in self._under_way:
             try:
                 self.send((RESULT, number, result))
-            except Exception as error:  # noqa: BLE001 - what can't be encoded is told to its own caller
+            except Exception as error:  # noqa: BLE001 - what can't be encoded fails its own call only
                 self._fail(number, "", error)
             self._under_way.pop(number, None)
 

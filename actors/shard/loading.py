@@ -39,7 +39,7 @@ class OrderLoading:
         return order_id in self._waiting
 
     def wait(self, envelope: Envelope) -> None:
-        """Let an envelope wait for its order, or tell its sender that there is no room."""
+        """Let an envelope wait for its order, or reply that there is no room."""
         if self._envelopes >= self._queue_max_messages:
             envelope.reply(
                 Unavailable("overloaded", f"{self._envelopes} messages wait for their orders", overloaded=True)
@@ -67,7 +67,7 @@ class OrderLoading:
         self._reading = set(ids)
         try:
             loaded = await self._load(ids)
-        except Exception as error:  # whatever it is, those who wait are told, and the next batch is read
+        except Exception as error:  # any error: the senders that wait get it, and the next batch is read
             if not isinstance(error, StorageUnavailable | CommitUnknown):
                 log.exception("orders_not_loaded", orders=len(ids))
             self._fail(ids, Unavailable("database_unavailable", str(error)))

@@ -1,4 +1,4 @@
-"""What an envelope needs of storage before its order can have it, or in place of it. Whatever happens, its sender is told."""
+"""What an envelope needs of storage before its order can have it, or in place of it. Its sender always gets an outcome."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class MessagePreparation:
         await self._on_behalf(envelope, self._take_up_again)
 
     async def replay(self, envelope: Envelope) -> None:
-        """Tell the sender what the message's first delivery was told."""
+        """Give the sender the reply that the message's first delivery got."""
         await self._on_behalf(envelope, self._replay)
 
     async def _on_behalf(self, envelope: Envelope, work: Callable[[Envelope], Awaitable[None]]) -> None:
-        """Do it; if that fails, nothing was changed, and the sender is told so."""
+        """Do it; if that fails, nothing was changed, and the sender's outcome says so."""
         try:
             await work(envelope)
         except (StorageUnavailable, CommitUnknown) as error:

@@ -76,7 +76,7 @@ class ParkedOrders:
             self._set_timer(partner, queue)
 
     def forget(self, order_ids: Iterable[str]) -> None:
-        """Somebody else owns these orders now."""
+        """These orders are owned elsewhere now."""
         for order_id in order_ids:
             for queue in self._queues.values():
                 queue.waiting.pop(order_id, None)

@@ -1,8 +1,8 @@
 """Which partitions this shard owns: it takes those whose owner is lost, and gives away those that belong elsewhere.
 
 A shard owns what the table ``partitions`` says, as read under the lease it holds now. All shards go by the same order of who comes
-first for a partition (rendezvous hashing over those that are there), so no process decides for the others. Whatever a shard believes
-of the others, the token of its lease decides what it may write: ``storage/writes/owners.py``.
+first for a partition (rendezvous hashing over those that are there), so no process decides for the others. What a shard may
+write depends on the token of its lease alone: ``storage/writes/owners.py``.
 """
 
 from __future__ import annotations
@@ -307,7 +307,7 @@ class OwnedPartitions:
         self._look_now.set()
 
     async def _change(self, change: Callable[[], Awaitable[bool]], mine: frozenset[str], to: str) -> None:
-        """Change the tables under the lease. Where it is not known what became of that, the lease is renewed, and the tables tell."""
+        """Change the tables under the lease. Where it is not known what became of that, the lease is renewed, and the tables say."""
         try:
             is_done = await change()
         except (StorageUnavailable, CommitUnknown) as error:

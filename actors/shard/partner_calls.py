@@ -46,7 +46,7 @@ class PartnerCalls:
     ) -> None:
         """``not_sent`` gets a call that was not handed over, and why; ``ask_again`` an order's id and the partner to which it is
         to make its call, if it still waits to. ``find`` gives the last commit of an order that is in memory here; one that is not
-        is somebody else's, or comes back by its own deadline. ``now`` is the database's clock.
+        is owned elsewhere, or comes back by its own deadline. ``now`` is the database's clock.
         """
         self._perform = perform
         self._not_sent = not_sent
@@ -105,7 +105,7 @@ class PartnerCalls:
                 orders.pop(order_id, None)
 
     def forget(self, order_ids: Iterable[str]) -> None:
-        """Somebody else owns these orders now, and makes their calls."""
+        """These orders are owned elsewhere now; their owner makes their calls."""
         gone = tuple(order_ids)
         self._parked.forget(gone)
         self.leave(gone)

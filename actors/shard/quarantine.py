@@ -1,4 +1,4 @@
-"""Orders that nothing can be done with now: their senders are told so, an operator sees it, and their neighbours go on."""
+"""Orders that can't be worked on now: their senders get ``Unavailable``, staff see it, and the other orders go on."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Quarantine:
         return self._not_now(why)
 
     def put(self, order_id: str, why: str) -> Unavailable:
-        """Set an order aside and give what those who wait for it are told."""
+        """Set an order aside and give the error for the senders that wait for it."""
         log.error("order_set_aside", order_id=order_id, reason=why)
         self._orders[order_id] = (self._monotonic() + self._retry_s, why)
         while len(self._orders) > self._max_orders:
@@ -62,6 +62,6 @@ class Quarantine:
             log.warning("set_aside_not_marked", order_id=order_id, error=str(error))
 
     async def take_up_again(self, order_id: str) -> None:
-        """Somebody has looked, and wants it tried again now. Raises what the storage raises."""
+        """Staff have looked at the order, and want it tried again now. Raises what the storage raises."""
         await self._unmark(order_id)
         self._orders.pop(order_id, None)

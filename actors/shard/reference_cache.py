@@ -1,7 +1,7 @@
 """The products and customers that a shard validates orders with: copies in its memory, bounded in number and age.
 
-What events told is laid over answers that are older. A copy saves a call, and nothing depends on it: stock is promised by the hold
-alone, and the flush that validates an order refuses what is older than an event told of.
+What events announced is laid over older answers. A copy saves a call, and nothing depends on it: stock is promised by the hold alone,
+and the flush that validates an order refuses what is older than an event announced.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class _Copies(Generic[V]):
         return value
 
     def change(self, change: ReferenceChanged) -> None:
-        """Remember each fact that an event told with its version, and drop the copies; older facts change nothing."""
+        """Remember each fact of an event with its version, and drop the copies; older facts change nothing."""
         key, version = change.changed.key, change.changed.version
         facts = self._facts.setdefault(key, {})
         for name in FACTS:
@@ -113,15 +113,15 @@ class ReferenceCache:
         self._customers: _Copies[Customer] = _Copies(policy.max_entries, policy.customer_max_age_s, monotonic)
 
     def keep_products(self, products: Iterable[Product], age_s: float) -> tuple[Product, ...]:
-        """Keep what ProductSvc answered ``age_s`` seconds ago, and give it with what events have told since."""
+        """Keep what ProductSvc answered ``age_s`` seconds ago, and give it with what events announced since."""
         return tuple(self._products.keep(each.sku, each, age_s, each.currency) for each in products)
 
     def keep_customer(self, customer: Customer, age_s: float) -> Customer:
-        """Keep what UserSvc answered ``age_s`` seconds ago, and give it with what events have told since."""
+        """Keep what UserSvc answered ``age_s`` seconds ago, and give it with what events announced since."""
         return self._customers.keep(customer.customer_id, customer, age_s)
 
     def change(self, change: ReferenceChanged) -> None:
-        """An event told of a product or a customer."""
+        """An event announced a change of a product or a customer."""
         self._of(change.changed.kind).change(change)
 
     def invalidate(self, kind: ReferenceKind, key: str) -> None:

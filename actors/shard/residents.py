@@ -231,7 +231,7 @@ class Residents:
         return decision
 
     def _learn(self, answered: CallAnswered) -> CallAnswered:
-        """Keep copies of what a partner answered, and give the answer with what events have told of since."""
+        """Keep copies of what a partner answered, and give the answer with what events announced since."""
         match answered.outcome:
             case ProductsFetched(products, age_s):
                 products = self._context.reference_cache.keep_products(products, age_s)
@@ -256,7 +256,7 @@ class Residents:
         self.commit_loop.add(Proposal(commit.order.id, commit, settle))
 
     def confirm(self, envelope: Envelope, outcome: Refused | tuple[Order, CommandResult]) -> None:
-        """Tell the sender what changes nothing, once the next flush has shown that the order is still ours."""
+        """Reply to a message that changes nothing, once the next flush has shown that the order is still ours."""
         if isinstance(envelope.message.body, CallAnswered) and not isinstance(outcome, Refused):
             self._context.calls.answered(outcome[0], envelope.message.body.key, envelope.message.body.outcome)
         self._reply_if_owned(
@@ -264,7 +264,7 @@ class Residents:
         )
 
     def _reply_if_owned(self, envelope: Envelope, answer: Reply | Refused) -> None:
-        """Tell the sender, once a flush has shown that this shard still owns the order."""
+        """Reply to the sender, once a flush has shown that this shard still owns the order."""
 
         def settle(commit_outcome: CommitOutcome, reason: str) -> None:
             envelope.reply(answer if commit_outcome is CommitOutcome.COMMITTED else error_for(commit_outcome, reason))
@@ -285,7 +285,7 @@ class Residents:
             self._forget(actor)
 
     def replay(self, envelope: Envelope) -> None:
-        """Tell the sender what the message's first delivery was told."""
+        """Give the sender the reply that the message's first delivery got."""
         supervised_once("replay", self._preparation.replay(envelope), order_id=envelope.order_id)
 
     # After the commit.
@@ -293,7 +293,7 @@ class Residents:
     def _after_commit(
         self, actor: OrderActor, envelope: Envelope, calls: tuple[Call, ...], reply: Reply, commit: Commit
     ) -> None:
-        """The decision is durable: now, and not before, it may be told, published and acted upon."""
+        """The decision is durable: now, and not before, it may be replied, published and acted upon."""
         context = self._context
         order = commit.order
         self._stale.pop(order.id, None)
@@ -364,7 +364,7 @@ class Residents:
             self._retire(actor)
 
     def _read_again(self, actor: OrderActor) -> None:
-        """Whatever waits for the order finds what is stored of it."""
+        """The envelopes that wait for the order find what is stored of it."""
         self._forget(actor)
         for waiting in actor.leave():
             self._deliver(waiting)

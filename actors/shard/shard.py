@@ -199,11 +199,11 @@ class Shard:
         }
 
     def reference_changed(self, change: dict[str, Any]) -> None:
-        """An event told of a product or a customer; ``change`` are the fields of a ``ReferenceChanged``."""
+        """An event announced a change of a product or a customer; ``change`` are the fields of a ``ReferenceChanged``."""
         self._context.reference_cache.change(msgspec.convert(change, ReferenceChanged))
 
     def deliver(self, answer: Callable[[bytes], None], envelope: bytes) -> None:
-        """Deliver a message of another process to an order; ``answer`` gets what its sender is told, encoded."""
+        """Deliver a message of another process to an order; ``answer`` gets the outcome, encoded."""
         try:
             remote = RemoteEnvelope(*decode_message(envelope), answer)
         except Undecodable as error:
@@ -212,7 +212,7 @@ class Shard:
         self._residents.accept(remote)
 
     async def watch(self, order_id: str, until: str) -> bytes | None:
-        """Return when the order is ``until``, with what is told of it, or when it has moved; None where it has to be read.
+        """Return when the order is ``until``, with a reply on it, or when it is owned elsewhere; None where it has to be read.
 
         See ``waiters.py``; ``messages.encode_outcome`` made it.
         """
