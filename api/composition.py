@@ -1,7 +1,7 @@
 """The real service put together: from settings to collaborators, opened when the server starts and closed when it
 stops.
 
-The only place of the API that reads the settings. Whatever can't be opened fails the start with what is wrong; PostgreSQL is waited
+The only place of the API that reads the settings. What can't be opened fails the start and says what is wrong; PostgreSQL is waited
 for, since uvicorn ends the processes that are well when one of them can't start.
 """
 

@@ -45,11 +45,11 @@ class OrderReader:
         return order
 
     async def exists(self, order_id: str) -> bool:
-        """Tell whether there is such an order, whosever it is."""
+        """Tell whether there is such an order, of any customer."""
         return await self._queries.order(order_id) is not None
 
     async def is_of(self, order_id: str, customer_id: str | None) -> bool:
-        """Tell whether there is such an order and it is the customer's; anybody's where none is named."""
+        """Tell whether there is such an order of the customer, or of any customer where none is named."""
         order = await self._queries.order(order_id)
         return order is not None and customer_id in (None, order.customer_id)
 

@@ -30,7 +30,7 @@ class RouterPort(Protocol):
         ...
 
     async def wait(self, order_id: str, until: str, seconds: float) -> Reply | None:
-        """Return when ``until`` (``validated``, ``payment:<id>``) is reached, or after ``seconds``: what is told of the order or
+        """Return when ``until`` (``validated``, ``payment:<id>``) is reached, or after ``seconds``: the reply on the order or
         the payment, or None where that has to be read.
         """
         ...

@@ -1,4 +1,4 @@
-"""What a caller is told when the answer is no: RFC 9457 problem documents, and the one table of their codes.
+"""The answers to requests that failed: RFC 9457 problem documents, and the one table of their codes.
 
 Every error that leaves the service is rendered here, wherever it was raised. Nothing here decides whether something is an
 error.
@@ -157,7 +157,7 @@ def _response(status: int, body: bytes, headers: tuple[Header, ...]) -> Response
 
 
 def _encode_any(document: dict[str, object]) -> bytes:
-    """Encode a problem whatever its texts hold: they may repeat what a caller sent, half a character included."""
+    """Encode a problem with any text in it: texts may repeat what a caller sent, half a character included."""
     try:
         return _encode(document)
     except UnicodeEncodeError:
@@ -180,7 +180,7 @@ def _document(
 
 
 class ReadyProblem:
-    """A problem that is told so often that its document is written once; only path and trace id are filled in."""
+    """A problem that is sent so often that its document is written once; only path and trace id are filled in."""
 
     __slots__ = ("_headers", "_parts", "_status")
 
@@ -195,7 +195,7 @@ class ReadyProblem:
         self._headers = problem.headers
 
     def response(self, scope: Scope) -> Response:
-        """Tell it to a request: byte for byte what ``response_to`` would make of the problem."""
+        """The answer to a request: byte for byte what ``response_to`` would make of the problem."""
         before, between, after = self._parts
         trace_id = state_of(scope).trace.trace_id
         body = b"".join((before, _encode(scope["path"]), between, trace_id.encode(), after))
@@ -208,7 +208,7 @@ async def handle(request: Request, error: Exception) -> Response:
 
 
 def response_to(scope: Scope, error: Exception) -> Response:
-    """Turn what was raised into what the caller is told; an error that nothing foresaw is logged."""
+    """Turn what was raised into the caller's response; an unforeseen error is logged."""
     match error:
         case Problem():
             status = CODES[error.code][0]
@@ -224,9 +224,9 @@ def response_to(scope: Scope, error: Exception) -> Response:
                 current_version=error.current_version,
             )
         case Unavailable():
-            # Inside there are more reasons than clients are told of: those that are not in the table are one to them.
+            # The service has more reasons than clients see: those that are not in the table are one code to them.
             code = error.code if error.code in CODES else "unavailable"
-            # So are the words: they may be an exception's.
+            # Clients don't see the detail either: it may be an exception's text.
             _log.warning("request_unavailable", code=error.code, why=error.detail, **_named(scope))
             status, title = CODES[code]
             return problem_response(scope, status, code, f"{title}.", headers=(retry_after(error.retry_after_s),))

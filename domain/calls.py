@@ -194,7 +194,7 @@ class NotFound(msgspec.Struct, frozen=True):
 class NotSent(msgspec.Struct, frozen=True):
     """Nothing left us: circuit open, queue full, connection refused. Certainly no effect. ``detail`` for people.
 
-    ``circuit_open``: the partner is asked nothing for now, by anybody; when it is again is not known.
+    ``circuit_open``: the partner gets no calls for now; when it does again is not known.
     """
 
     detail: str

@@ -35,7 +35,7 @@ class Actor(msgspec.Struct, frozen=True):
 
     @property
     def reads_answers(self) -> bool:
-        """Clients and staff are told the outcome of what they ask for; partners, timers and the saga need no document."""
+        """Clients and staff get a document in reply; partners, timers and the saga need none."""
         return self.type in (ActorType.CLIENT, ActorType.STAFF)
 
 
@@ -134,7 +134,7 @@ class RetryNow(msgspec.Struct, frozen=True):
 
 
 class SkipToCompensation(msgspec.Struct, frozen=True):
-    """Give up going forward: cancel as staff, whatever stage the order stands still in (before the first shipment)."""
+    """Give up going forward: cancel as staff, in any stage that the order stands still in (before the first shipment)."""
 
     note: str
 
@@ -237,7 +237,7 @@ class Lookups(msgspec.Struct, frozen=True, kw_only=True):
     ``products`` and ``customer``: cached copies fresh enough to validate with, where all that is needed is known; else
     None. ``promotions``: the definitions that the message's discount codes name (a code that is absent does not exist).
     ``number``: the next order number, digits only, used when the order is confirmed in this decision. ``is_outdated``:
-    a decision on this message could not be committed, as events have told of newer versions of the products or the
+    a decision on this message could not be committed, as events announced newer versions of the products or the
     customer that the order was judged by.
     """
 
@@ -252,7 +252,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One message in an order's mailbox.
 
     ``id`` is unique within the order: a repeat has the same. ``keyed``: the id stands for a client's idempotency key or
-    a partner's event id, so it is remembered with its reply; ``fingerprint`` then tells whether a repeat has the same
+    a partner's event id, so it is remembered with its reply; ``fingerprint`` then shows whether a repeat has the same
     content. ``former_ids``: ids that earlier releases would have given it, under which its first delivery may be remembered,
     with ``former_fingerprint`` where theirs was another (else empty).
     ``expected_version``: from ``If-Match``. ``customer_scope``: a token's ``customer_id``; another customer's

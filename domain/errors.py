@@ -1,4 +1,4 @@
-"""The two branches of errors: refused (tell the caller, repeating can't help) and unavailable (not now, same id
+"""The two branches of errors: refused (for the caller, repeating can't help) and unavailable (not now, same id
 again).
 """
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class OrderSvcError(Exception):
-    """Anything this service tells a caller instead of doing what was asked."""
+    """Any error that a caller gets in place of a reply."""
 
 
 class RefusalKind(StrEnum):
@@ -71,7 +71,7 @@ class Unavailable(OrderSvcError):
 
 
 class OutcomeUnknown(OrderSvcError):
-    """It may have been done or not; asking again with the same id tells."""
+    """It may have been done or not; asking again with the same id gives the outcome."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)

@@ -58,7 +58,7 @@ def shipment_id(order_id: str, sequence: int) -> str:
 
 
 def charge_transaction_id(order_id: str, charged_payment_id: str) -> str:
-    """Give the id of the ledger entry for the money a payment took: one a payment, whatever comes twice."""
+    """Give the id of the ledger entry for the money a payment took: one a payment, even if its event comes twice."""
     return derived_id(order_id, f"charge/{charged_payment_id}")
 
 

@@ -97,7 +97,7 @@ class Step(Stored, frozen=True, kw_only=True):
     with which the partner refused a repeat of what may have happened; it counts once the partner knows of nothing.
     ``undecided_at``: when the payment or refund needs attention, should there be no final word on it by then. ``told``:
     the amount that an event said was taken, which PaymentSvc is being asked about. ``rounds``: how often the validation
-    that the step belongs to was begun anew because events had told of newer products or of a newer customer.
+    that the step belongs to was begun anew because events had announced newer products or a newer customer.
     """
 
     key: str
@@ -185,7 +185,7 @@ class ValidationError(Stored, frozen=True):
 
 
 class Attention(Stored, frozen=True):
-    """Why somebody should look: ``key`` is the step or the cause (so that it goes away with it), ``reason`` one of
+    """Why staff should look: ``key`` is the step or the cause (so that it goes away with it), ``reason`` one of
     ``AttentionReason``, ``detail`` for people.
     """
 

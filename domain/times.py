@@ -1,6 +1,6 @@
 """Times as others write them: from a text to an instant in UTC.
 
-Every time that a request names is read here, so that one which lies outside what can be stored is told apart from a text that is
+Every time that a request names is read here, so that one which lies outside what can be stored is distinct from a text that is
 no time at all. An instant lies between the first and the last microsecond of the years 1 to 9999, *after* it was brought to UTC.
 """
 

@@ -39,7 +39,7 @@ def event_received(builder: DecisionBuilder, payment: Payment, event: PaymentCon
 def answered(builder: DecisionBuilder, payment: Payment, said: PaymentAnswered) -> None:
     """Take in PaymentSvc's word on a payment, whichever call it answers.
 
-    Where an event told of another amount before, which of the two is so has to be found out: nothing counts until then.
+    Where an event named another amount before, PaymentSvc is asked which is right: nothing counts until then.
     """
     step = steps.about(builder.order, payment.payment_id)
     match said.status:
@@ -60,7 +60,7 @@ def charge_failed(builder: DecisionBuilder, step: Step, outcome: Outcome) -> Non
     """Take in that a charge brought no word on the payment.
 
     A refusal counts only where nothing can have been done before: of a first try, not because the id is known, and not
-    where an event told that money was taken.
+    where an event said that money was taken.
     """
     payment = builder.payment(step.subject)
     if payment is None:
@@ -124,8 +124,8 @@ def give_up(builder: DecisionBuilder, payment: Payment, code: str) -> None:
 
 
 def _ask_about(builder: DecisionBuilder, payment: Payment, said: Money | None) -> None:
-    """Ask PaymentSvc now, unless a call is out whose answer will tell. What an event said was taken is kept until another
-    says otherwise; one that tells of a rejection takes it back no more than it rejects.
+    """Ask PaymentSvc now, unless a call is out whose answer will say. What an event said was taken is kept until another
+    says otherwise; one that reports a rejection takes it back no more than it rejects.
     """
     step = steps.about(builder.order, payment.payment_id)
     told = said if said is not None or step is None else step.told

@@ -1,7 +1,7 @@
 """Compensation: what is undone when an order is cancelled, and in which order.
 
 First every payment's outcome is awaited, then all money goes back, then the stock, then the uses of promotions; only
-then is the order cancelled and that is told (docs/contract.md, "The seven stages"). ``go_on`` is called whenever one of these
+then is the order cancelled and the event emitted (docs/contract.md, "The seven stages"). ``go_on`` is called whenever one of these
 got further.
 """
 

@@ -277,9 +277,7 @@ def _step_answered(builder: DecisionBuilder, step: Step, outcome: Outcome) -> No
 
 
 def _payment(builder: DecisionBuilder, payment_id: str) -> Payment:
-    """Give the payment an event is about. Not known *yet*, perhaps: whoever brought the event may bring it again
-    later.
-    """
+    """Give the payment an event is about. One that is not known *yet* may be when the event is delivered again."""
     payment = builder.payment(payment_id)
     if payment is None:
         raise not_found("payment_not_found", "the order has no such payment")

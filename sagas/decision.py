@@ -60,7 +60,7 @@ class PromotionUse(msgspec.Struct, frozen=True):
 
 
 class CommandResult(msgspec.Struct, frozen=True):
-    """What the caller is told once it is committed. ``resource``: ``order`` or ``payment``; ``resource_id``: a
+    """The result of a command, for the caller once it is committed. ``resource``: ``order`` or ``payment``; ``resource_id``: a
     payment's or item's id where the command made or changed one. ``settled``: nothing is left running on behalf of the
     command.
     """
@@ -74,7 +74,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """``order`` None: nothing changes and nothing is committed (a repeat, or news that is none).
 
     ``promotion_uses`` and ``releases`` are promotion uses taken and given back by this commit. ``reference_versions``: the
-    products and the customer that it judges the order by; it counts only if no event has told of a newer version.
+    products and the customer that it judges the order by; it counts only if no event announced a newer version.
     """
 
     order: Order | None

@@ -1,6 +1,6 @@
-"""What is told of a change: event data and notices, as contracts/events.md wants them. Nothing personal, no decisions.
+"""Event data and notices of a change, as contracts/events.md wants them. Nothing personal, no decisions.
 
-An event shows the order as it is when it is told, so a decision that goes through several states tells one event in
+An event shows the order as it is when it is emitted, so a decision that goes through several states emits one event in
 each.
 """
 
@@ -39,7 +39,7 @@ def emit(
     """Add an event about the order as it stands in the builder, and the notice that goes with its kind.
 
     ``more`` is what the kind has besides the common data; ``params`` are the notice's. ``by_itself``: the order did it,
-    not whoever sent the message.
+    not the message's sender.
     """
     wanted = template or _TEMPLATES.get(kind)
     counted = builder.order
@@ -82,7 +82,7 @@ def emit_update(
     note: str | None = None,
     by_itself: bool = False,
 ) -> None:
-    """Tell a ``PedidoActualizado``; ``changed`` is of items, discounts, totals, status, validation, payments,
+    """Emit a ``PedidoActualizado``; ``changed`` is of items, discounts, totals, status, validation, payments,
     shipments, hold and needs_attention.
     """
     more: dict[str, Any] = {"changed": list(changed)}
@@ -97,8 +97,8 @@ def items_data(builder: DecisionBuilder) -> dict[str, Any]:
 
 
 def call_for_attention(builder: DecisionBuilder, key: str, reason: AttentionReason, detail: str) -> None:
-    """Note that somebody should look at the order, in the place of an older note of that key; the first note of an
-    order is told.
+    """Note that staff should look at the order, in the place of an older note of that key; the first note of an
+    order emits an event.
     """
     before = builder.order.attention
     note = Attention(key, reason.value, detail)
@@ -110,8 +110,8 @@ def call_for_attention(builder: DecisionBuilder, key: str, reason: AttentionReas
 
 
 def attention_over(builder: DecisionBuilder, *keys: str, reason: AttentionReason | None = None) -> None:
-    """Take back the notes of these keys (only those for ``reason``, where one is named); when it was the last, that is
-    told.
+    """Take back the notes of these keys (only those for ``reason``, where one is named); the last one
+    emits an event.
     """
     before = builder.order.attention
     if not before:

@@ -172,7 +172,7 @@ def enter_outside(
 
 
 def _enter(builder: DecisionBuilder, payment: Payment, refund: Refund) -> None:
-    """Enter money that a refund gave back in the books, and tell of it."""
+    """Enter money that a refund gave back in the books, and emit the event."""
     _put(builder, payment, refund)
     payment = _current(builder, payment)
     status = settled_status(payment)

@@ -13,8 +13,8 @@ from sagas.refusals import conflict
 
 
 def retry_now(builder: DecisionBuilder, command: RetryNow) -> CommandResult:
-    """Try every step that is not under way again at once, and what refunds left over under new ids; told where there
-    was any.
+    """Try every step that is not under way again at once, and what refunds left over under new ids; emit an event
+    where the order changed.
 
     Raises ``Refused`` ``too_many_refund_attempts``.
     """

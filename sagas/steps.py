@@ -146,7 +146,7 @@ def nothing_learnt(builder: DecisionBuilder, step: Step, outcome: Outcome) -> No
 
 
 def retry_later(builder: DecisionBuilder, key: str, step: Step, error: str) -> None:
-    """Note a failed try; the next one is due after a back-off. Once the fast tries are used up, somebody looks."""
+    """Note a failed try; the next one is due after a back-off. Once the fast tries are used up, staff should look."""
     _failed(builder, key, step, error, backoff_s(builder, step))
     _note_exhaustion(builder, step, error, step.attempts)
 

@@ -1,8 +1,8 @@
 """Stage 2: the customer is known and active, each product is sellable and priced, the stock is held until it expires.
 
 Products and customer are asked for side by side unless fresh copies are at hand; then the stock is asked for. A copy
-may let an order through, but only the partners' own words fail it. Whatever judges the order says by which versions, and
-begins anew where an event has told of newer ones.
+may let an order through, but only the partners' own words fail it. A validation names the versions that it judged by, and
+begins anew where an event announced newer ones.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def hold_answered(builder: DecisionBuilder, step: Step, outcome: Outcome) -> Non
 def hold_lost(builder: DecisionBuilder) -> None:
     """ProductSvc lost the hold: ask for it again while the order depends on it.
 
-    While a commit is out, its answer tells; before the next validation and from ``prepared`` on there is nothing to ask
+    While a commit is out, its answer decides; before the next validation and from ``prepared`` on there is nothing to ask
     for.
     """
     order = builder.order

@@ -32,7 +32,7 @@ _decode = msgspec.json.Decoder().decode
 # Where a number might stand that is not written as an integer; in a text it costs time and nothing else.
 _NOT_AN_INTEGER = re.compile(rb"(?:^|[:,\[])\s*-?\d+[.eE]")
 
-# (field, pydantic's error type) -> our code; a field with None as type: whatever is wrong with it.
+# (field, pydantic's error type) -> our code; a field with None as type: any error of the field.
 _NAMED: dict[tuple[str, str | None], str] = {
     ("items", "too_long"): "too_many_lines",
     ("lines", "too_long"): "too_many_lines",

@@ -1,6 +1,6 @@
 """What a request has to show before anything is done for it: one dependency for those that read, one for those that change.
 
-Both tell who is calling, whether the caller may, and how often. The order's owner decides about the order itself.
+Both know who is calling, whether the caller may, and how often. The order's owner decides about the order itself.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def new_message_id() -> str:
 
 
 def fingerprint(content: object, query: list[tuple[str, str]]) -> str:
-    """Digest of a request's content, by which a repeat is told from a reuse: JSON compared as JSON, and the query."""
+    """Digest of a request's content, by which a repeat is distinguished from a reuse: JSON compared as JSON, and the query."""
     return hashlib.blake2b(_canonical((content, sorted(query))), digest_size=16).hexdigest()
 
 

@@ -147,7 +147,7 @@ class KeySet:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             _log.warning("key_set_not_read", error=type(error).__name__)
             return False
-        except Exception as error:  # noqa: BLE001 - nobody may be waiting for a reading that was begun in the background
+        except Exception as error:  # noqa: BLE001 - a reading begun in the background may have no caller that waits
             note_failure("key-set", error)
             return False
         self._read_at = now

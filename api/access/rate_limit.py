@@ -1,4 +1,4 @@
-"""How often a token may ask: counted in Redis for all API processes together, told in ``RateLimit`` headers.
+"""How often a token may ask: counted in Redis for all API processes together, shown in ``RateLimit`` headers.
 
 A process takes a token's requests from Redis in leases and spends them by itself. A lease is a small part of what the process
 itself has spent in the same minute, beside what waits for it at this moment. So all processes together, however many there are,
@@ -29,7 +29,7 @@ LIMITED = Counter("ordersvc_http_rate_limited_requests", "Requests refused becau
 class _Lease:
     """What a token may still do in this process: ``left`` of what was taken, after it has ``spent`` so many in this window.
 
-    ``used`` is the token's count in all processes, as Redis last told it. ``waiting`` requests want a new lease.
+    ``used`` is the token's count in all processes, as Redis last gave it. ``waiting`` requests want a new lease.
     """
 
     __slots__ = ("left", "spent", "taking", "used", "waiting", "window")
@@ -62,7 +62,7 @@ class RateLimits:
         self._leases: dict[str, _Lease] = {}
 
     async def count(self, caller: Caller) -> tuple[Header, ...]:
-        """Count a request, and give the headers that tell how many are left; raises ``Problem`` ``rate_limited``."""
+        """Count a request, and give the headers that say how many are left; raises ``Problem`` ``rate_limited``."""
         if self._per_min == 0 or caller.is_admin:
             return ()
         now = self._clock()

@@ -1,6 +1,6 @@
 """Repeats of what staff do to things that have no owner: promotions and dead letters.
 
-Orders remember their own commands. Here an answer is kept in PostgreSQL, by the statement that does what it tells.
+Orders remember their own commands. Here an answer is kept in PostgreSQL, by the statement that makes the change.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A route of FastAPI whose one dependency is called directly, at a third of what FastAPI's own solver costs.
 
-The solver reads query, headers and cookies for each dependency of a request, twice the work of a handler of ours. A route is told
+The solver reads query, headers and cookies for each dependency of a request, twice the work of a handler of ours. A route is declared
 to it in full all the same: FastAPI makes the document of the signature, and where ``dependency_overrides`` are set, or a signature
 has more than a context and the variables of the path, it answers the request as ever (docs/decisions/0012-fastapi-as-itself.md).
 """

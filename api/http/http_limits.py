@@ -1,6 +1,6 @@
 """What uvicorn leaves without a bound: how many connections there are, and how long and how large the head of a request may be.
 
-A body has its bounds where it is read (``api/access/bodies.py``). A client that breaks one of these is told in a problem document and
+A body has its bounds where it is read (``api/access/bodies.py``). A client that breaks one of these gets a problem document and
 is disconnected: the rest of what it sends can't be made sense of. ``python -m api`` names ``Connection`` to uvicorn.
 """
 
@@ -92,7 +92,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """A part of the request's target came. What is raised makes the parser stop, and ``send_400_response`` tells it."""
+        """A part of the request's target came. What is raised makes the parser stop, and ``send_400_response`` sends it."""
         super().on_url(url)
         if len(self.url) > TARGET_MAX_BYTES:
             detail = f"A request's target has at most {TARGET_MAX_BYTES} bytes."
@@ -115,7 +115,7 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
-        """The head of a request is there. What is raised makes the parser stop, and ``send_400_response`` tells it."""
+        """The head of a request is there. What is raised makes the parser stop, and ``send_400_response`` sends it."""
         self._is_in_head, self._head_comes_next, self._head_bytes = False, False, 0
         self._head_is_there()
         self._refused = self._refusal_of_head()
@@ -158,7 +158,7 @@ class Connection(HttpToolsProtocol):
         self._break_off(408, "request_timeout", detail)
 
     def _break_off(self, status: int, code: str, detail: str, more: str = "") -> None:
-        """Tell what is wrong and end the connection; first what was asked for before is answered."""
+        """Send a problem document and end the connection; earlier requests are answered first."""
         if self._last_words:
             return
         BROKEN_OFF.labels(code).inc()

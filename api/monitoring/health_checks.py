@@ -31,7 +31,7 @@ class Unwell(Exception):
 
 
 class HealthChecks:
-    """Asks every dependency; what it found is told again for ``FRESH_S``, so that asking often costs little."""
+    """Asks every dependency; what it found is given again for ``FRESH_S``, so that asking often costs little."""
 
     def __init__(self, checks: Mapping[str, Check], clock: Callable[[], float] = time.monotonic) -> None:
         """``checks``: by the dependency's name; each gives whether it is well, or raises."""
@@ -92,7 +92,7 @@ def answers_messages(accepts: Check, report: Callable[[], Awaitable[Mapping[str,
         try:
             async with asyncio.timeout(REPORT_TIMEOUT_S):
                 processes = (await report())["processes"]
-        except Exception as error:  # noqa: BLE001 - whatever keeps the supervisor from answering
+        except Exception as error:  # noqa: BLE001 - any error means that the supervisor does not answer
             log.info("report_not_had", error=type(error).__name__)
             return True
         unanswered = sum(int(figures.get("messages_unanswered", 0)) for figures in processes.values())

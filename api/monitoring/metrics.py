@@ -1,6 +1,6 @@
 """The metrics: this API's own, and what the supervisor has gathered from the other processes.
 
-It only gathers. With the supervisor away the API's own figures are told, and that it is away. Who asks chooses the form, Prometheus
+It only gathers. With the supervisor away the API's own metrics are given, and that it is away. The caller chooses the form, Prometheus
 text or OpenMetrics, by the header ``Accept``.
 """
 
@@ -60,7 +60,7 @@ class ServiceMetrics:
         try:
             async with asyncio.timeout(REPORT_TIMEOUT_S):
                 return await self._report()
-        except Exception as error:  # noqa: BLE001 - whatever keeps the supervisor from answering, the metrics say so
+        except Exception as error:  # noqa: BLE001 - any error means that the supervisor is away: the metrics say so
             _log.warning("report_not_had", error=type(error).__name__)
             return None
 

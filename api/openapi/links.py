@@ -1,6 +1,6 @@
 """Which answer leads to which request: the links of the OpenAPI document.
 
-An answer that tells ids leads to every operation whose path is made of such ids alone.
+An answer that has ids leads to every operation whose path is made of such ids alone.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-# Operation -> what its answer tells: a path parameter, and where its value is (OpenAPI 3.1, "Runtime Expressions").
+# Operation -> what its answer gives: a path parameter, and where its value is (OpenAPI 3.1, "Runtime Expressions").
 TOLD: dict[str, dict[str, str]] = {
     "CrearPedido": {
         "order_id": "$response.body#/id",

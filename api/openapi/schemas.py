@@ -87,8 +87,8 @@ def leave_out_titles(schema: Json) -> None:
 def send_what_is_set(schema: Json, containers: Json) -> None:
     """A generated client sends the members that were set, and no others. ``containers``: where its lists and maps go.
 
-    Generated code of several languages begins with the defaults and sends them: so they are told in words. Java's begins with
-    an empty list or map where one may be left out, but with none where it is told as ``allOf`` of a single reference.
+    Generated code of several languages begins with the defaults and sends them: so they are given in words. Java's begins with
+    an empty list or map where one may be left out, but with none where it is written as ``allOf`` of a single reference.
     """
     required = schema.get("required", ())
     for name, member in schema.get("properties", {}).items():

@@ -68,7 +68,7 @@ async def pay(ctx: PaymentsWriter, order_id: OrderId) -> Response:
     try:
         payment = _find((await ctx.services.reader.order(order_id, ctx.caller)).payments, payment_id)
     except (StorageUnavailable, UndecodableSnapshot, Refused):
-        return json_response(202, reply.document, location)  # It is under way, whatever keeps us from reading it.
+        return json_response(202, reply.document, location)  # It is under way, though it can't be read now.
     status = 202 if payment.status in IN_FLIGHT else 201
     return json_response(status, encode(represent_payment(payment)), location, preference_applied(seconds))
 

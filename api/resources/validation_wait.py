@@ -25,7 +25,7 @@ async def order_when_validated(
     version, document = reply.version, reply.document
     if not seconds:
         return json_response(status, document, etag(version), *headers)
-    # It is done, whatever keeps us from reading it: then tell what the command answered.
+    # The command is done; where the order can't be read now, the answer is the command's own reply.
     with suppress(StorageUnavailable, UndecodableSnapshot, Refused):
         with ctx.state.load.uncounted():
             become = await services.router.wait(order_id, "validated", seconds)

@@ -1,6 +1,6 @@
 """Who sees what of an order: internal error texts, what staff wrote and who they are is for staff alone.
 
-Whatever shows an order, be it read, listed, answered or replayed, goes through here.
+Every order that is shown, be it read, listed, answered or replayed, goes through here.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ Metadata = Annotated[
 
 
 def is_identifier(text: str, max_characters: int = IDENTIFIER_MAX_CHARACTERS) -> bool:
-    """Tell whether a text from a path or a token could be anybody's id: what a body may have as one, and UTF-8 can write."""
+    """Tell whether a text from a path or a token could be an id: what a body may have as one, and UTF-8 can write."""
     return (
         0 < len(text) <= max_characters and re.fullmatch(NO_CONTROL, text) is not None and not _SURROGATE.search(text)
     )

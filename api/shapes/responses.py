@@ -46,5 +46,5 @@ def page_of(data: Sequence[dict[str, Any]], cursor: str | None) -> bytes:
 
 
 def etag(version: int) -> Header:
-    """The header that tells an order's version."""
+    """The header that has an order's version."""
     return (b"etag", b'"%d"' % version)
