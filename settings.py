@@ -61,7 +61,7 @@ P = TypeVar("P")
 
 
 def _from_json(value: object) -> object:
-    """Read a setting that is JSON; what is none is told with its variable like any other wrong value."""
+    """Read a setting that is JSON; what is none is reported with its variable like any other wrong value."""
     if not isinstance(value, str):
         return value
     try:
@@ -347,7 +347,7 @@ def release() -> str:
 
 
 def settings_or_exit() -> Settings:
-    """The settings of a program. Where they are wrong it ends with exit code 2 and says so; names it does not know are told."""
+    """The settings of a program. Where they are wrong it ends with exit code 2 and says so; unknown names are reported."""
     for line in look_at_names(os.environ)[1]:
         print(line, file=sys.stderr, flush=True)
     try:

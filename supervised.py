@@ -1,6 +1,6 @@
 """The only place that starts tasks: each has a name, is kept until it has ended, and none ends unnoticed.
 
-asyncio keeps no reference to a task, and tells of one that failed when it is collected as garbage, if ever. Here a loop that fails
+asyncio keeps no reference to a task, and reports one that failed when it is collected as garbage, if ever. Here a loop that fails
 is logged, counted and started again; a piece of work that fails is logged and counted. It knows the standard library only but for
 the log, and every part of the service may use it.
 """
@@ -131,7 +131,7 @@ async def _keep(name: str, work: Callable[[], Awaitable[None]], restarts: Restar
         try:
             await work()
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, the loop is needed
+        except Exception as error:  # noqa: BLE001 - the loop is needed after any error
             if loop.time() - started_s >= restarts.lasting_s:
                 wait_s = restarts.wait_first_s
             note_failure(name, error, restart_in_s=wait_s, **fields)

@@ -286,7 +286,7 @@ def _attention(note: Attention) -> Json:
 
 
 def _saga(order: Order) -> Json:
-    """Tell what the order is at: the stage ahead of it, and how the least advanced of its steps is doing."""
+    """Give what the order is at: the stage ahead of it, and how the least advanced of its steps is doing."""
     steps = [step for step in order.steps if not is_watch(order, step)]
     state = "waiting"
     if order.attention:

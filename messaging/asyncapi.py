@@ -1,6 +1,6 @@
 """The AsyncAPI 3.1 document of both directions: what is published, requested and consumed, where, and in which shape.
 
-Built from the topology and the schemas, so that it can't tell anything else than they do. Served as ``/asyncapi.json``.
+Built from the topology and the schemas, so that it can't differ from them. Served as ``/asyncapi.json``.
 """
 
 from __future__ import annotations

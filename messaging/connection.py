@@ -100,7 +100,7 @@ class BrokerConnection:
         using.result()
 
     async def _connect(self) -> AbstractConnection:
-        """Connect. One who is cancelled half-way waits for it and closes what came of it: nobody else would."""
+        """Connect. A caller that is cancelled half-way waits for the connection and closes it: no other would."""
         tolerate_any_properties()
         connecting = awaited("amqp-connect", aio_pika.connect(self._url, timeout=self._policy.connect_timeout_s))
         try:

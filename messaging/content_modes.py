@@ -1,6 +1,6 @@
 """The modes in which a CloudEvent comes over AMQP: structured (one JSON document) or binary (attributes in headers, data in the body).
 
-CloudEvents 1.0, AMQP protocol binding, part 3. It tells the modes apart and gives the attributes of the binary one; what they mean is
+CloudEvents 1.0, AMQP protocol binding, part 3. It separates the modes and gives the attributes of the binary one; what they mean is
 read elsewhere.
 """
 

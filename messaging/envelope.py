@@ -316,7 +316,7 @@ def _data_of(event: _Structured) -> bytes:
 
 
 def _understood(read: Callable[[], T], reason: str, where: str) -> T:
-    """Read, with whatever is wrong with it as ``UnreadableEvent``."""
+    """Read, with any fault in it as ``UnreadableEvent``."""
     try:
         return read()
     except msgspec.ValidationError as error:

@@ -71,7 +71,7 @@ async def declare(connection: AbstractConnection, *, delays: tuple[Delay, ...] =
 
 def _without_delivery_limit(connection: AbstractConnection) -> dict[str, Any]:
     """A quorum queue that never drops a message for having been delivered often: RabbitMQ 4 does so after 20 times,
-    unless told not to; before 4 there was no such limit, nor a way to say so.
+    unless configured not to; before 4 there was no such limit, nor a way to say so.
     """
     arguments: dict[str, Any] = {"x-queue-type": "quorum"}
     if _server_major(connection) >= DELIVERY_LIMIT_SINCE_MAJOR:

@@ -1,7 +1,7 @@
 """A circuit breaker for one partner: after many failures in a row it asks nothing for a while, then tries once.
 
-A value that is told the time: it has no clock, timer or task of its own, so it half-opens by itself the moment somebody
-asks after the wait. Each try enters with a permit; a try from before the last change of state says nothing about now.
+A value that is given the time: it has no clock, timer or task of its own, so it half-opens by itself when it is first
+asked after the wait. Each try enters with a permit; a try from before the last change of state says nothing about now.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class CircuitBreaker:
         self._permit = 0
 
     def state(self, now: float) -> BreakerState:
-        """Tell the state as of ``now``."""
+        """Give the state as of ``now``."""
         if self._opened_at is None:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now < self._opened_at + self._reset_s else BreakerState.HALF_OPEN
@@ -51,7 +51,7 @@ class CircuitBreaker:
         return self._permit
 
     def leave(self, permit: int, *, healthy: bool | None, now: float) -> None:
-        """Tell how the try went; ``healthy`` None when it was given up and says nothing."""
+        """Take how the try went; ``healthy`` None when it was given up and says nothing."""
         if permit != self._permit:
             return
         if healthy is None:

@@ -34,7 +34,7 @@ class _LostAfterSendingError(Exception):
 
 
 async def _mark_lost(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
-    """Tell apart, where it happens, a connection that never was from one that broke."""
+    """Distinguish, where it happens, a connection that never was from one that broke."""
     try:
         return await handler(request)
     except (aiohttp.ClientConnectorError, TimeoutError):

@@ -132,7 +132,7 @@ class ResilientClient:
         return CallAnswered(call.key, call.attempt, outcome, may_have_happened)
 
     def state(self) -> ResilientClientState:
-        """Tell how things stand."""
+        """Give the state of the calls."""
         return ResilientClientState(
             partner=self._partner.value,
             in_flight=self._in_flight,
@@ -148,7 +148,7 @@ class ResilientClient:
     async def _until_answered(self, call: Call) -> tuple[Outcome, bool]:
         """Try, and try again where that is allowed, there is budget for it and the time is not up.
 
-        The second value tells whether a try before the last one was made and not answered.
+        The second value says whether a try before the last one was made and not answered.
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._limits.total_timeout_s
@@ -199,7 +199,7 @@ class ResilientClient:
             self._slots.release()
 
     async def _through_breaker(self, call: Call, permit: int, until: float) -> Outcome:
-        """Make one try, measure it, and tell the breaker how it went (that nothing is known, when we are cancelled)."""
+        """Make one try, measure it, and report to the breaker how it went (that nothing is known, when we are cancelled)."""
         clock = asyncio.get_running_loop().time
         started = clock()
         is_healthy: bool | None = None

@@ -137,7 +137,7 @@ def advance(builder: DecisionBuilder) -> None:
 
 
 def received(builder: DecisionBuilder, payment: Payment) -> None:
-    """Tell of a confirmed payment. On a closed order it is late money: no PagoRecibido, and it goes back."""
+    """Emit the event of a confirmed payment. On a closed order it is late money: no PagoRecibido, and it goes back."""
     if builder.order.status in (Status.DELIVERED, Status.CANCELLED):
         emit_update(builder, "payments", "totals")
         return

@@ -1,7 +1,7 @@
 """Reading by key in batches: what is asked while queries are under way goes with the next one, in one round trip.
 
 A question is never joined to a query that had begun before it was asked: the answer might be older than what the
-asker has already been told (L10).
+caller has already seen (L10).
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class BatchedReader(Generic[Value]):
         answers = {key: self._waiting.pop(key) for key in keys}
         try:
             found = await self._read(keys)
-        except BaseException as error:  # whatever it is, those who wait must be told
+        except BaseException as error:  # any error: the callers that wait must get it
             for answer in answers.values():
                 answer.set_exception(error)
-                answer.exception()  # nobody may be waiting any more
+                answer.exception()  # there may be no caller left that waits
             if not isinstance(error, Exception):
                 raise
             return

@@ -142,7 +142,7 @@ async def _count_stale_day(lent: Connection, limit_orders: int) -> bool:
     day = await lent.fetchval(STALE)
     if day is None:
         return False
-    # A statement of its own, so that it sees what was committed by whoever had the row before us.
+    # A statement of its own, so that it sees what the row's former holder committed.
     under_way = await lent.fetchrow(UNDER_WAY, day)
     if under_way is None:
         for statement in FORGET:

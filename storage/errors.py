@@ -1,4 +1,4 @@
-"""What can go wrong with what is kept, told apart by the one question that matters: can it have been committed?"""
+"""The errors of storage, distinguished by the one question that matters: can it have been committed?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class StorageUnavailable(Exception):
 class CommitUnknown(Exception):
     """The connection was lost, or time ran out, while a commit was under way: it may have been done or not.
 
-    Only a new token of one's own lease (``OrderStore.renew``) and reading back afterwards tells.
+    Only a new token of one's own lease (``OrderStore.renew``) and reading back afterwards shows it.
     """
 
 

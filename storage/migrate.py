@@ -28,7 +28,7 @@ LOCK_KEY = 7_305_114_230
 LOCK_TIMEOUT_MS = 300
 LOCK_ATTEMPTS_MAX = 60
 LOCK_RETRY_EVERY_S = 0.7
-# Making an index concurrently waits for the transactions that were there before it, and holds nobody up.
+# Making an index concurrently waits for the transactions that were there before it, and blocks neither reads nor writes.
 CONCURRENT_LOCK_TIMEOUT_MS = 600_000
 RUNNER_WAIT_MAX_S = 600.0
 RUNNER_RETRY_EVERY_S = 0.2
@@ -65,7 +65,7 @@ class Migration:
 
     @property
     def checksum(self) -> str:
-        """What tells whether the file has changed."""
+        """What shows whether the file has changed."""
         return sha256(self.text.encode()).hexdigest()
 
     @property

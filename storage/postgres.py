@@ -23,20 +23,20 @@ else:
     Connection = asyncpg.Connection
 
 # The driver looks types of arrays up in the catalogue when a connection first meets them: this makes it meet all at
-# once, before anybody waits for that connection.
+# once, before a caller waits for that connection.
 TOUCH_TYPES = """
 select $1::uuid[], $2::text[],
     $3::bytea[], $4::timestamptz[], $5::bigint[], $6::integer[], $7::smallint[], $8::boolean[]
 """
 
 # A writer's statements are planned once. A plan that is made while the tables are empty would read them whole, and be
-# kept while they grow: so it is told that looking up by key is cheap, which holds for writers ever after.
+# kept while they grow: so the settings say that looking up by key is cheap, which always holds for writers.
 WRITER_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "random_page_cost": "0.1"}
 # A reader's statements are planned each time: the best way to a value that a million orders have is the worst one to a value
 # that three have.
 READER_SETTINGS = {"plan_cache_mode": "force_custom_plan"}
 
-# The server was told to stop while it worked: it may have committed and not been able to say so.
+# The server was stopped while it worked: it may have committed and not been able to say so.
 STOPPED = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.PostgresConnectionError)
 # The driver's own confusion belongs to them: it is what a statement gets that is sent while such an end is being read.
 LOST = (*STOPPED, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
@@ -79,7 +79,7 @@ class Database:
         except (CommitUnknown, StorageUnavailable) as error:
             if isinstance(error.__cause__, LOST):
                 with suppress(asyncpg.InterfaceError):  # it may be closed and given back already
-                    lent.terminate()  # nobody knows what state it is in
+                    lent.terminate()  # its state is unknown
             raise
         finally:
             await self._pool.release(lent)
@@ -120,7 +120,7 @@ async def open_database(
     """Open a pool. Raises ``StorageUnavailable``.
 
     ``writer``: its statements are few and find their rows by key (``WRITER_SETTINGS``). ``warm``: done with each new
-    connection before anybody gets it.
+    connection before it is lent.
     """
     limits = limits or PoolLimits()
 
@@ -164,7 +164,7 @@ async def open_database(
 
 @contextmanager
 def certain() -> Iterator[None]:
-    """For what is harmless when done twice: whatever fails becomes ``StorageUnavailable``, and ``Unstorable`` where an
+    """For what is harmless when done twice: a failure becomes ``StorageUnavailable``, and ``Unstorable`` where an
     argument can't be.
     """
     try:

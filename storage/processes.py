@@ -15,7 +15,7 @@ from storage.postgres import Database
 UNSEEN_KEPT_S = 600.0
 PRUNED_AT_ONCE_ROWS = 100
 
-# A row that a crash of the server loses is written again within seconds: nobody waits for its commit to reach the disk.
+# A row that a crash of the server loses is written again within seconds: its commit need not reach the disk.
 WRITE = """
 with quick as (select set_config('synchronous_commit', 'off', true))
 insert into processes (process, name, kind, cell, node, release, host, port, pid, state)

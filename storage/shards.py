@@ -45,7 +45,7 @@ class ListedShard:
 
 
 class Shards:
-    """The rows of ``processes`` and ``shard_roles`` that tell of shards. Every method raises ``StorageUnavailable``."""
+    """The rows of ``processes`` and ``shard_roles`` about shards. Every method raises ``StorageUnavailable``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -34,7 +34,7 @@ class CommitOutcome(Enum):
     STALE = auto()  # the row was not what we thought it was: load the order again
     POISONED = auto()  # this commit can never succeed
     UNAVAILABLE = auto()  # the database said no for too long; certainly not committed
-    UNKNOWN = auto()  # it can't be known now; the row will tell
+    UNKNOWN = auto()  # it can't be known now; the stored row will show it
     NOT_OWNER = auto()  # the order is not owned here any more
 
 

@@ -171,7 +171,7 @@ class Supervision:
         }
 
     def alert(self, name: str, detail: str) -> None:
-        """Tell the operators; ``name`` is one of ``ALERTS``."""
+        """Alert the operators; ``name`` is one of ``ALERTS``."""
         log.error("alert", alert=name, detail=detail)
         self._alerts[name] += 1
 

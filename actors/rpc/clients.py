@@ -1,6 +1,6 @@
 """Other processes of the service, as this one sees them: up or gone, and how to call them.
 
-The directory (``directory.py``) says where another process listens; calls go over a connection (``connection.py``), which tells
+The directory (``directory.py``) says where another process listens; calls go over a connection (``connection.py``), which shows
 within milliseconds that the process died and within seconds that it hangs. A process that is gone is looked for until it is back,
 quickly at first.
 """

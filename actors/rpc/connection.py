@@ -1,8 +1,8 @@
 """The connections between two processes: calls and their results in bytes, and word at once when the other one is gone.
 
 Ray makes, names, places and restarts the processes; what they say to each other goes over a TCP connection between their event loops.
-A Ray call costs several threads and a third of a millisecond of CPU, tells of a dead actor after a second and of a hung one never
-(docs/decisions/0005-calls-over-links.md). Here the connection's end tells of a crash, and missed answers to pings tell of a hang.
+A Ray call costs several threads and a third of a millisecond of CPU, reports a dead actor after a second and of a hung one never
+(docs/decisions/0005-calls-over-links.md). Here the connection's end shows a crash, and missed answers to pings show a hang.
 """
 
 from __future__ import annotations

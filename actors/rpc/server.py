@@ -59,7 +59,7 @@ class RpcServer:
         return Endpoint(self._host, port, self._secret, pid)
 
     async def stop(self) -> None:
-        """Listen no more; the ends of the connections tell the others."""
+        """Listen no more; the others notice by the ends of the connections."""
         if self._server is not None:
             self._server.close()
 

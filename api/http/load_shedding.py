@@ -16,7 +16,7 @@ class Load:
     __slots__ = ("max_requests", "max_with_new_orders", "requests")
 
     def __init__(self, max_requests: int) -> None:
-        """``max_requests``: from there on everybody is turned away; new orders from the half of it on."""
+        """``max_requests``: from there on every request is turned away; new orders from the half of it on."""
         self.max_requests = max_requests
         self.max_with_new_orders = max(1, max_requests // 2)
         self.requests = 0

@@ -27,7 +27,7 @@ _PORTS = {"http": 80, "https": 443, "amqp": 5672, "amqps": 5671}
 
 
 class Unwell(Exception):
-    """The dependency answers, and is not well; the message says why, for everybody to see."""
+    """The dependency answers, and is not well; the message says why, for every caller to see."""
 
 
 class HealthChecks:

@@ -1,4 +1,4 @@
-"""Orders: creating one, showing it, cancelling it, and staff telling that it was shipped or delivered.
+"""Orders: creating one, showing it, cancelling it, and staff recording that it was shipped or delivered.
 
 Translates between HTTP and commands. The rules are in the order.
 """

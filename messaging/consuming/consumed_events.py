@@ -30,7 +30,7 @@ _canonical = msgspec.json.Encoder(order="sorted").encode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceChanged:
-    """What a partner told of a product or a customer; what is None was not told, and stays as it was.
+    """What a partner announced of a product or a customer; what is None was not named, and stays as it was.
 
     ``unit_price`` replaces the price in its own currency and drops the others.
     """

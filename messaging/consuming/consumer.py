@@ -74,7 +74,7 @@ class _Channels:
 
 class Consumer:
     """Consumes ``ordersvc.inbox``. ``deliver`` returns once the effect is committed, or raises: ``Unavailable``,
-    ``OutcomeUnknown``, a ``Refused`` that says "not known" and whatever is unforeseen mean later; any other ``Refused``
+    ``OutcomeUnknown``, a ``Refused`` that says "not known" and any unforeseen error mean later; any other ``Refused``
     means never.
 
     Counters: ``delivered``, ``retried`` (sent to wait), ``dead_lettered``, ``given_back`` (came when there was no room),

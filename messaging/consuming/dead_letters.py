@@ -1,4 +1,4 @@
-"""Dead letters: looked at without being lost, and sent again to the inbox when whatever was wrong has been mended.
+"""Dead letters: looked at without being lost, and sent again to the inbox when their cause has been mended.
 
 For an operator, a few at a time. Nothing is deleted here: a letter leaves the queue only after the inbox has
 confirmed it.
@@ -127,7 +127,7 @@ async def _each(channel: AbstractChannel, queue: AbstractQueue, limit: int) -> A
         for _ in range(wanted):
             try:
                 message = await asyncio.wait_for(coming.get(), NONE_LEFT_AFTER_S)
-            except TimeoutError:  # somebody else took the others, or looks at them
+            except TimeoutError:  # another operator took the others, or looks at them
                 return
             yield delivery_of(message)
         await underlay.basic_cancel(consuming.consumer_tag or "", timeout=STEP_TIMEOUT_S)

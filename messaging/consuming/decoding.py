@@ -1,4 +1,4 @@
-"""How the properties of a message are decoded, whatever is in them: what makes no sense is left out.
+"""How the properties of a message are decoded: what makes no sense in them is left out.
 
 pamqp raises for a time beyond its range, for a text that is no UTF-8 and for a table that it can't walk through. aiormq then ends the
 connection, the broker delivers the same message again, and nothing behind it is ever consumed. So three of pamqp's decoders are

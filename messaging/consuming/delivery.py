@@ -1,6 +1,6 @@
 """A message as it came out of a queue: its body, where it was published, and the properties that are of use here.
 
-aio-pika's own ``IncomingMessage`` refuses what it does not know, such as a delivery mode of 3; this takes whatever a broker delivers.
+aio-pika's own ``IncomingMessage`` refuses what it does not know, such as a delivery mode of 3; this takes all that a broker delivers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The intake: consumes a queue so that the bodies in memory have a bound in bytes.
 
 RabbitMQ's prefetch counts messages, and their size is known only once they are on their way. So a body for which there is no room is
-read off the connection without being kept, and given back to the queue; from then on messages are taken one at a time, whatever
-their size, until enough small ones came in a row.
+read off the connection without being kept, and given back to the queue; from then on messages are taken one at a time, of any
+size, until enough small ones came in a row.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Intake:
             if self._is_cancelled:
                 raise ConnectionResetError("the broker has ended the consumer")
             await self.channel.basic_cancel(consuming.consumer_tag or "")
-            # Nothing of this consumer comes any more, and whatever came since the change was asked for was passed over.
+            # Nothing of this consumer comes any more, and what came since the change was asked for was passed over.
             given_back, self._passed_over = self._passed_over, []
             for delivery_tag in given_back:
                 await self.channel.basic_nack(delivery_tag, requeue=True)

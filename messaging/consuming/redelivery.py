@@ -37,7 +37,7 @@ _BY_US = ("", topology.DEAD)  # the exchanges by which we send messages on ourse
 
 
 def attempt_of(message: Delivery) -> int:
-    """How often the message has been sent to wait; 0 where the header is absent, makes no sense, or is somebody else's."""
+    """How often the message has been sent to wait; 0 where the header is absent, makes no sense, or is not our own."""
     value = message.headers.get(ATTEMPT) if message.exchange in _BY_US else None
     if isinstance(value, bool) or not isinstance(value, int):
         return 0
@@ -68,8 +68,8 @@ def as_first_delivery(message: Delivery) -> Message:
 def exchange_of(message: Delivery) -> str:
     """The exchange that the message was first published to; empty where it was none.
 
-    Our own header tells it where we have sent the message on. A message that came by another exchange has that header from somebody
-    else, and where the broker itself set it aside, the broker says where it came from.
+    Our own header names it where we have sent the message on. In a message that came by another exchange that header is not our
+    own, and where the broker itself set the message aside, the broker says where it came from.
     """
     return _origin(message)[0]
 
@@ -140,7 +140,7 @@ def _foreign_headers(message: Delivery) -> dict[str, Any]:
 
 
 def _size_bytes(name: str, value: Any) -> int:
-    """What a header takes when it is written; more than there is where it can't be, for whatever reason."""
+    """What a header takes when it is written; more than there is where it can't be, for any reason."""
     try:
         return len(pamqp.encode.field_table({name: value}))
     except Exception:  # noqa: BLE001 - decoded values of all kinds come here, and pamqp's encoder raises errors of all kinds

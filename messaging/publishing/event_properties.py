@@ -42,7 +42,7 @@ class _SentAttributes(msgspec.Struct):
 
 
 def _short(text: str) -> bytes:
-    """A short text: its length in one byte, then as much of it as that can tell."""
+    """A short text: its length in one byte, then as much of it as that can count."""
     encoded = text.encode()[:SHORT_TEXT_MAX_BYTES]
     return pack("B", len(encoded)) + encoded
 

@@ -2,7 +2,7 @@
 
 Pure bookkeeping: no connection, no clock, no await. It is bounded: an event for which there is no room is not kept,
 and its order *lags* until the events that were dropped are offered again from the database. Nothing behind a gap is
-ever taken, so first deliveries of an order stay in sequence whatever was dropped, repeated or offered in between.
+ever taken, so first deliveries of an order stay in sequence with any events dropped, repeated or offered in between.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class PublishQueue:
     remembered, so that what they have published already is not published again.
 
     Of lagging orders one entry each is kept; their number is bounded by that of the orders which the caller has in
-    memory, provided that it tells of those which leave it (``forget``).
+    memory, provided that it names those which leave it (``forget``).
     """
 
     def __init__(self, *, max_events: int, remembered_max_orders: int) -> None:
@@ -96,7 +96,7 @@ class PublishQueue:
 
         A commit offers what was never offered before: it must follow what is known, or it is dropped. What begins
         with a sequence that was offered before comes from the database, and is all that is unpublished there:
-        whatever it leaves out is published. Of an order that nothing is known of, the first one offered is the next.
+        what it leaves out is published. Of an order that nothing is known of, the first one offered is the next.
 
         Gives the sequences that are confirmed already: the caller that offers them does not know it yet.
         """

@@ -1,6 +1,6 @@
 """The publisher: committed events on their way to RabbitMQ, with confirms, in sequence within each order.
 
-It is offered events after their commit and tells, in groups, which have arrived. It never makes anybody wait: without a
+It is offered events after their commit and reports, in groups, which have arrived. It never makes a caller wait: without a
 broker the backlog fills, and what it can't hold comes again from the database. It reads no database itself.
 """
 
@@ -39,7 +39,7 @@ class PublisherLimits:
     """Bounds of a publisher.
 
     ``queue_max_events`` wait or are under way; ``confirms_in_flight_max`` of them are under way; as many orders as
-    ``remembered_max_orders`` are remembered after their last event. Confirms are told after ``report_every_s`` or
+    ``remembered_max_orders`` are remembered after their last event. Confirms are reported after ``report_every_s`` or
     ``report_max_events``, whichever comes first. What the broker refuses (nack) is sent again after ``nack_retry_s``.
     """
 
@@ -55,7 +55,7 @@ class PublisherLimits:
 
 class Publisher:
     """Publishes what it is offered. ``on_confirmed`` gets ``(order id, sequence)`` pairs, one group at a time; if it
-    raises, those pairs are told again when their events are offered again.
+    raises, those pairs are reported again when their events are offered again.
 
     Counters: ``published`` events (confirmed, their notices with them), ``returned`` messages that no queue was bound
     for, ``retried`` events that had to be sent again.
@@ -95,7 +95,7 @@ class Publisher:
         ]
 
     async def stop(self, drain_timeout_s: float = 5.0) -> None:
-        """Publish what waits, for ``drain_timeout_s`` at most, tell what was confirmed, and close the connection."""
+        """Publish what waits, for ``drain_timeout_s`` at most, report what was confirmed, and close the connection."""
         if self._queue.size:
             self._drained.clear()
             with suppress(TimeoutError):
@@ -109,7 +109,7 @@ class Publisher:
         await self._tell_confirmed()
 
     def offer(self, order_id: str, events: Sequence[Outbound]) -> None:
-        """Take committed events of an order, never waiting. ``PublishQueue.offer`` tells what is passed over."""
+        """Take committed events of an order, never waiting. ``PublishQueue.offer`` says what is passed over."""
         for sequence in self._queue.offer(order_id, events):
             self._note_confirmed(order_id, sequence)
         if self._queue.has_ready:
@@ -254,7 +254,7 @@ class Publisher:
     def _count_returned(self) -> None:
         self.returned += 1
 
-    # Telling what was confirmed.
+    # Reporting what was confirmed.
 
     def _note_confirmed(self, order_id: str, sequence: int) -> None:
         self._confirmed.append((order_id, sequence))

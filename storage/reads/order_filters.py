@@ -38,7 +38,7 @@ class OrderFilters:
     """What a list is narrowed to; None and empty: not at all.
 
     ``statuses``: any of them. ``sku``: orders that have a line of it now. ``created_from`` is included,
-    ``created_to`` is not. Totals are minor units, both ends included, whatever the currency.
+    ``created_to`` is not. Totals are minor units, both ends included, in any currency.
     """
 
     customer_id: str | None = None

@@ -1,7 +1,7 @@
-"""Reference data: which versions of products and customers events told of, in PostgreSQL, and copies of them in Redis.
+"""Reference data: which versions of products and customers events announced, in PostgreSQL, and copies of them in Redis.
 
 A copy saves a call to a partner, and nothing depends on it: the flush that validates an order compares its versions with those that
-events told of (``flush_statement.py``).
+events announced (``flush_statement.py``).
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class CacheInvalidation:
         self._copies = copies
 
     async def changed(self, change: ReferenceVersion) -> None:
-        """Commit the version that an event told of, and drop the copies. Raises ``StorageUnavailable``: it is not committed."""
+        """Commit the version that an event announced, and drop the copies. Raises ``StorageUnavailable``: it is not committed."""
         await self._database.fetch(RAISE_VERSION, change.kind.value, change.key, change.version)
         await self._copies.drop(change.kind, change.key)
 

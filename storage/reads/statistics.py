@@ -112,7 +112,7 @@ GROUPS = {
 
 
 def _groups(group_by: GroupBy | None) -> str:
-    """The largest groups by revenue (minor units, whatever the currencies), and all others together under the key null."""
+    """The largest groups by revenue (minor units, of any currency), and all others together under the key null."""
     if group_by is None:
         return NO_GROUPS
     return f"""

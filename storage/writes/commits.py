@@ -33,7 +33,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     ``base_version`` is the version it was decided on, 0 for a new order. Amounts are minor units. ``message_id``, with
     ``fingerprint`` and ``reply``, is remembered where it is not None. ``promotion_uses``: (code, customer id) of promotion uses
     taken; ``releases``: codes whose use the order gives back. ``reference_versions``: the products and the customer that
-    the order is judged by; a newer version that an event told of keeps it from being committed.
+    the order is judged by; a newer version that an event announced keeps it from being committed.
     """
 
     order: Order
@@ -59,7 +59,7 @@ class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
     throughout.
 
     ``refused``: a promotion claim was lost (``discount_exhausted``, ``discount_not_found``,
-    ``discount_not_active``). ``outdated``: an event has told of a newer product or customer. ``poisoned``: what can
+    ``discount_not_active``). ``outdated``: an event announced a newer product or customer. ``poisoned``: what can
     never be committed, and why. An order in none of the four is not what its actor thinks it is.
     """
 

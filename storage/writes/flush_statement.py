@@ -2,7 +2,7 @@
 
 Its laws: the lease's row is locked ``for share where token = mine``, and without it nothing happens; each order is
 locked in sorted order, at the version that was decided on; and everything else is inserted from the rows which that
-changed, never beside it. An order that is judged by a product or a customer of which an event told a newer version,
+changed, never beside it. An order that is judged by a product or a customer of which an event announced a newer version,
 before the statement began, is left out. It knows neither promotions nor what to do when it fails.
 """
 

@@ -5,7 +5,7 @@ next one's. Fields at their default are left out, so a new field with a default 
 given another default or meaning does. A sample of each number is kept under ``tests/unit/storage/samples``.
 
 Two releases may work on one database. Fields that a later one wrote in the same shape are kept in ``unknown_fields`` of the
-value they stand in, and written back with it. Whether there may be any is told by ``known_fields``, so that looking for them
+value they stand in, and written back with it. ``known_fields`` says whether there may be any, so that looking for them
 costs nothing as a rule.
 """
 

@@ -81,7 +81,7 @@ class Owners:
         self._database = database
 
     async def renew(self, process: str) -> str:
-        """Give the process' lease a new token, which waits for or defeats whatever was begun under the old one: the token."""
+        """Give the process' lease a new token, which waits for or defeats any write under the old one: the token."""
         # A new one for each try: one that arrives late must not make an older token valid again.
         token = str(uuid4())
         await self._database.fetch(RENEW, process, token)
@@ -96,7 +96,7 @@ class Owners:
         return {row["partition"]: row["process"] for row in await self._database.fetch(OWNERS)}
 
     async def take(self, process: str, former: str | None, partitions: Collection[str]) -> frozenset[str]:
-        """Take those of ``partitions`` that are still the former owner's (None: nobody's): the ones taken."""
+        """Take those of ``partitions`` that are still the former owner's (None: without an owner): the ones taken."""
         async with self._database.connection() as lent:
             with certain():
                 async with lent.transaction():

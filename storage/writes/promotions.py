@@ -20,7 +20,7 @@ from storage.writes.kept_answers import ANSWER_IS_ONE, KeptAnswer, arguments_of,
 NAMES = tuple(name for name in Promotion.__struct_fields__ if name not in Stored.__struct_fields__)
 WIDTH = len(NAMES)
 TIMES = ("starts_at", "ends_at")
-# A time that can't be read is told apart from one that is absent (``unreadable.py``).
+# A time that can't be read is distinct from one that is absent (``unreadable.py``).
 _COLUMNS = ", ".join(
     f"case when {is_readable_time(name)} then {name} end as {name}, not {is_readable_time(name)} as {name}_is_unreadable"
     if name in TIMES
