@@ -71,7 +71,7 @@ class CommandResult(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """``order`` None: nothing changes and nothing is committed (a repeat, or news that is none).
+    """``order`` None: nothing changes and nothing is committed (a repeat, or a message that brings nothing new).
 
     ``promotion_uses`` and ``releases`` are promotion uses taken and given back by this commit. ``reference_versions``: the
     products and the customer that it judges the order by; it counts only if no event announced a newer version.

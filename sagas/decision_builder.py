@@ -90,7 +90,7 @@ class DecisionBuilder:
         return self.now + timedelta(seconds=seconds)
 
     def finish(self, answer: CommandResult) -> Decision:
-        """Close the builder. An order that was not changed is not committed: it is a repeat, or news that is none."""
+        """Close the builder. An order that was not changed is not committed: it is a repeat, or brings nothing new."""
         if self.order is self.base:
             return Decision(order=None, result=answer)
         return Decision(

@@ -60,7 +60,7 @@ class Lease(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Proposal:
-    """A commit to make, or (``commit`` None) only the check that the order is still owned here; ``settle`` hears what became of it.
+    """A commit to make, or (``commit`` None) only the check that the order is still owned here; ``settle`` gets its outcome.
 
     ``order_id`` None: only the check of the lease. The reason that comes with the outcome is a promotion's refusal code or the
     poison's description.

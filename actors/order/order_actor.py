@@ -36,7 +36,7 @@ class Host(Protocol):
         """Reply to a message that changes nothing, once it is sure that this shard still owns the order."""
 
     def fail(self, actor: OrderActor, envelope: Envelope, error: Exception) -> None:
-        """The rules broke on this envelope: nothing changed. The sender hears of it, and staff are to look."""
+        """The rules broke on this envelope: nothing changed. The sender gets an error, or the order is set aside."""
 
     def replay(self, envelope: Envelope) -> None:
         """Give the sender the reply that an earlier delivery of the same message got."""
@@ -66,7 +66,7 @@ class OrderActor:
 
     @property
     def awaits_answer(self) -> bool:
-        """A call to a partner is out; the actor has to stay to hear the answer."""
+        """A call to a partner is out; the actor has to stay to get the answer."""
         return self.order is not None and any(step.state is StepState.RUNNING for step in self.order.steps)
 
     def receive(self, envelope: Envelope) -> None:

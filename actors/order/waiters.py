@@ -1,4 +1,4 @@
-"""Who waits for an order to get somewhere: ``Prefer: wait``. They get the order as the commit that brought it there left it."""
+"""Callers that wait for an order to get somewhere: ``Prefer: wait``. They get the order as it was committed when it got there."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def shown(order: Order, until: str) -> Reply:
 
 
 class Waiters:
-    """Who waits for the orders of a shard. Their number is bounded where they come in (``connection.CALLS_MAX``)."""
+    """The callers that wait for the orders of a shard. Their number is bounded where they come in (``connection.CALLS_MAX``)."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[tuple[str, asyncio.Future[Order | NotOwner | None]]]] = {}
 
     async def until(self, order_id: str, until: str) -> Order | NotOwner | None:
-        """Give the order when a commit has brought it there, say that it has moved, or give None once it is set aside."""
+        """Give the order when a commit has brought it there, say that it is owned elsewhere, or give None once it is set aside."""
         come: asyncio.Future[Order | NotOwner | None] = asyncio.get_running_loop().create_future()
         entry = (until, come)
         self._waiting.setdefault(order_id, []).append(entry)
@@ -55,7 +55,7 @@ class Waiters:
                     del self._waiting[order_id]
 
     def committed(self, order: Order) -> None:
-        """An order was committed: wake those whose wish came true."""
+        """An order was committed: wake the callers that waited for this."""
         for until, come in self._waiting.get(order.id, ()):
             if not come.done() and reached(order, until):
                 come.set_result(order)

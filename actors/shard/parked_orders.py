@@ -1,6 +1,6 @@
 """Orders that wait while a partner's circuit is open: one is sent ahead now and then, and once it was answered the others follow.
 
-Without it each of them would try again by its own clock, with two commits a try, only to hear from the bulkhead what all have heard.
+Without it each of them would try again by its own clock, with two commits a try, only to get the same answer from the bulkhead.
 What is kept here is a hint: an order that is forgotten, with the process or as there are too many, comes back at its deadline.
 """
 
@@ -18,7 +18,7 @@ FOLLOW_EVERY_S = 0.1
 
 @dataclass(slots=True)
 class _Queue:
-    """Those who wait for one partner, longest first. ``is_open``: nothing was heard of it since its circuit was open.
+    """The orders that wait for one partner, longest first. ``is_open``: it has not answered since its circuit was open.
 
     ``ahead_s``: when the next one is sent ahead; a lone order must not be written again every other second for hours.
     """
@@ -43,7 +43,7 @@ class ParkedOrders:
     ) -> None:
         """``ask_again`` sends an order (by its id) to the partner, if it still wants to. ``waiting_max_orders``: a partner.
 
-        The time between two that are sent ahead doubles from ``ahead_first_s`` to ``ahead_max_s`` while nothing is heard.
+        The time between two that are sent ahead doubles from ``ahead_first_s`` to ``ahead_max_s`` while the partner does not answer.
         """
         self._ask_again = ask_again
         self._waiting_max_orders = waiting_max_orders
@@ -58,7 +58,7 @@ class ParkedOrders:
         return sum(len(queue.waiting) for queue in self._queues.values())
 
     def answered(self, partner: Partner, order_id: str, outcome: Outcome) -> None:
-        """An order has its answer from this partner, or has heard that it is not asked."""
+        """An order has its answer from this partner, or the answer that its circuit is open."""
         queue = self._queues[partner]
         if isinstance(outcome, NotSent) and outcome.circuit_open:
             queue.is_open = True

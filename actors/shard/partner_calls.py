@@ -2,7 +2,7 @@
 
 No call is kept. What is sent is what the steps of an order's last commit ask for, and that is looked at before a call is sent
 again: its answer may have been lost while the order became another. A call's id is its order and step, so a repeat has no second
-effect. A call that can't be handed over is answered ``NotSent``. An order that hears that the circuit is open goes again when
+effect. A call that can't be handed over is answered ``NotSent``. An order whose call met an open circuit goes again when
 ``parked_orders.py`` says.
 """
 

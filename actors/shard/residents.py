@@ -94,7 +94,7 @@ class Residents:
         self.accept(Envelope(order_id, _tick(order_id)))
 
     async def watch(self, order_id: str, until: str) -> Order | NotOwner | None:
-        """Give the order when a commit has brought it to ``until`` (``waiters.py``), or say that it has moved.
+        """Give the order when a commit has brought it to ``until`` (``waiters.py``), or say that it is owned elsewhere.
 
         None, at once, where it is there already, or where it can't be had: that may have been long ago, and another shard may
         own the order by now, so the database is to be asked. None too as soon as the order is set aside.
@@ -323,7 +323,7 @@ class Residents:
             self._context.calls.send(calls)
 
     def _not_committed(self, actor: OrderActor, envelope: Envelope, commit_outcome: CommitOutcome, reason: str) -> None:
-        """The decision was not committed, or that is not known: the sender hears so, and the order is what the database says."""
+        """The decision was not committed, or that is not known: the order is what the database says."""
         match commit_outcome:
             case CommitOutcome.STALE:
                 self._reload(actor, envelope)

@@ -222,7 +222,7 @@ class Shard:
         return encode_outcome(come if isinstance(come, NotOwner) else shown(come, until))
 
     def not_sent(self, call: Call, why: str) -> None:
-        """A call could not be handed over: its order hears so."""
+        """A call could not be handed over: its order gets ``NotSent``."""
         body = CallAnswered(call.key, call.attempt, NotSent(why), call.may_have_happened)
         message = Message(id=f"answer:{call.key}:{call.attempt}", body=body, actor=Actor(ActorType.SAGA, self.name))
         self.accept(Envelope(call.order_id, message))

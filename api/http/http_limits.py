@@ -124,7 +124,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
-        """A request is answered; a client that sent what can't be answered behind it hears so now."""
+        """A request is answered; a client that sent what can't be answered behind it gets its problem document now."""
         super().on_response_complete()
         if self._last_words and self.cycle.response_complete and not self.transport.is_closing():
             self._end()

@@ -1,4 +1,4 @@
-"""Who hears what: a partner's event becomes messages to orders, or makes copies of a product or a customer old.
+"""What consumed events mean: a partner's event becomes messages to orders, or makes copies of a product or a customer old.
 
 One table, one pure function a type. Nothing is sent from here, and no rule of an order is known here.
 """

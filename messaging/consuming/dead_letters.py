@@ -1,6 +1,6 @@
 """Dead letters: looked at without being lost, and sent again to the inbox when their cause has been mended.
 
-For an operator, a few at a time. Nothing is deleted here: a letter leaves the queue only after the inbox has
+For an operator, a few at a time. Nothing is deleted here: a dead letter leaves the queue only after the inbox has
 confirmed it.
 """
 
