@@ -146,7 +146,6 @@ FOR_A_CALLER = {
     "shards.ASSIGN",
     "shards.LISTED",
     "order_store.TAKE_UP_AGAIN",
-    "order_store.HAS_ORDER",
     "statistics.ALL_BEFORE",
     "statistics.STATISTICS",
     "statistics.NO_GROUPS",
