@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from api.http.request_state import Header, state_of
+from api.http.request_state import Header, route_of, state_of
 from domain.errors import FieldError, OutcomeUnknown, RefusalKind, Refused, Unavailable
 from storage.errors import CommitUnknown, StorageUnavailable, UndecodableSnapshot
 
@@ -248,8 +248,7 @@ def response_to(scope: Scope, error: Exception) -> Response:
 
 
 def _named(scope: Scope) -> dict[str, str]:
-    route = scope.get("route")
-    return {"route": "unmatched" if route is None else route.path_format, "trace_id": state_of(scope).trace.trace_id}
+    return {"route": route_of(scope), "trace_id": state_of(scope).trace.trace_id}
 
 
 KNOWN = (Problem, Refused, Unavailable, OutcomeUnknown, StorageUnavailable, CommitUnknown, UndecodableSnapshot)

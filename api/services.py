@@ -24,6 +24,7 @@ from api.ports import (
     RouterPort,
     ServiceMetricsPort,
 )
+from api.shapes.responses import encode
 from api.statistics_reader import StatisticsReader
 
 
@@ -75,7 +76,7 @@ class Services:
         self.dead_letters = collaborators.dead_letters
         self.health = collaborators.health
         self.metrics = collaborators.metrics
-        self.asyncapi = collaborators.asyncapi
+        self.asyncapi = encode(collaborators.asyncapi)
         self.rate_limits = RateLimits(collaborators.rate_counter, per_min=limits.rate_limit_per_min)
         self.reader = OrderReader(collaborators.queries)
         self.cursors = Cursors(limits.cursor_secrets)

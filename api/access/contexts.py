@@ -49,10 +49,9 @@ M = TypeVar("M", bound=BaseModel)
 class ReaderContext:
     """A request that reads: who asks, and the services that answer."""
 
-    __slots__ = ("_headers", "caller", "request", "services", "state")
+    __slots__ = ("caller", "request", "services", "state")
 
     def __init__(self, request: Request, caller: Caller, services: Services) -> None:
-        self._headers: dict[bytes, bytes] = dict(request.scope["headers"])
         self.request = request
         self.caller = caller
         self.services = services
@@ -60,8 +59,7 @@ class ReaderContext:
 
     def header(self, name: bytes) -> str | None:
         """Give a header's text without surrounding blanks, or None; ``name`` is in small letters."""
-        value = self._headers.get(name)
-        return None if value is None else value.decode("latin-1").strip()
+        return self.state.header(name)
 
     def require(self, *scopes: str) -> None:
         """Raise ``Problem`` ``insufficient_scope`` unless the caller has one of the scopes."""
@@ -94,7 +92,7 @@ class CommandContext(ReaderContext):
 
     async def body(self, model: type[M]) -> M:
         """Read and check the body; raises every ``Problem`` of a body."""
-        raw, as_written = await read_json(self.request, self._headers, self.services.limits.body_max_bytes)
+        raw, as_written = await read_json(self.request, self.state.headers, self.services.limits.body_max_bytes)
         body = checked(model, raw)
         if self.key is not None:
             self.content = body.model_dump(exclude_unset=True, by_alias=True)
@@ -154,8 +152,9 @@ class _Bearer(SecurityBase):
     async def admit(request: Request, services: Services, scopes: list[str]) -> Caller:
         """Let a caller in who has one of the scopes; raises ``Problem``: 404 for no path of ours, 401, 429, 403."""
         _refuse_parts(request.scope)
-        caller = await services.authenticator.caller(_authorization(request.scope))
-        state_of(request.scope).response_headers.extend(await services.rate_limits.count(caller))
+        state = state_of(request.scope)
+        caller = await services.authenticator.caller(state.header(b"authorization"))
+        state.response_headers.extend(await services.rate_limits.count(caller))
         if scopes and not caller.may(*scopes):
             raise _insufficient(scopes)
         return caller
@@ -193,13 +192,6 @@ StatusWriter = Annotated[CommandContext, Security(command_context, scopes=[ORDER
 PaymentsWriter = Annotated[CommandContext, Security(command_context, scopes=[PAYMENTS_WRITE])]
 PromotionsWriter = Annotated[CommandContext, Security(command_context, scopes=[PROMOTIONS_WRITE])]
 StaffWriter = Annotated[CommandContext, Security(command_context, scopes=[ADMIN])]
-
-
-def _authorization(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            return value.decode("latin-1").strip()  # type: ignore[no-any-return]
-    return None
 
 
 def _refuse_parts(scope: Scope) -> None:

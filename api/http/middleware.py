@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.load_shedding import Load
-from api.http.request_state import KEY, Header, RequestState, state_of
+from api.http.request_state import KEY, UNMATCHED, Header, RequestState, route_of, state_of
 from api.problems import Problem, ReadyProblem, response_to, retry_after
 
 REQUESTS = Counter("ordersvc_http_requests", "Requests answered", ["method", "route", "status"])
@@ -28,7 +28,6 @@ DURATION = Histogram(
 )
 UNDER_WAY = Gauge("ordersvc_http_requests_under_way", "Requests being worked on", multiprocess_mode="livesum")
 
-UNMATCHED = "unmatched"
 COMPRESSED_MIN_BYTES = 4096
 COMPRESSION_LEVEL = 5
 NEW_ORDERS = "/api/orders"
@@ -205,12 +204,6 @@ def _responder(scope: Scope, send: Send) -> IdentityResponder:
 async def _unused(scope: Scope, receive: Receive, send: Send) -> None:
     """The application that a responder would call; it is handed the answer instead."""
     raise NotImplementedError
-
-
-def route_of(scope: Scope) -> str:
-    """Give the template of the path that was found for a request, such as ``/api/orders/{order_id}``, or ``UNMATCHED``."""
-    route = scope.get("route")
-    return UNMATCHED if route is None else route.path_format
 
 
 def _repeated(lines: Iterable[Header]) -> bytes | None:

@@ -62,7 +62,7 @@ def openapi_document(app: FastAPI, shipping_prices: Mapping[str, Mapping[str, in
             asked.add(_named_body(operation["requestBody"], schemas))
         if "HTTPValidationError" in str(operation["responses"].get("422")):
             del operation["responses"]["422"]  # what is no order's id is not found
-        _broker(operation, document["paths"])
+        _link(operation, document["paths"])
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     finish(schemas, asked, shipping_prices)
@@ -107,7 +107,7 @@ def _named_body(body: Json, schemas: Json) -> str:
     return name
 
 
-def _broker(operation: Json, paths: Json) -> None:
+def _link(operation: Json, paths: Json) -> None:
     links = links_of(operation["operationId"], paths)
     if links:
         for status, answer in operation["responses"].items():

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.services import services_of
-from api.shapes.responses import encode, tagged_response
+from api.shapes.responses import tagged_response
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -61,7 +61,7 @@ async def show_openapi(request: Request) -> Response:
 @router.get("/asyncapi.json")
 async def show_asyncapi(request: Request) -> Response:
     """The events, for programs."""
-    return tagged_response(request.headers.get("if-none-match"), encode(services_of(request).asyncapi))
+    return tagged_response(request.headers.get("if-none-match"), services_of(request).asyncapi)
 
 
 @router.get("/docs")
